@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// The ports through which logic reaches time, chance, logs and the network. Programs and tests choose the
+// implementation; `protocol`, `client` and the logic of `service-node` never call the platform themselves.
+
+import { AlliumError } from './errors.ts';
+
+/** Cancels what it was returned for; harmless when called late or twice. */
+export type Cancel = () => void;
+
+/** Wall clock and timers. */
+export interface Clock {
+  /** Unix time in ms. May jump when the machine's clock is set. */
+  now(): number;
+  /** Ms since an arbitrary start; never goes backwards. */
+  monotonic(): number;
+  /** Calls `run` once after `ms`. Timers of a stopped program must be cancelled by their owner. */
+  after(ms: number, run: () => void): Cancel;
+}
+
+/** Chance. Cryptographic keys and nonces do not come from here but from the crypto module. */
+export interface Random {
+  /** A whole number in 0 … `below` − 1. */
+  below(below: number): number;
+  /** A number in [0, 1). */
+  unit(): number;
+}
+
+export type LogFields = Readonly<Record<string, string | number | boolean | bigint | undefined | unknown>>;
+
+/** Structured log: fields first, then a constant sentence. Account ids and IP addresses only at `debug`. */
+export interface Logger {
+  error(fields: LogFields, sentence: string): void;
+  warn(fields: LogFields, sentence: string): void;
+  info(fields: LogFields, sentence: string): void;
+  debug(fields: LogFields, sentence: string): void;
+  child(fields: LogFields): Logger;
+}
+
+export interface Env {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** One HTTPS POST (or GET when `body` is absent) as clients make it. */
+export interface TransportRequest {
+  readonly url: string;
+  readonly body?: Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Time for the whole exchange, connecting included, in ms. */
+  readonly timeoutMs: number;
+  /** SHA-256 pins of a seed server's public key and certificate (spec/client §2.1). Absent: the certificate is not checked. */
+  readonly pins?: { readonly publicKey: string; readonly certificate: string };
+  readonly signal?: AbortSignal;
+}
+
+export interface TransportResponse {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+/**
+ * Carries requests of a client to guards and seeds.
+ * @throws TransportError; an answer of any status is not an error.
+ */
+export interface Transport {
+  request(request: TransportRequest): Promise<TransportResponse>;
+}
+
+/** Waits `ms` on `clock`; rejects with the signal's reason as soon as it aborts. */
+export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = () => {
+      cancel();
+      reject(signal?.reason);
+    };
+    const cancel = clock.after(ms, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** Why no answer came. `no_network`: nothing is reachable from here, so nobody is to blame. */
+export class TransportError extends AlliumError<
+  'no_network' | 'unreachable' | 'timeout' | 'aborted' | 'too_large' | 'bad_certificate' | 'bad_response'
+> {
+  override readonly name = 'TransportError';
+}

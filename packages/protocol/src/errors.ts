@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// The root of everything that Allium throws on purpose.
+
+/** Base of everything we throw on purpose. `code` is stable, `message` is for people and never holds a secret. */
+export class AlliumError<Code extends string = string> extends Error {
+  override readonly name: string = 'AlliumError';
+  readonly code: Code;
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** What a decoder throws, and the only thing that it throws: foreign bytes or text that break the format. */
+export class ParseError extends AlliumError<
+  | 'account_id'
+  | 'active_nodes'
+  | 'base32z'
+  | 'base64'
+  | 'bencode'
+  | 'content'
+  | 'data_push'
+  | 'envelope'
+  | 'hex'
+  | 'json'
+  | 'mnemonic'
+  | 'node_list'
+  | 'onion'
+  | 'request'
+  | 'response'
+  | 'static_list'
+  | 'subaccount'
+  | 'utf8'
+> {
+  override readonly name = 'ParseError';
+}
+
+/** Foreign text made fit for an error message: quoted, cut to 24 characters, control characters escaped. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 24 ? `${text.slice(0, 23)}…` : text);
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// `npm test`: runs vitest (Node project; Chromium project where a browser is found) and ends with
+// the line `N passed, N failed`. Arguments go to vitest: `npm test -- packages/net -t handshake`.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { findChromium } from './chromium.ts';
+
+const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
+const folder = mkdtempSync(join(tmpdir(), 'allium-test-'));
+const report = join(folder, 'report.json');
+if (findChromium() === undefined) {
+  console.log(
+    'No Chromium found: only the Node project runs. For the browser project: apt-get install chromium (or set CHROMIUM=/path/to/chrome).',
+  );
+}
+const child = spawn(
+  process.execPath,
+  [
+    vitest,
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...process.argv.slice(2),
+  ],
+  { stdio: 'inherit' },
+);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => {
+  let passed = 0;
+  let failed = 0;
+  let skipped = 0;
+  try {
+    const result = JSON.parse(readFileSync(report, 'utf8'));
+    passed = result.numPassedTests;
+    failed = result.numFailedTests;
+    skipped = result.numPendingTests + result.numTodoTests;
+    // A file that fails to load has no failed test of its own.
+    if (failed === 0)
+      failed = result.testResults.filter((file: { status: string }) => file.status === 'failed').length;
+  } catch {
+    failed = Math.max(1, failed);
+  }
+  rmSync(folder, { recursive: true, force: true });
+  if (code !== 0 && failed === 0) failed = 1;
+  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+  process.exit(signal !== null ? 1 : code === 0 && failed === 0 ? 0 : 1);
+});

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Two projects: every test in Node; those of the isomorphic packages (all but *.node.test.ts) in Chromium too.
+import { playwright } from '@vitest/browser-playwright';
+import { defineConfig } from 'vitest/config';
+import { findChromium } from './scripts/chromium.ts';
+
+const executablePath = findChromium();
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'node',
+          include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
+          exclude: ['**/*.browser.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      ...(executablePath === undefined
+        ? []
+        : [
+            {
+              // Named here so that Vite does not find them late and reload a running test page.
+              optimizeDeps: {
+                include: [
+                  '@bufbuild/protobuf',
+                  '@bufbuild/protobuf/codegenv2',
+                  '@noble/ciphers/aes.js',
+                  '@noble/curves/ed25519.js',
+                  '@noble/hashes/blake2.js',
+                  'fast-check',
+                  'idb',
+                  'libsodium-wrappers-sumo',
+                ],
+              },
+              test: {
+                name: 'chromium',
+                include: ['packages/protocol/test/**/*.test.ts', 'packages/client/test/**/*.test.ts'],
+                exclude: ['**/*.node.test.ts'],
+                testTimeout: 60_000,
+                browser: {
+                  enabled: true,
+                  headless: true,
+                  screenshotFailures: false,
+                  provider: playwright({
+                    launchOptions: {
+                      executablePath,
+                      args: [
+                        '--no-sandbox',
+                        '--disable-gpu',
+                        '--disable-quic',
+                        '--no-first-run',
+                        '--disable-background-networking',
+                        '--disable-component-update',
+                        '--disable-sync',
+                      ],
+                    },
+                  }),
+                  instances: [{ browser: 'chromium' as const }],
+                },
+              },
+            },
+          ]),
+    ],
+  },
+});
