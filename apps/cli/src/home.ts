@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The folder of the command line: `accounts/NAME/` (account file and its messages) and `settings.json` (seeds to use).
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { CliError, usage } from './cli-error.ts';
+
+/** --home, else ALLIUM_HOME, else the place where the system keeps settings. */
+export function homeFolder(options: { readonly home?: string }): string {
+  const chosen = options.home ?? process.env.ALLIUM_HOME;
+  if (chosen !== undefined && chosen !== '') return resolve(chosen);
+  const settings = process.env.XDG_CONFIG_HOME;
+  return join(settings !== undefined && settings !== '' ? settings : join(homedir(), '.config'), 'allium');
+}
+
+export interface SeedOptions {
+  readonly home?: string;
+  readonly seed?: readonly string[];
+}
+
+/**
+ * The seeds of the network to use: --seed, else ALLIUM_SEED, else the settings file.
+ * @throws CliError that says how to choose one
+ */
+export function chosenSeeds(options: SeedOptions): string[] {
+  if (options.seed !== undefined) return options.seed.map(parseSeed);
+  const fromEnvironment = (process.env.ALLIUM_SEED ?? '').split(/[\s,]+/).filter((part) => part !== '');
+  if (fromEnvironment.length > 0) return fromEnvironment.map(parseSeed);
+  const saved = readSettings(homeFolder(options)).seeds;
+  if (saved !== undefined) return saved.map(parseSeed);
+  throw usage(
+    'no network chosen. Name one of its nodes: --seed https://HOST:PORT (or ALLIUM_SEED, or "allium network use URL"). ' +
+      '"allium demo" starts a network on this machine and says its seed.',
+  );
+}
+
+/** Remembers the seeds for later commands. */
+export function saveSeeds(home: string, seeds: readonly string[]): void {
+  makePrivateFolder(home);
+  const path = join(home, 'settings.json');
+  writeFileSync(`${path}.new`, `${JSON.stringify({ seeds: seeds.map(parseSeed) }, undefined, 2)}\n`, {
+    mode: 0o600,
+  });
+  renameSync(`${path}.new`, path);
+}
+
+export function makePrivateFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+}
+
+function readSettings(home: string): { seeds?: string[] } {
+  const path = join(home, 'settings.json');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return {};
+  }
+  try {
+    const { seeds } = JSON.parse(text) as { seeds?: unknown };
+    if (Array.isArray(seeds) && seeds.length > 0 && seeds.every((seed) => typeof seed === 'string')) {
+      return { seeds };
+    }
+    return {};
+  } catch (error) {
+    throw new CliError(`${path} is not JSON: correct or delete it`, 1, { cause: error });
+  }
+}
+
+function parseSeed(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw usage(`"${text}" is not the URL of a seed, such as https://127.0.0.1:22021`);
+  }
+  if (url.protocol !== 'https:') throw usage(`the URL of a seed begins with https://, not ${url.protocol}//`);
+  return url.origin;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The program `allium`: reads the command line, runs one command, ends with its exit code.
+import { followParent } from '@allium/lab/lifeline';
+import { CliError } from './cli-error.ts';
+import { runCommandLine } from './program.ts';
+
+followParent();
+// A reader that goes away (`allium listen | head -1`) is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
+try {
+  process.exitCode = await runCommandLine(process.argv.slice(2));
+} catch (error) {
+  process.exitCode = error instanceof CliError ? error.exitCode : 1;
+  process.stderr.write(`allium: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (process.env.ALLIUM_DEBUG !== undefined) console.error(error);
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What the commands need of the terminal: plain styled text, questions with and without echo, all of standard input.
+import { openSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
+import { ReadStream } from 'node:tty';
+import { styleText } from 'node:util';
+import { CliError } from './cli-error.ts';
+
+type Style = Parameters<typeof styleText>[0];
+
+/** `text` in a style; plain where standard output is no terminal or NO_COLOR is set. */
+export function styled(style: Style, text: string): string {
+  if (!process.stdout.isTTY || (process.env.NO_COLOR ?? '') !== '') return text;
+  return styleText(style, text, { validateStream: false });
+}
+
+export function print(line = ''): void {
+  process.stdout.write(`${line}\n`);
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** A remark for the person; never mixed into standard output, which may be read by a program. */
+export function remark(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/**
+ * Asks on the terminal, without echo. Uses /dev/tty, so that standard input stays free for the message.
+ * @throws CliError where there is no terminal; `instead` tells what to do then
+ */
+export async function askSecret(question: string, instead: string): Promise<string> {
+  let descriptor: number;
+  try {
+    descriptor = openSync('/dev/tty', 'r+');
+  } catch {
+    throw new CliError(`${question} needs a terminal. ${instead}`);
+  }
+  const terminal = new ReadStream(descriptor);
+  process.stderr.write(`${question}: `);
+  terminal.setRawMode(true);
+  try {
+    return await readHiddenLine(terminal);
+  } finally {
+    terminal.setRawMode(false);
+    terminal.destroy();
+    process.stderr.write('\n');
+  }
+}
+
+function readHiddenLine(terminal: ReadStream): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let line = '';
+    terminal.setEncoding('utf8');
+    terminal.on('error', reject);
+    terminal.on('end', () => reject(new CliError('no answer')));
+    terminal.on('data', (chunk: string) => {
+      for (const character of chunk) {
+        if (character === '\r' || character === '\n') return resolve(line);
+        if (character === '\u0003') return reject(new CliError('interrupted', 130));
+        if (character === '\u0004' && line === '') return reject(new CliError('no answer'));
+        if (character === '\u0015') line = '';
+        else if (character === '\u007f' || character === '\b') line = [...line].slice(0, -1).join('');
+        else if (character >= ' ') line += character;
+      }
+    });
+  });
+}
+
+/** Asks on the terminal, with echo; reads one line of standard input where that is no terminal. */
+export async function askLine(question: string): Promise<string> {
+  if (process.stdin.isTTY) process.stderr.write(`${question}: `);
+  const lines = createInterface({ input: process.stdin, terminal: false });
+  try {
+    for await (const line of lines) return line;
+    return '';
+  } finally {
+    lines.close();
+    process.stdin.pause();
+  }
+}
+
+/** All of standard input as text. @throws CliError when it exceeds `maxBytes` or is not UTF-8 */
+export async function readInput(maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of process.stdin) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > maxBytes) throw new CliError(`standard input is longer than ${maxBytes} bytes`, 2);
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new CliError('standard input is not UTF-8 text', 2);
+  }
+}
