@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Byte strings and their text forms (spec/storage-server §1.2). Decoders throw `ParseError` and nothing else;
-// every result is a fresh plain Uint8Array.
+// every result is a plain Uint8Array that nothing else changes, though it may be a part of a larger `buffer`.
 import {
   decodeBase64,
-  decodeHex,
   decodeLatin1,
   decodeUtf8,
   encodeBase64,
@@ -50,9 +49,20 @@ export function fromHex(text: string, lengthBytes?: number): Uint8Array {
     throw new ParseError('hex', `${text.length} characters where ${2 * lengthBytes} hex digits belong`);
   }
   if (text.length % 2 !== 0) throw new ParseError('hex', `an odd number of hex digits (${text.length})`);
-  const bytes = decodeHex(text);
-  if (bytes === undefined) throw new ParseError('hex', 'a character that is no hex digit');
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = (hexDigit(text.charCodeAt(2 * i)) << 4) | hexDigit(text.charCodeAt(2 * i + 1));
+    if (byte < 0) throw new ParseError('hex', 'a character that is no hex digit');
+    bytes[i] = byte;
+  }
   return bytes;
+}
+
+/** −1 for what is none. */
+function hexDigit(unit: number): number {
+  if (unit >= 0x30 && unit <= 0x39) return unit - 0x30;
+  const lower = unit | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
 /** With padding. */
@@ -78,8 +88,9 @@ export function fromBase64(text: string): Uint8Array {
   }
   if (end % 4 === 1) throw new ParseError('base64', `base64 of ${end} characters`);
   const letters = end === text.length ? text : text.slice(0, end);
-  if (!/^[A-Za-z0-9+/]*$/.test(letters)) throw new ParseError('base64', 'a character that is not of base64');
-  return decodeBase64(letters, (end * 3) >> 2);
+  const bytes = decodeBase64(letters, Math.floor((end * 3) / 4));
+  if (bytes === undefined) throw new ParseError('base64', 'a character that is not of base64');
+  return bytes;
 }
 
 /** z-base-32, most significant bits first, without padding. */

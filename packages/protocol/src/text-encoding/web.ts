@@ -11,30 +11,13 @@ export function encodeHex(bytes: Uint8Array): string {
   return text;
 }
 
-function hexDigit(unit: number): number {
-  if (unit >= 0x30 && unit <= 0x39) return unit - 0x30;
-  const lower = unit | 0x20;
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
-}
-
-/** `text` must be of even length; undefined when it holds other than hex digits. */
-export function decodeHex(text: string): Uint8Array | undefined {
-  const bytes = new Uint8Array(text.length / 2);
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = (hexDigit(text.charCodeAt(2 * i)) << 4) | hexDigit(text.charCodeAt(2 * i + 1));
-    if (byte < 0) return undefined;
-    bytes[i] = byte;
-  }
-  return bytes;
-}
-
 export function encodeBase64(bytes: Uint8Array): string {
   return btoa(encodeLatin1(bytes));
 }
 
-/** `text` must have been checked to be base64 without padding, `length` is that of the result. */
-export function decodeBase64(text: string, _length: number): Uint8Array {
-  return decodeLatin1(atob(text));
+/** `text` is without padding, `length` that of the result; undefined when it holds other than base64. */
+export function decodeBase64(text: string, _length: number): Uint8Array | undefined {
+  return /^[A-Za-z0-9+/]*$/.test(text) ? decodeLatin1(atob(text)) : undefined;
 }
 
 const utf8Encoder = new TextEncoder();
