@@ -266,7 +266,7 @@ export function scalarAdd(a: Uint8Array, b: Uint8Array): Uint8Array {
   checkLength('scalar', a, 32);
   checkLength('scalar', b, 32);
   const out = new Uint8Array(32);
-  sodium.crypto_core_ed25519_scalar_add(out, a, b);
+  sodium.crypto_core_ed25519_scalar_add(out, reduced(a), reduced(b));
   return out;
 }
 
@@ -281,7 +281,7 @@ export function scalarMultiply(a: Uint8Array, b: Uint8Array): Uint8Array {
 export function scalarNegate(a: Uint8Array): Uint8Array {
   checkLength('scalar', a, 32);
   const out = new Uint8Array(32);
-  sodium.crypto_core_ed25519_scalar_negate(out, a);
+  sodium.crypto_core_ed25519_scalar_negate(out, reduced(a));
   return out;
 }
 
@@ -314,8 +314,9 @@ export function equalConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-/** libsodium drops bit 255 of a factor; so that no bit counts for nothing, factors are reduced first. */
+/** libsodium adds without carry over 2^256 and drops bit 255 of a factor, so that scalars above L come out wrong. */
 function reduced(scalar: Uint8Array): Uint8Array {
+  if (scalar[31]! < 0x10) return scalar; // below 2^252, which is below L
   const wide = new Uint8Array(64);
   wide.set(scalar);
   return scalarReduce(wide);

@@ -188,18 +188,18 @@ export function scalarReduce(wide: Uint8Array): Uint8Array {
 export function scalarAdd(a: Uint8Array, b: Uint8Array): Uint8Array {
   checkLength('scalar', a, 32);
   checkLength('scalar', b, 32);
-  return sodium.crypto_core_ed25519_scalar_add(a, b);
+  return sodium.crypto_core_ed25519_scalar_add(reduced(a), reduced(b));
 }
 
 export function scalarMultiply(a: Uint8Array, b: Uint8Array): Uint8Array {
   checkLength('scalar', a, 32);
   checkLength('scalar', b, 32);
-  return sodium.crypto_core_ed25519_scalar_mul(a, b);
+  return sodium.crypto_core_ed25519_scalar_mul(reduced(a), reduced(b));
 }
 
 export function scalarNegate(a: Uint8Array): Uint8Array {
   checkLength('scalar', a, 32);
-  return sodium.crypto_core_ed25519_scalar_negate(a);
+  return sodium.crypto_core_ed25519_scalar_negate(reduced(a));
 }
 
 export function pointMultiplyBase(scalar: Uint8Array): Uint8Array {
@@ -222,8 +222,9 @@ export function equalConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && sodium.memcmp(a, b);
 }
 
-/** libsodium drops bit 255 of a factor; so that no bit counts for nothing, factors are reduced first. */
+/** libsodium adds without carry over 2^256 and drops bit 255 of a factor, so that scalars above L come out wrong. */
 function reduced(scalar: Uint8Array): Uint8Array {
+  if (scalar[31]! < 0x10) return scalar; // below 2^252, which is below L
   const wide = new Uint8Array(64);
   wide.set(scalar);
   return scalarReduce(wide);
