@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Results of storage requests in the shape of the wire, bytes as Uint8Array (types first; bodies follow).
-import type { BtDict } from '../codec/bencode.ts';
+// Results of storage requests (spec/storage-server §2.7, §2.9): their shapes, how a node writes them and how clients and
+// peers read them. The types have the names of the wire, and hold bytes (`data`, `signature`, tokens) as Uint8Array:
+// JSON carries those as padded base64, bt-encoding raw. So a node fills a plain object and writes it in either form.
+//
+// Parsers accept what a node may send and drop unknown members; what a hostile node sends ends in a ParseError or in a
+// value of the type.
+
+import { fromBase64, toBase32z, toBase64, toBinary, utf8 } from '../bytes.ts';
+import { type BtDict, type BtInput, type BtValue, encodeBt } from '../codec/bencode.ts';
+import { ParseError } from '../errors.ts';
 import type { RecursiveMethod } from './requests.ts';
 
 /** `t`: the node's clock in ms; `hf`: hardfork and softfork (§2.7). */
@@ -112,64 +120,465 @@ export interface SwarmResult extends Stamp {
   /** Lower-case hex without padding. */
   readonly swarm: string;
 }
+/** One answer inside that of `batch`, `sequence` or `ifelse`. */
 export interface Subresult {
   readonly code: number;
+  /** A result object when `code` is 200, often a text otherwise. */
   readonly body: unknown;
 }
 
-/** Any result on its way out; a plain tree in wire names. */
-export type PlainResult =
-  | string
-  | number
-  | bigint
-  | boolean
-  | Uint8Array
-  | readonly PlainResult[]
-  | { readonly [key: string]: PlainResult | undefined };
+// --- writing --------------------------------------------------------------------------------------------------------
 
-/** JSON text, bytes as padded base64. Takes every result type above. */
-export declare function toJsonResult(result: object): string;
-/** bt-encoding, bytes raw. */
-export declare function toBtResult(result: object): Uint8Array;
-/** The entry of a member in a swarm object. */
-export declare function swarmEntry(member: {
+/**
+ * JSON text of a result, bytes as padded base64, members that are undefined left out. Takes every result type above,
+ * also inside `results` of a batch, and parsed JSON with bigints.
+ */
+export function toJsonResult(result: unknown): string {
+  switch (typeof result) {
+    case 'string':
+      return JSON.stringify(result);
+    case 'number':
+      return Number.isFinite(result) ? String(result) : 'null';
+    case 'bigint':
+    case 'boolean':
+      return String(result);
+    case 'object':
+      break;
+    default:
+      return 'null';
+  }
+  if (result === null) return 'null';
+  if (result instanceof Uint8Array) return `"${toBase64(result)}"`;
+  let text = '';
+  if (Array.isArray(result)) {
+    for (const item of result) text += text === '' ? toJsonResult(item) : `,${toJsonResult(item)}`;
+    return `[${text}]`;
+  }
+  const members = result as Readonly<Record<string, unknown>>;
+  for (const name in members) {
+    const member = members[name];
+    if (member === undefined) continue;
+    text += `${text === '' ? '"' : ',"'}${PLAIN_NAME.test(name) ? name : JSON.stringify(name).slice(1, -1)}":`;
+    text += toJsonResult(member);
+  }
+  return `{${text}}`;
+}
+
+/** Names that JSON writes as they are: those of the protocol, hashes and keys. */
+const PLAIN_NAME = /^[\w+/-]*$/;
+
+/**
+ * The same in bt-encoding, bytes raw.
+ * @throws ParseError for what bt-encoding does not have: floats and null, in foreign JSON (answer 500)
+ */
+export function toBtResult(result: object): Uint8Array {
+  const value = result as BtInput;
+  return encodeBt(hasWideName(value) ? withBinaryNames(value) : value);
+}
+
+/** JSON of the chain may have names beyond ASCII, which bt-encoding writes as UTF-8. */
+function hasWideName(value: BtInput): boolean {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
+  if (Array.isArray(value)) return value.some(hasWideName);
+  const members = value as { readonly [key: string]: BtInput | undefined };
+  for (const name in members) {
+    const member = members[name];
+    if (!ASCII.test(name) || (member !== undefined && hasWideName(member))) return true;
+  }
+  return false;
+}
+
+const ASCII = /^[ -~]*$/;
+
+function withBinaryNames(value: BtInput): BtInput {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map(withBinaryNames);
+  const members = new Map<string, BtInput>();
+  for (const [name, member] of Object.entries(value as { readonly [key: string]: BtInput | undefined })) {
+    if (member !== undefined) members.set(toBinary(utf8(name)), withBinaryNames(member));
+  }
+  return members;
+}
+
+/** How a swarm member stands in answers (spec/storage-server §2.7). Our legacy key is the Ed25519 key. */
+export function swarmEntry(member: {
   readonly ed25519Key: Uint8Array;
   readonly ed25519Hex: string;
   readonly x25519Hex: string;
   readonly host: string;
   readonly httpsPort: number;
   readonly omqPort: number;
-}): SwarmEntry;
+}): SwarmEntry {
+  return {
+    address: `${toBase32z(member.ed25519Key)}.snode`,
+    ip: member.host,
+    port: String(member.httpsPort),
+    port_https: member.httpsPort,
+    port_omq: member.omqPort,
+    port_quic: member.omqPort,
+    pubkey_ed25519: member.ed25519Hex,
+    pubkey_legacy: member.ed25519Hex,
+    pubkey_x25519: member.x25519Hex,
+  };
+}
 
-/** A peer's reply to a forwarded request: its bare entry. @throws ParseError */
-export declare function parseNodeReply<M extends RecursiveMethod>(
+// --- reading --------------------------------------------------------------------------------------------------------
+
+/** Members of a result, from JSON of an entry node or bt-encoding of a peer. */
+interface Members {
+  get(name: string): unknown;
+  /** 64 bytes. */
+  signature(): Uint8Array;
+  text(value: unknown): string | undefined;
+  /** Members of a member that is an object. */
+  entries(value: unknown): [string, unknown][];
+}
+
+function malformed(what: string, options?: ErrorOptions): ParseError {
+  return new ParseError('response', `malformed answer: ${what}`, options);
+}
+
+class JsonMembers implements Members {
+  readonly members: Readonly<Record<string, unknown>>;
+
+  constructor(members: Readonly<Record<string, unknown>>) {
+    this.members = members;
+  }
+
+  get(name: string): unknown {
+    return Object.hasOwn(this.members, name) ? (this.members[name] ?? undefined) : undefined;
+  }
+
+  signature(): Uint8Array {
+    const signature = base64(this.get('signature'), 88, 'signature');
+    if (signature.length !== 64) throw malformed('signature');
+    return signature;
+  }
+
+  text(value: unknown): string | undefined {
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  entries(value: unknown): [string, unknown][] {
+    return Object.entries(object(value, 'an object of lists').members);
+  }
+}
+
+class BtMembers implements Members {
+  readonly members: BtDict;
+
+  constructor(members: BtDict) {
+    this.members = members;
+  }
+
+  get(name: string): unknown {
+    return this.members.get(name);
+  }
+
+  signature(): Uint8Array {
+    const signature = this.members.get('signature');
+    if (signature instanceof Uint8Array && signature.length === 64) return signature;
+    throw malformed('signature');
+  }
+
+  text(value: unknown): string | undefined {
+    return value instanceof Uint8Array ? toBinary(value) : undefined;
+  }
+
+  entries(value: unknown): [string, unknown][] {
+    if (value instanceof Map) return [...(value as Map<string, BtValue>)];
+    throw malformed('not a dict of lists');
+  }
+}
+
+function object(value: unknown, what: string): JsonMembers {
+  if (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Uint8Array)
+  ) {
+    return new JsonMembers(value as Record<string, unknown>);
+  }
+  throw malformed(`${what} expected`);
+}
+
+function base64(value: unknown, maxLength: number, what: string): Uint8Array {
+  if (typeof value !== 'string' || value.length > maxLength) throw malformed(what);
+  try {
+    return fromBase64(value);
+  } catch (cause) {
+    throw malformed(what, { cause });
+  }
+}
+
+/** A whole number that is not negative: times, counts, codes. */
+function count(value: unknown, what: string): number {
+  if (typeof value === 'number' && value >= 0 && Number.isSafeInteger(value)) return value;
+  throw malformed(what);
+}
+
+/** A boolean, which bt-encoding writes as 1 or 0 and entry nodes pass on like that (spec/storage-server §1.1). */
+function flag(value: unknown, what: string): boolean | undefined {
+  if (value === undefined || typeof value === 'boolean') return value;
+  if (value === 0 || value === 1) return value === 1;
+  throw malformed(what);
+}
+
+const HASH = /^[A-Za-z0-9+/]{43}$/;
+const KEY = /^[0-9a-f]{64}$/;
+const NAMESPACE = /^(?:0|-?[1-9][0-9]{0,4})$/;
+/** Ours: a peer's reason reaches clients and logs. */
+const MAX_REASON = 500;
+
+function hash(members: Members, value: unknown): string {
+  const text = members.text(value);
+  if (text === undefined || !HASH.test(text)) throw malformed('a hash expected');
+  return text;
+}
+
+function hashes(members: Members, value: unknown): string[] {
+  if (!Array.isArray(value)) throw malformed('a list of hashes expected');
+  return value.map((item) => hash(members, item));
+}
+
+function hashesByNamespace(members: Members, value: unknown): string[] | HashesByNamespace {
+  if (Array.isArray(value)) return hashes(members, value);
+  const lists: Record<string, readonly string[]> = {};
+  for (const [namespace, list] of members.entries(value)) {
+    if (!NAMESPACE.test(namespace)) throw malformed('a namespace expected');
+    lists[namespace] = hashes(members, list);
+  }
+  return lists;
+}
+
+function timesByHash(members: Members, value: unknown): Record<string, number> {
+  const times: Record<string, number> = {};
+  for (const [name, time] of members.entries(value)) {
+    if (!HASH.test(name)) throw malformed('a hash expected');
+    times[name] = count(time, 'a time expected');
+  }
+  return times;
+}
+
+function reason(members: Members, name: string): string | undefined {
+  const value = members.get(name);
+  if (typeof value === 'number') return String(value);
+  return members.text(value)?.slice(0, MAX_REASON);
+}
+
+function nodeResult(method: RecursiveMethod, members: Members): NodeResults[RecursiveMethod] | NodeFailure {
+  if (flag(members.get('failed'), 'failed')) {
+    return {
+      failed: true,
+      timeout: flag(members.get('timeout'), 'timeout'),
+      code: reason(members, 'code'),
+      reason: reason(members, 'reason'),
+      bad_peer_response: flag(members.get('bad_peer_response'), 'bad_peer_response'),
+      query_failure: flag(members.get('query_failure'), 'query_failure'),
+    };
+  }
+  const signature = members.signature();
+  switch (method) {
+    case 'store':
+      return {
+        hash: hash(members, members.get('hash')),
+        expiry: count(members.get('expiry'), 'expiry'),
+        already: flag(members.get('already'), 'already'),
+        signature,
+      };
+    case 'delete':
+      return { deleted: hashes(members, members.get('deleted')), signature };
+    case 'delete_all':
+    case 'delete_before':
+      return { deleted: hashesByNamespace(members, members.get('deleted')), signature };
+    case 'expire': {
+      const expiry = members.get('expiry');
+      const unchanged = members.get('unchanged');
+      return {
+        expiry: Array.isArray(expiry) ? expiry.map((time) => count(time, 'expiry')) : count(expiry, 'expiry'),
+        updated: hashes(members, members.get('updated')),
+        unchanged: unchanged === undefined ? undefined : timesByHash(members, unchanged),
+        signature,
+      };
+    }
+    case 'expire_all':
+      return { updated: hashesByNamespace(members, members.get('updated')), signature };
+    case 'revoke_subaccount':
+    case 'unrevoke_subaccount': {
+      const removed = members.get('count');
+      return { count: removed === undefined ? undefined : count(removed, 'count'), signature };
+    }
+  }
+}
+
+/** A peer's reply to a forwarded request: its bare entry (spec/storage-server §5.6). @throws ParseError */
+export function parseNodeReply<M extends RecursiveMethod>(
   method: M,
   dict: BtDict,
-): NodeResultOf<M> | NodeFailure;
+): NodeResultOf<M> | NodeFailure {
+  return nodeResult(method, new BtMembers(dict)) as NodeResultOf<M> | NodeFailure;
+}
 
-// What clients read. All throw ParseError for anything but a well-formed answer.
-export declare function parseRecursiveResult<M extends RecursiveMethod>(
+function stamp(members: JsonMembers): Stamp {
+  const hf = members.get('hf');
+  if (!Array.isArray(hf) || hf.length !== 2) throw malformed('hf');
+  return { t: count(members.get('t'), 't'), hf: [count(hf[0], 'hf'), count(hf[1], 'hf')] };
+}
+
+/**
+ * The answer of a recursive method. An entry that cannot be read becomes a failure with `bad_peer_response`: one
+ * member of a swarm must not spoil the answers of the others. Signatures are not checked here (`verifyNodeResult`).
+ * @throws ParseError
+ */
+export function parseRecursiveResult<M extends RecursiveMethod>(
   method: M,
   json: unknown,
-): RecursiveResult<M>;
-export declare function parseRetrieveResult(json: unknown): RetrieveResult;
-export declare function parseInfoResult(json: unknown): InfoResult;
-export declare function parseGetExpiriesResult(json: unknown): GetExpiriesResult;
-export declare function parseRevokedSubaccountsResult(json: unknown): RevokedSubaccountsResult;
+): RecursiveResult<M> {
+  const members = object(json, 'an object');
+  const swarm: Record<string, NodeResultOf<M> | NodeFailure> = {};
+  for (const [key, entry] of members.entries(members.get('swarm'))) {
+    if (!KEY.test(key)) throw malformed('a node key expected');
+    swarm[key] = nodeEntry(method, entry) as NodeResultOf<M> | NodeFailure;
+  }
+  const stored = method === 'store' ? members.get('hash') : undefined;
+  return { swarm, hash: stored === undefined ? undefined : hash(members, stored), ...stamp(members) };
+}
+
+function nodeEntry(method: RecursiveMethod, entry: unknown): NodeResults[RecursiveMethod] | NodeFailure {
+  try {
+    return nodeResult(method, object(entry, 'an object'));
+  } catch (error) {
+    if (error instanceof ParseError) return { failed: true, bad_peer_response: true };
+    throw error;
+  }
+}
+
+/** @throws ParseError */
+export function parseRetrieveResult(json: unknown): RetrieveResult {
+  const members = object(json, 'an object');
+  const list = members.get('messages');
+  if (!Array.isArray(list)) throw malformed('a list of messages expected');
+  const messages = list.map((item: unknown): RetrievedMessage => {
+    const message = object(item, 'a message');
+    const name = message.get('hash');
+    // Not only hashes of ours: peers of older nodes stored what they were sent (spec/storage-server §5.5).
+    if (typeof name !== 'string' || name.length === 0 || name.length > 128) throw malformed('hash');
+    return {
+      hash: name,
+      timestamp: count(message.get('timestamp'), 'timestamp'),
+      expiration: count(message.get('expiration'), 'expiration'),
+      data: base64(message.get('data'), Number.POSITIVE_INFINITY, 'data'),
+    };
+  });
+  return { messages, more: flag(members.get('more'), 'more') ?? false, ...stamp(members) };
+}
+
+/** @throws ParseError */
+export function parseInfoResult(json: unknown): InfoResult {
+  const members = object(json, 'an object');
+  const version = members.get('version');
+  if (!Array.isArray(version) || version.length !== 3) throw malformed('version');
+  const [major, minor, patch] = version.map((number) => count(number, 'version'));
+  return {
+    version: [major!, minor!, patch!],
+    timestamp: count(members.get('timestamp'), 'timestamp'),
+    ...stamp(members),
+  };
+}
+
+/** @throws ParseError */
+export function parseGetExpiriesResult(json: unknown): GetExpiriesResult {
+  const members = object(json, 'an object');
+  return { expiries: timesByHash(members, members.get('expiries')) };
+}
+
+/** @throws ParseError */
+export function parseRevokedSubaccountsResult(json: unknown): RevokedSubaccountsResult {
+  const members = object(json, 'an object');
+  const tokens = members.get('revoked_subaccounts');
+  if (!Array.isArray(tokens)) throw malformed('a list of tokens expected');
+  const revoked = tokens.map((text: unknown) => {
+    const token = base64(text, 48, 'token');
+    if (token.length !== 36) throw malformed('token');
+    return token;
+  });
+  return { revoked_subaccounts: revoked, ...stamp(members) };
+}
+
 /** A swarm member as clients use it. */
 export interface SwarmMember {
   readonly ed25519Hex: string;
   readonly x25519Hex: string;
-  /** `0.0.0.0` when unknown: not to be contacted. */
+  /** Dotted IPv4. */
   readonly host: string;
   readonly httpsPort: number;
   readonly omqPort: number;
 }
-/** `get_swarm` and the body of 421. */
-export declare function parseSwarm(json: unknown): {
+
+export interface Swarm {
+  /** 2^64 − 1: the node knows no swarm. */
   readonly swarmId: bigint;
+  /** Those that can be reached: members without keys, address or port are left out. */
   readonly members: readonly SwarmMember[];
+  /** The node's clock. */
   readonly t: number | undefined;
-};
-/** Outer object of `batch` and `sequence`: at most `expected` results. */
-export declare function parseBatchResult(json: unknown, expected: number): readonly Subresult[];
+}
+
+/** The answer of `get_swarm` and the body of 421 (spec/storage-server §2.7). @throws ParseError */
+export function parseSwarm(json: unknown): Swarm {
+  const members = object(json, 'an object');
+  const list = members.get('snodes');
+  if (!Array.isArray(list)) throw malformed('a list of nodes expected');
+  const swarm = members.get('swarm');
+  if (typeof swarm !== 'string' || !/^[0-9a-f]{1,16}$/.test(swarm)) throw malformed('swarm');
+  const reachable: SwarmMember[] = [];
+  for (const item of list as unknown[]) {
+    const member = swarmMember(object(item, 'a node'));
+    if (member !== undefined) reachable.push(member);
+  }
+  const t = members.get('t');
+  return {
+    swarmId: BigInt(`0x${swarm}`),
+    members: reachable,
+    t: t === undefined ? undefined : count(t, 't'),
+  };
+}
+
+function swarmMember(node: JsonMembers): SwarmMember | undefined {
+  const ed25519Hex = node.get('pubkey_ed25519');
+  const x25519Hex = node.get('pubkey_x25519');
+  const host = node.get('ip');
+  // Compat(2.8): `port` as text is the older form of `port_https`.
+  const httpsPort = node.get('port_https') ?? portOfText(node.get('port'));
+  const omqPort = node.get('port_omq');
+  if (typeof ed25519Hex !== 'string' || !KEY.test(ed25519Hex)) return undefined;
+  if (typeof x25519Hex !== 'string' || !KEY.test(x25519Hex)) return undefined;
+  if (typeof host !== 'string' || !isUsableIpv4(host) || !isPort(httpsPort)) return undefined;
+  return { ed25519Hex, x25519Hex, host, httpsPort, omqPort: isPort(omqPort) ? omqPort : 0 };
+}
+
+function portOfText(value: unknown): number | undefined {
+  return typeof value === 'string' && /^[0-9]{1,5}$/.test(value) ? Number(value) : undefined;
+}
+
+function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 0xffff;
+}
+
+/** A dotted IPv4 address, but not the two that stand for "unknown" (spec/storage-server §3.3). */
+export function isUsableIpv4(text: string): boolean {
+  return IPV4.test(text) && text !== '0.0.0.0' && text !== '255.255.255.255';
+}
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})(?:\.(?!$)|$)){4}$/;
+
+/** Results of `batch` and `sequence`, one per request; `sequence` may end early. @throws ParseError */
+export function parseBatchResult(json: unknown, requests: number): readonly Subresult[] {
+  const list = object(json, 'an object').get('results');
+  if (!Array.isArray(list) || list.length > requests) throw malformed('a list of results expected');
+  return list.map((item: unknown) => {
+    const result = object(item, 'a result');
+    return { code: count(result.get('code'), 'code'), body: result.get('body') };
+  });
+}
