@@ -164,7 +164,7 @@ export function u32le(value: number): Uint8Array {
 
 /** @throws ParseError `envelope` when fewer than four bytes stand at `offset` */
 export function readU32le(bytes: Uint8Array, offset: number): number {
-  if (offset < 0 || offset + 4 > bytes.length) {
+  if (!(offset >= 0 && offset + 4 <= bytes.length)) {
     throw new ParseError('envelope', `${bytes.length} bytes end inside a number at ${offset}`);
   }
   return (
