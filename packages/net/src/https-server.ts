@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: MIT
+// HTTPS listener of a node (spec/storage-server §3.1, §3.2, §9.3.15): HTTP/1.1 with keep-alive over TLS ≥ 1.2.
+//
+// A request passes, in this order: `precheck` (sees the head only and may answer), Content-Length, the limit of
+// requests at once, the body (bounded in size and time while it is read), `handler`. Bench: omq.bench.ts.
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Cancel, Env } from '@allium/protocol/env';
+import { plainAddress } from './address.ts';
+
+/** The head of a request, which is all that `precheck` sees. */
+export interface HttpsRequestHead {
+  readonly method: string;
+  /** As received: path and query. */
+  readonly path: string;
+  /** Names in lower case. */
+  readonly headers: IncomingHttpHeaders;
+  /** IPv4 or IPv6 text; mapped IPv4 as IPv4. */
+  readonly remoteAddress: string;
+}
+
+export interface HttpsRequest extends HttpsRequestHead {
+  /** A view of the read buffer, owned by the handler. */
+  readonly body: Uint8Array;
+  /** Aborts when the client goes away before its answer is out. Made on first use. */
+  readonly signal: AbortSignal;
+}
+
+export interface HttpsResponse {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Text goes out as UTF-8. Absent: empty. */
+  readonly body?: Uint8Array | string;
+  /** Closes the connection after this answer. */
+  readonly close?: boolean;
+}
+
+export interface HttpsServerOptions {
+  readonly host: string;
+  /** 0: chosen by the system. */
+  readonly port: number;
+  readonly certificatePem: string;
+  readonly keyPem: string;
+  readonly handler: (request: HttpsRequest) => HttpsResponse | Promise<HttpsResponse>;
+  /** Answers before the body is read, or returns undefined to let the request through. */
+  readonly precheck?: (head: HttpsRequestHead) => HttpsResponse | undefined;
+  /** Sent with every answer, those made here included (`Server`, …). Default none. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Default 10 485 760. */
+  readonly maxBodyBytes?: number;
+  /** From the head to the last byte of the body, default 30 000. */
+  readonly bodyTimeoutMs?: number;
+  /** From the first byte of a request to the end of its head, default 10 000. */
+  readonly headTimeoutMs?: number;
+  /** An idle connection is kept that long, default 60 000. */
+  readonly keepAliveMs?: number;
+  /** Default 10 000. */
+  readonly maxConnections?: number;
+  /** Requests read or handled at once, default 1000; further ones get 503. */
+  readonly maxConcurrentRequests?: number;
+  /** Bytes of bodies being read or handled, default 256 MiB; further ones get 503. */
+  readonly maxBufferedBytes?: number;
+  /** How long `stop` waits for running requests, default 5 000. */
+  readonly stopTimeoutMs?: number;
+}
+
+// From the specification, spec/storage-server §3.1 and §7.
+const MAX_BODY_BYTES = 10_485_760;
+const INVALID_LENGTH = 'invalid Content-Length';
+const TOO_LARGE = 'Request body too large';
+const BUSY = 'Server busy, try again later';
+const FAILED = 'request failed';
+
+// Ours.
+const BODY_TIMEOUT_MS = 30_000;
+const HEAD_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 60_000;
+const STOP_TIMEOUT_MS = 5_000;
+/** Nothing read or written for this long ends a connection; handlers answer within 30 s. */
+const SILENT_SOCKET_MS = 90_000;
+/** A large answer must be out by then, or a slow reader could hold its memory for ever. */
+const ANSWER_TIMEOUT_MS = 120_000;
+const LARGE_ANSWER_BYTES = 65_536;
+const MAX_CONNECTIONS = 10_000;
+const MAX_CONNECTIONS_PER_ADDRESS = 2_000;
+const MAX_CONCURRENT_REQUESTS = 1000;
+const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
+const MAX_HEADERS_BYTES = 16_384;
+const MAX_HEADERS = 100;
+const EMPTY = new Uint8Array(0);
+const TEXT = { 'Content-Type': 'text/plain' };
+
+/** One exchange: what the handler sees of it, and what has to be given back when it ends. */
+class Exchange implements HttpsRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly remoteAddress: string;
+  body: Uint8Array = EMPTY;
+  bufferedBytes = 0;
+  answerBytes = 0;
+  isCounted = false;
+  isClosed = false;
+  cancelDeadline: Cancel | undefined;
+  #abort: AbortController | undefined;
+
+  constructor(request: IncomingMessage) {
+    this.method = request.method ?? '';
+    this.path = request.url ?? '';
+    this.headers = request.headers;
+    this.remoteAddress = plainAddress(request.socket.remoteAddress);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.isClosed) this.#abort.abort();
+    }
+    return this.#abort.signal;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.cancelDeadline?.();
+    this.#abort?.abort();
+  }
+}
+
+export class HttpsServer {
+  readonly #options: HttpsServerOptions;
+  readonly #env: Env;
+  readonly #headers: readonly string[];
+  readonly #maxBodyBytes: number;
+  readonly #maxConcurrent: number;
+  readonly #maxBufferedBytes: number;
+  readonly #sockets = new Set<Socket>();
+  readonly #socketsOf = new Map<string, number>();
+  #server: Server | undefined;
+  #stopping: Promise<void> | undefined;
+  /** Requests whose answer is not out. */
+  #open = 0;
+  /** … of them those past the checks. */
+  #running = 0;
+  #bufferedBytes = 0;
+  #answerBytes = 0;
+  #onNoneOpen: (() => void) | undefined;
+
+  constructor(options: HttpsServerOptions, env: Env) {
+    this.#options = options;
+    this.#env = env;
+    this.#headers = Object.entries(options.headers ?? {}).flat();
+    this.#maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
+    this.#maxConcurrent = options.maxConcurrentRequests ?? MAX_CONCURRENT_REQUESTS;
+    this.#maxBufferedBytes = options.maxBufferedBytes ?? MAX_BUFFERED_BYTES;
+  }
+
+  /** Requests being read or handled. */
+  get runningRequests(): number {
+    return this.#running;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** @throws the error of the system when the address cannot be listened on */
+  async start(): Promise<{ port: number }> {
+    if (this.#server !== undefined) return { port: this.#port(this.#server) };
+    const { host, port, certificatePem, keyPem } = this.#options;
+    const headTimeoutMs = this.#options.headTimeoutMs ?? HEAD_TIMEOUT_MS;
+    const bodyTimeoutMs = this.#options.bodyTimeoutMs ?? BODY_TIMEOUT_MS;
+    const server = createServer({
+      cert: certificatePem,
+      key: keyPem,
+      minVersion: 'TLSv1.2', // spec/storage-server §3.2
+      handshakeTimeout: headTimeoutMs,
+      headersTimeout: headTimeoutMs,
+      requestTimeout: headTimeoutMs + bodyTimeoutMs,
+      connectionsCheckingInterval: Math.max(50, Math.min(2000, headTimeoutMs / 2, bodyTimeoutMs / 2)),
+      keepAliveTimeout: this.#options.keepAliveMs ?? KEEP_ALIVE_MS,
+      maxHeaderSize: MAX_HEADERS_BYTES,
+      requireHostHeader: false, // clients connect by address, and testers send what they like (§3.2)
+    });
+    server.maxHeadersCount = MAX_HEADERS;
+    server.timeout = SILENT_SOCKET_MS;
+    server.maxConnections = this.#options.maxConnections ?? MAX_CONNECTIONS;
+    server.on('connection', (socket: Socket) => this.#admit(socket));
+    server.on('request', (request, response) => this.#receive(request, response, false));
+    server.on('checkContinue', (request, response) => this.#receive(request, response, true));
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket as Socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, 4096, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    server.on('error', (error) => this.#env.log.error({ error }, 'https listener failed'));
+    this.#server = server;
+    this.#stopping = undefined;
+    return { port: this.#port(server) };
+  }
+
+  /** Takes no more requests, ends idle connections, waits for running requests (bounded), then cuts what is left. */
+  stop(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return this.#stopping ?? Promise.resolve();
+    this.#server = undefined;
+    this.#stopping = this.#finish(server);
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #finish(server: Server): Promise<void> {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    if (this.#open > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#env.clock.after(this.#options.stopTimeoutMs ?? STOP_TIMEOUT_MS, resolve);
+        this.#onNoneOpen = () => {
+          cancel();
+          resolve();
+        };
+      });
+      this.#onNoneOpen = undefined;
+    }
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #port(server: Server): number {
+    return (server.address() as AddressInfo).port;
+  }
+
+  #admit(socket: Socket): void {
+    const address = plainAddress(socket.remoteAddress);
+    const count = (this.#socketsOf.get(address) ?? 0) + 1;
+    if (count > MAX_CONNECTIONS_PER_ADDRESS) {
+      socket.destroy();
+      return;
+    }
+    this.#socketsOf.set(address, count);
+    this.#sockets.add(socket);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      const left = (this.#socketsOf.get(address) ?? 1) - 1;
+      if (left === 0) this.#socketsOf.delete(address);
+      else this.#socketsOf.set(address, left);
+    });
+  }
+
+  /** A head that is no HTTP, a time-out, a failed TLS handshake. */
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    const code = error.code ?? '';
+    if (!socket.writable || !(code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT')) {
+      socket.destroy();
+      return;
+    }
+    const [status, text] =
+      code === 'HPE_INVALID_CONTENT_LENGTH'
+        ? ['400 Bad Request', INVALID_LENGTH]
+        : code === 'HPE_HEADER_OVERFLOW'
+          ? ['431 Request Header Fields Too Large', 'Request Header Fields Too Large\n']
+          : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+            ? ['408 Request Timeout', 'Request Timeout\n']
+            : ['400 Bad Request', 'Bad Request\n'];
+    const headers = Object.entries(this.#options.headers ?? {}).map(
+      ([name, value]) => `${name}: ${value}\r\n`,
+    );
+    socket.end(
+      `HTTP/1.1 ${status}\r\n${headers.join('')}Content-Type: text/plain\r\nContent-Length: ${text.length}\r\n` +
+        `Connection: close\r\n\r\n${text}`,
+    );
+    // What the client still sends is not read; the timer of the socket ends a client that does not close.
+    socket.destroySoon();
+  }
+
+  #receive(request: IncomingMessage, response: ServerResponse, wantsContinue: boolean): void {
+    const exchange = new Exchange(request);
+    this.#open++;
+    response.on('close', () => this.#release(exchange));
+    let early: HttpsResponse | undefined;
+    try {
+      early = this.#options.precheck?.(exchange) ?? this.#checkLength(request);
+    } catch (error) {
+      early = this.#failed(error);
+    }
+    if (early === undefined && this.#running >= this.#maxConcurrent) early = text(503, BUSY);
+    if (early !== undefined) {
+      this.#answerUnread(request, response, exchange, early);
+      return;
+    }
+    exchange.isCounted = true;
+    this.#running++;
+    if (wantsContinue) response.writeContinue();
+    const length = request.headers['content-length'];
+    if (length === undefined ? request.headers['transfer-encoding'] === undefined : length === '0') {
+      this.#handle(exchange, response);
+      return;
+    }
+    this.#readBody(request, response, exchange);
+  }
+
+  #checkLength(request: IncomingMessage): HttpsResponse | undefined {
+    const length = request.headers['content-length'];
+    if (length === undefined) return undefined;
+    if (!/^\d+$/.test(length)) return text(400, INVALID_LENGTH, true);
+    return Number(length) > this.#maxBodyBytes ? text(413, TOO_LARGE, true) : undefined;
+  }
+
+  #readBody(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
+    let first: Uint8Array | undefined;
+    let more: Uint8Array[] | undefined;
+    let refusal: HttpsResponse | undefined;
+    request.on('data', (chunk: Buffer) => {
+      if (refusal !== undefined) return;
+      exchange.bufferedBytes += chunk.length;
+      this.#bufferedBytes += chunk.length;
+      // spec/storage-server §3.1: a chunked body has the same limit.
+      if (exchange.bufferedBytes > this.#maxBodyBytes) refusal = text(413, TOO_LARGE, true);
+      else if (this.#bufferedBytes > this.#maxBufferedBytes) refusal = text(503, BUSY, true);
+      if (refusal !== undefined) {
+        first = undefined;
+        more = undefined;
+        this.#answerUnread(request, response, exchange, refusal);
+      } else if (first === undefined) first = chunk;
+      else if (more === undefined) more = [first, chunk];
+      else more.push(chunk);
+    });
+    request.on('end', () => {
+      if (refusal !== undefined || exchange.isClosed) return;
+      const body = more === undefined ? (first ?? EMPTY) : Buffer.concat(more);
+      exchange.body = new Uint8Array(body.buffer, body.byteOffset, body.length);
+      this.#handle(exchange, response);
+    });
+  }
+
+  #handle(exchange: Exchange, response: ServerResponse): void {
+    try {
+      const answer = this.#options.handler(exchange);
+      if (answer instanceof Promise) {
+        answer.then(
+          (late) => this.#answer(response, exchange, late),
+          (error) => this.#answer(response, exchange, this.#failed(error)),
+        );
+      } else this.#answer(response, exchange, answer);
+    } catch (error) {
+      this.#answer(response, exchange, this.#failed(error));
+    }
+  }
+
+  #failed(error: unknown): HttpsResponse {
+    this.#env.log.error({ error }, 'https request handler failed');
+    return text(500, FAILED);
+  }
+
+  /** Answers while the client may still be sending; a body that nobody waits for closes the connection. */
+  #answerUnread(
+    request: IncomingMessage,
+    response: ServerResponse,
+    exchange: Exchange,
+    answer: HttpsResponse,
+  ): void {
+    const length = request.headers['content-length'];
+    const isShort =
+      length === undefined
+        ? request.headers['transfer-encoding'] === undefined
+        : Number(length) <= this.#maxBodyBytes;
+    this.#answer(response, exchange, isShort || answer.close ? answer : { ...answer, close: true });
+  }
+
+  #answer(response: ServerResponse, exchange: Exchange, answer: HttpsResponse): void {
+    if (exchange.isClosed || response.headersSent) return;
+    try {
+      this.#write(response, exchange, answer);
+    } catch (error) {
+      // A status or header that HTTP does not have.
+      this.#env.log.error({ error }, 'https answer cannot be sent');
+      response.destroy();
+    }
+  }
+
+  #write(response: ServerResponse, exchange: Exchange, answer: HttpsResponse): void {
+    let body = answer.body ?? '';
+    let { status } = answer;
+    let length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    if (length > LARGE_ANSWER_BYTES) {
+      if (this.#answerBytes + length > this.#maxBufferedBytes) {
+        status = 503;
+        body = BUSY;
+        length = body.length;
+      } else {
+        exchange.answerBytes = length;
+        this.#answerBytes += length;
+        exchange.cancelDeadline = this.#env.clock.after(ANSWER_TIMEOUT_MS, () => response.destroy());
+      }
+    }
+    const headers: string[] = this.#headers.slice();
+    for (const name in answer.headers) headers.push(name, answer.headers[name]!);
+    headers.push('Content-Length', String(length));
+    const isClosing = answer.close === true || this.#server === undefined;
+    if (isClosing) headers.push('Connection', 'close');
+    response.writeHead(status, headers);
+    response.end(body);
+  }
+
+  #release(exchange: Exchange): void {
+    if (exchange.isClosed) return;
+    exchange.close();
+    this.#bufferedBytes -= exchange.bufferedBytes;
+    this.#answerBytes -= exchange.answerBytes;
+    if (exchange.isCounted) this.#running--;
+    this.#open--;
+    if (this.#open === 0) this.#onNoneOpen?.();
+  }
+}
+
+function text(status: number, body: string, close = false): HttpsResponse {
+  return { status, headers: TEXT, body, close };
+}

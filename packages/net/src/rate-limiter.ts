@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// Token bucket per client address (spec/storage-server §7 "Rate limiter").
+//
+// An IPv4 client is its address, mapped IPv4 (::ffff:a.b.c.d) counts as IPv4; an IPv6 client is its /64, which one
+// subscriber commonly holds whole. Costs one map look-up per request and no timer.
+import { isIP } from 'node:net';
+import type { Clock } from '@allium/protocol/env';
+
+export interface RateLimiterOptions {
+  /** Tokens of a full bucket. */
+  readonly capacity?: number;
+  /** Time in which one token comes back. */
+  readonly refillMicroseconds?: number;
+  readonly maxBuckets?: number;
+}
+
+// From the specification, spec/storage-server §7.
+const CAPACITY = 600;
+const REFILL_MICROSECONDS = 3333;
+const MAX_BUCKETS = 10_000;
+const CLEANUP_MS = 10_000;
+
+interface Bucket {
+  tokens: number;
+  /** Monotonic ms of the latest token taken. */
+  markMs: number;
+}
+
+export class RateLimiter {
+  readonly #capacity: number;
+  readonly #refillMs: number;
+  readonly #maxBuckets: number;
+  readonly #clock: Clock;
+  readonly #buckets = new Map<string, Bucket>();
+  #cleanedMs: number;
+
+  constructor(options: RateLimiterOptions, clock: Clock) {
+    this.#capacity = options.capacity ?? CAPACITY;
+    this.#refillMs = (options.refillMicroseconds ?? REFILL_MICROSECONDS) / 1000;
+    this.#maxBuckets = options.maxBuckets ?? MAX_BUCKETS;
+    this.#clock = clock;
+    this.#cleanedMs = clock.monotonic();
+  }
+
+  /**
+   * Takes a token for one request of the client. False: the client is limited. Text that is no IP address is
+   * always limited.
+   */
+  take(remoteAddress: string): boolean {
+    const client = clientOf(remoteAddress);
+    if (client === undefined) return false;
+    const now = this.#clock.monotonic();
+    if (now - this.#cleanedMs >= CLEANUP_MS) this.#discardFull(now);
+    const bucket = this.#buckets.get(client);
+    if (bucket === undefined) {
+      if (this.#buckets.size >= this.#maxBuckets) this.#discardFull(now);
+      if (this.#buckets.size >= this.#maxBuckets) return false;
+      this.#buckets.set(client, { tokens: this.#capacity - 1, markMs: now });
+      return true;
+    }
+    const tokens = this.#tokensAt(bucket, now);
+    if (tokens === 0) return false; // the mark stays, so that fractions add up while the client is limited
+    bucket.tokens = tokens - 1;
+    bucket.markMs = now;
+    return true;
+  }
+
+  /** Clients remembered at present. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  #tokensAt(bucket: Bucket, now: number): number {
+    return Math.min(this.#capacity, bucket.tokens + Math.floor((now - bucket.markMs) / this.#refillMs));
+  }
+
+  #discardFull(now: number): void {
+    this.#cleanedMs = now;
+    for (const [client, bucket] of this.#buckets) {
+      if (this.#tokensAt(bucket, now) >= this.#capacity) this.#buckets.delete(client);
+    }
+  }
+}
+
+/** The bucket of an address: IPv4 as it is, IPv6 its first 64 bits in hex; undefined for other text. */
+function clientOf(address: string): string | undefined {
+  const version = isIP(address);
+  if (version === 4) return address;
+  if (version !== 6) return undefined;
+  const zone = address.indexOf('%');
+  const text = zone < 0 ? address : address.slice(0, zone);
+  const groups = ipv6Groups(text);
+  const isMapped = groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
+  if (isMapped) {
+    const [high, low] = [groups[6] ?? 0, groups[7] ?? 0];
+    return `${high >> 8}.${high & 0xff}.${low >> 8}.${low & 0xff}`;
+  }
+  return groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(':');
+}
+
+/** The eight groups of valid IPv6 text without zone. */
+function ipv6Groups(text: string): number[] {
+  const [head = '', tail] = text.split('::');
+  const first = groupsOf(head);
+  if (tail === undefined) return first;
+  const last = groupsOf(tail);
+  return [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
+}
+
+function groupsOf(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    if (!group.includes('.')) return [Number.parseInt(group, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number);
+    return [(a << 8) | b, (c << 8) | d];
+  });
+}
