@@ -46,7 +46,10 @@ export interface CryptoProvider {
   // Ed25519 (RFC 8032)
   ed25519KeyPair(seed: Uint8Array): KeyPair;
   ed25519Sign(message: Uint8Array, secretKey: Uint8Array): Uint8Array;
-  /** False for a wrong signature, a non-canonical one, or a small-order key. */
+  /**
+   * As libsodium judges, without cofactor: false for a wrong signature, for non-canonical S, R or key, and for a key or
+   * R of small order.
+   */
   ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
   /** Birational map to Curve25519; undefined when the bytes are not a point of the main subgroup. */
   ed25519PublicKeyToX25519(publicKey: Uint8Array): Uint8Array | undefined;
@@ -77,18 +80,22 @@ export interface CryptoProvider {
   sealedBoxOpen(sealed: Uint8Array, keyPair: KeyPair): Uint8Array | undefined;
 
   // Passwords
-  /** Argon2id v1.3; `salt` 16 bytes. */
+  /** Argon2id v1.3; `salt` 16 bytes. Bound `passes` of a foreign file: they cost time. @throws CryptoError `out_of_range` */
   argon2id(password: Uint8Array, salt: Uint8Array, options: Argon2idOptions): Uint8Array;
 
-  // Scalars and points of Ed25519 (for subaccount tokens and blinding). Scalars are 32 bytes little-endian.
+  // Scalars and points of Ed25519 (for subaccount tokens and blinding). Scalars are 32 bytes
+  // little-endian, taken modulo L; results are below L.
   /** 64 bytes mod L. */
   scalarReduce(wide: Uint8Array): Uint8Array;
   scalarAdd(a: Uint8Array, b: Uint8Array): Uint8Array;
   scalarMultiply(a: Uint8Array, b: Uint8Array): Uint8Array;
   scalarNegate(a: Uint8Array): Uint8Array;
-  /** scalar · base point, without clamping. */
+  /** scalar · base point, without clamping. @throws CryptoError `out_of_range` when the scalar is zero modulo L */
   pointMultiplyBase(scalar: Uint8Array): Uint8Array;
-  /** scalar · point, without clamping; undefined when `point` is not a point or of small order. */
+  /**
+   * scalar · point, without clamping; undefined when the bytes are not a point of the main subgroup in canonical form.
+   * @throws CryptoError `out_of_range` when the scalar is zero modulo L
+   */
   pointMultiply(scalar: Uint8Array, point: Uint8Array): Uint8Array | undefined;
 
   /** Compares in time that depends on the lengths only. */

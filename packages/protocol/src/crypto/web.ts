@@ -4,8 +4,9 @@
 import { gcm } from '@noble/ciphers/aes.js';
 import { blake2b as nobleBlake2b } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
-import { sha256 as nobleSha256, sha512 as nobleSha512 } from '@noble/hashes/sha2.js';
+import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
 import sodium from 'libsodium-wrappers-sumo';
+import { concat } from '../bytes.ts';
 import { checkArgon2id, checkBlake2b, checkLength, lowOrder, zeroScalar } from './checks.ts';
 import type { Argon2idOptions, Blake2bOptions, KeyPair } from './provider.ts';
 
@@ -25,32 +26,24 @@ export function blake2b(
 ): Uint8Array {
   checkBlake2b(length, options);
   const key = options?.key === undefined || options.key.length === 0 ? undefined : options.key;
-  if (data instanceof Uint8Array && options?.salt === undefined && options?.personal === undefined) {
-    return sodium.crypto_generichash(length, data, key ?? null);
+  const whole = inOne(data);
+  if (options?.salt === undefined && options?.personal === undefined) {
+    return sodium.crypto_generichash(length, whole, key ?? null);
   }
-  const state = nobleBlake2b.create({
+  return nobleBlake2b(whole, {
     dkLen: length,
     ...(key !== undefined && { key }),
-    ...(options?.salt !== undefined && { salt: options.salt }),
-    ...(options?.personal !== undefined && { personalization: options.personal }),
+    ...(options.salt !== undefined && { salt: options.salt }),
+    ...(options.personal !== undefined && { personalization: options.personal }),
   });
-  if (data instanceof Uint8Array) state.update(data);
-  else for (const part of data) state.update(part);
-  return state.digest();
 }
 
 export function sha256(data: Uint8Array | readonly Uint8Array[]): Uint8Array {
-  if (data instanceof Uint8Array) return sodium.crypto_hash_sha256(data);
-  const state = nobleSha256.create();
-  for (const part of data) state.update(part);
-  return state.digest();
+  return sodium.crypto_hash_sha256(inOne(data));
 }
 
 export function sha512(data: Uint8Array | readonly Uint8Array[]): Uint8Array {
-  if (data instanceof Uint8Array) return sodium.crypto_hash_sha512(data);
-  const state = nobleSha512.create();
-  for (const part of data) state.update(part);
-  return state.digest();
+  return sodium.crypto_hash_sha512(inOne(data));
 }
 
 export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
@@ -220,6 +213,11 @@ export function pointMultiply(scalar: Uint8Array, point: Uint8Array): Uint8Array
 
 export function equalConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && sodium.memcmp(a, b);
+}
+
+/** WASM copies its input anyway: joining parts first is ten times faster than hashing them one by one in script. */
+function inOne(data: Uint8Array | readonly Uint8Array[]): Uint8Array {
+  return data instanceof Uint8Array ? data : concat(...data);
 }
 
 /** libsodium adds without carry over 2^256 and drops bit 255 of a factor, so that scalars above L come out wrong. */
