@@ -74,6 +74,8 @@ function parseSeed(text: string): string {
   } catch {
     throw usage(`"${text}" is not the URL of a seed, such as https://127.0.0.1:22021`);
   }
-  if (url.protocol !== 'https:') throw usage(`the URL of a seed begins with https://, not ${url.protocol}//`);
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    throw usage(`the URL of a seed begins with https://, not ${url.protocol}//`);
+  }
   return url.origin;
 }

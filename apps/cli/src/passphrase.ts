@@ -23,7 +23,10 @@ export async function choosePassphrase(what: string, options: PassphraseOptions)
   const fromElsewhere = given(options);
   const passphrase =
     fromElsewhere ??
-    (await askSecret(`New passphrase for ${what}`, `${INSTEAD} Or leave the file unprotected with --no-passphrase.`));
+    (await askSecret(
+      `New passphrase for ${what}`,
+      `${INSTEAD} Or leave the file unprotected with --no-passphrase.`,
+    ));
   if (passphrase === '') {
     throw new CliError('an empty passphrase protects nothing; use --no-passphrase if that is what you want');
   }
@@ -41,7 +44,9 @@ function given(options: PassphraseOptions): string | undefined {
     try {
       return firstLine(readFileSync(options.passphraseFd, 'utf8'));
     } catch (error) {
-      throw new CliError(`no passphrase could be read from descriptor ${options.passphraseFd}`, 2, { cause: error });
+      throw new CliError(`no passphrase could be read from descriptor ${options.passphraseFd}`, 2, {
+        cause: error,
+      });
     }
   }
   const path = process.env.ALLIUM_PASSPHRASE_FILE;

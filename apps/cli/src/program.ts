@@ -70,16 +70,12 @@ function* allCommands(command: Command): Generator<Command> {
 }
 
 function addLocalNetwork(program: Command, done: Run): void {
-  const folder = new Option('--folder <folder>', 'where its state is kept').default(
-    '.allium/devnet',
-    '.allium/devnet in this directory',
-  );
   program
     .command('demo')
     .description('start a network on this machine and send a message through it, step by step')
     .option('--once', 'end after the walk: exit code 0 when every step worked, else 1')
     .option('--nodes <n>', 'number of service nodes', wholeNumber(8, 200), 14)
-    .addOption(folder)
+    .option('--folder <folder>', 'where its state is kept, below the current directory', '.allium/devnet')
     .option('--reset', 'forget the state of earlier runs first')
     .action(async (_options, command: Command) => {
       const { runDemo } = await import('./commands/demo.ts');
@@ -88,12 +84,16 @@ function addLocalNetwork(program: Command, done: Run): void {
   program
     .command('devnet')
     .description('run a network of service nodes on this machine until Ctrl-C')
-    .option('--nodes <n>', 'number of service nodes (14 are the fewest that make two swarms)', wholeNumber(1, 500))
+    .option(
+      '--nodes <n>',
+      'number of service nodes (14 are the fewest that make two swarms)',
+      wholeNumber(1, 500),
+    )
     .option('--swarms <sizes>', 'fix the swarms by hand, e.g. 5,5 for two swarms of five', swarmSizes)
     .option('--processes', 'run each node as a process of its own')
     .option('--ready-file <file>', 'write addresses, keys and process ids there once all nodes answer')
-    .addOption(folder)
-    .option('--reset', 'forget the state of earlier runs first')
+    .option('--folder <folder>', 'keep its state there (default: a temporary folder, removed at the end)')
+    .option('--reset', 'forget the state of that folder first')
     .option('--no-rate-limit', 'let one address make any number of requests (for load tests)')
     .addOption(
       new Option('--log-level <level>', 'what nodes log, to standard error')
@@ -191,7 +191,9 @@ Exit codes: 0 stored by the recipient's swarm, 1 not stored, 2 wrong usage.`,
       done(await send(id, text, command.optsWithGlobals()));
     });
   withNetwork(
-    program.command('listen').description('print messages as they arrive, and those that waited, until Ctrl-C'),
+    program
+      .command('listen')
+      .description('print messages as they arrive, and those that waited, until Ctrl-C'),
   )
     .option('--json', 'print each message as one line of JSON')
     .option('--count <n>', 'end after this many messages', wholeNumber(1, 1e9))
@@ -249,8 +251,17 @@ Hand the signed file to one node ("allium node --network-file"); the nodes pass 
     .description('make the first version of a list')
     .argument('<file>', 'list to write')
     .requiredOption('--admin <key>', 'public key of an admin (repeat)', collect)
-    .option('--threshold <k>', 'signatures that a later version needs (default: all admins)', wholeNumber(1, 100))
-    .option('--node <spec>', 'PK@HOST:HTTPS-PORT:OMQ-PORT, optionally /SWARM in 16 hex digits (repeat)', collect, [])
+    .option(
+      '--threshold <k>',
+      'signatures that a later version needs (default: all admins)',
+      wholeNumber(1, 100),
+    )
+    .option(
+      '--node <spec>',
+      'PK@HOST:HTTPS-PORT:OMQ-PORT, optionally /SWARM in 16 hex digits (repeat)',
+      collect,
+      [],
+    )
     .option('--expires-days <n>', 'how long it may be accepted', wholeNumber(1, 36_500), 365)
     .option('--key <file>', 'sign it with this key at once')
     .addOption(passphraseDescriptor())
@@ -319,7 +330,9 @@ function accountName(): Option {
 }
 
 function seed(): Option {
-  return new Option('--seed <url>', 'a node of the network, e.g. https://127.0.0.1:22021 (repeat)').argParser(collect);
+  return new Option('--seed <url>', 'a node of the network, e.g. https://127.0.0.1:22021 (repeat)').argParser(
+    collect,
+  );
 }
 
 function noPassphrase(): Option {

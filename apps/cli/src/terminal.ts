@@ -97,3 +97,16 @@ export async function readInput(maxBytes: number): Promise<string> {
     throw new CliError('standard input is not UTF-8 text', 2);
   }
 }
+
+export interface Progress {
+  update(done: number): void;
+  done(): void;
+}
+
+/** A line on a terminal's standard error that shows how far a start is; silent where nobody looks. */
+export function progress(what: string): Progress {
+  if (!process.stderr.isTTY) return { update: () => {}, done: () => {} };
+  const show = (text: string) => process.stderr.write(`\r\x1b[K${text}`);
+  show(`${what} …`);
+  return { update: (done) => show(`${what} … ${done} up`), done: () => show('') };
+}

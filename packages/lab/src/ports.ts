@@ -15,7 +15,8 @@ export async function freePorts(count: number, host: string): Promise<number[]> 
   // A random start lets several devnets come up at once without meeting each other.
   let port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
   for (let tries = 0; ports.length < count; tries += 1) {
-    if (tries > LAST_PORT - FIRST_PORT) throw new Error(`no ${count} free ports between ${FIRST_PORT} and ${LAST_PORT}`);
+    if (tries > LAST_PORT - FIRST_PORT)
+      throw new Error(`no ${count} free ports between ${FIRST_PORT} and ${LAST_PORT}`);
     port = port >= LAST_PORT ? FIRST_PORT : port + 1;
     if (await isFree(port, host)) ports.push(port);
   }

@@ -3,7 +3,10 @@
 import { homeFolder, saveSeeds } from '../home.ts';
 import { print } from '../terminal.ts';
 
-export async function useNetwork(seeds: readonly string[], options: { readonly home?: string }): Promise<number> {
+export async function useNetwork(
+  seeds: readonly string[],
+  options: { readonly home?: string },
+): Promise<number> {
   const home = homeFolder(options);
   saveSeeds(home, seeds);
   print(`Commands now use the network of ${seeds.join(', ')} (kept in ${home}/settings.json).`);

@@ -88,7 +88,9 @@ interface Figures {
 /** Runs all rows and prints a Markdown table as it goes. */
 export async function runBaseline(options: BaselineOptions, print: (line: string) => void): Promise<void> {
   print('CPU = CPU of all server processes per request, ms. ref = reference (load/reference.json).');
-  print('echo = empty node:https server, same sizes, same run. crypto = bare cryptography of the onion layers.');
+  print(
+    'echo = empty node:https server, same sizes, same run. crypto = bare cryptography of the onion layers.',
+  );
   print(`Median of ${options.runs} runs. Concurrency = requests in flight.`);
   print('');
   print(
@@ -108,8 +110,18 @@ export async function runBaseline(options: BaselineOptions, print: (line: string
   }
 }
 
-async function measureRow(row: Row, concurrency: number, net: ProcessDevnet, options: BaselineOptions): Promise<string> {
-  const nodes: BenchNode[] = net.nodes.map(({ host, port, ed25519, x25519 }) => ({ host, port, ed25519, x25519 }));
+async function measureRow(
+  row: Row,
+  concurrency: number,
+  net: ProcessDevnet,
+  options: BaselineOptions,
+): Promise<string> {
+  const nodes: BenchNode[] = net.nodes.map(({ host, port, ed25519, x25519 }) => ({
+    host,
+    port,
+    ed25519,
+    x25519,
+  }));
   const share = (options.quick ? 0.2 : 1) * (concurrency === 1 ? 0.4 : 1);
   const base: BenchArguments = {
     nodes,
@@ -121,7 +133,9 @@ async function measureRow(row: Row, concurrency: number, net: ProcessDevnet, opt
   const ours = await repeat(options.runs, () => runSsbench(row.scenario, base));
   const echo = await measureEcho(row, base, options);
   const cryptoMs = row.layers === 0 ? undefined : hopCost(row.layers, row.sizeBytes).totalMs;
-  const ref = (reference.rows[row.name] as Record<string, Omit<Figures, 'otherCores'> | undefined>)[concurrency];
+  const ref = (reference.rows[row.name] as Record<string, Omit<Figures, 'otherCores'> | undefined>)[
+    concurrency
+  ];
   const number = (value: number | undefined, digits: number) =>
     value === undefined || Number.isNaN(value) ? '–' : value.toFixed(digits);
   const ratio = (a: number, b: number | undefined) => (b === undefined ? '–' : `${(a / b).toFixed(2)} ×`);

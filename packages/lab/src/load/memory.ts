@@ -41,7 +41,9 @@ export async function runMemory(options: MemoryOptions, print: (line: string) =>
   const loaded = rssMb(node.pid);
   const peak = rssMb(node.pid, 'VmHWM');
   const loadRate = options.messages / seconds;
-  print(`loaded ${options.messages} messages in ${seconds.toFixed(0)} s (${loadRate.toFixed(0)}/s, batches of ${BATCH})`);
+  print(
+    `loaded ${options.messages} messages in ${seconds.toFixed(0)} s (${loadRate.toFixed(0)}/s, batches of ${BATCH})`,
+  );
 
   const full = await restarts(node, options.runs);
   await node.stop();
@@ -51,12 +53,16 @@ export async function runMemory(options: MemoryOptions, print: (line: string) =>
   print('| what | ours | reference |');
   print('| --- | --- | --- |');
   print(`| restarted empty, MB resident | ${empty.rssMb.toFixed(1)} | ${ref.restartedEmptyMb.toFixed(1)} |`);
-  print(`| restarted with ${options.messages} messages | ${full.rssMb.toFixed(1)} | ${ref.restartedFullMb.toFixed(1)} |`);
+  print(
+    `| restarted with ${options.messages} messages | ${full.rssMb.toFixed(1)} | ${ref.restartedFullMb.toFixed(1)} |`,
+  );
   const growth = full.rssMb - empty.rssMb;
   print(`| difference | ${growth.toFixed(1)} | ${(ref.restartedFullMb - ref.restartedEmptyMb).toFixed(1)} |`);
   print(`| after the load, not restarted | ${loaded.toFixed(1)} | 34.7 |`);
   print(`| peak during the load | ${peak.toFixed(1)} | ${ref.peakMb.toFixed(1)} |`);
-  print(`| bytes on disk per ${MESSAGE_BYTES} B message | ${(bytes / options.messages).toFixed(0)} | ${ref.bytesPerMessage} |`);
+  print(
+    `| bytes on disk per ${MESSAGE_BYTES} B message | ${(bytes / options.messages).toFixed(0)} | ${ref.bytesPerMessage} |`,
+  );
   print(`| start to first answer, empty, ms | ${empty.startMs.toFixed(0)} | ${ref.startEmptyMs} |`);
   print(`| start to first answer, full, ms | ${full.startMs.toFixed(0)} | ${ref.startFullMs} |`);
 }
@@ -96,7 +102,11 @@ async function fill(node: ProcessNode, messages: number, print: (line: string) =
       const body = JSON.stringify({ method: 'batch', params: { requests } });
       const answer = await post(node, '/storage_rpc/v1', body, { agent });
       const results = JSON.parse(answer.body.toString()).results as { code: number }[] | undefined;
-      if (answer.status !== 200 || results?.length !== requests.length || results.some(({ code }) => code !== 200)) {
+      if (
+        answer.status !== 200 ||
+        results?.length !== requests.length ||
+        results.some(({ code }) => code !== 200)
+      ) {
         throw new Error(`the node refused a batch: ${answer.status} ${answer.body.toString().slice(0, 200)}`);
       }
       stored += requests.length;

@@ -60,10 +60,13 @@ export async function runSsbench(scenario: Scenario, run: BenchArguments): Promi
       complaint += chunk;
     });
     const [code] = await once(child, 'close');
-    if (code === 2 || output === '') throw new Error(`ssbench ${scenario} could not run: ${complaint.trim()}`);
+    if (code === 2 || output === '')
+      throw new Error(`ssbench ${scenario} could not run: ${complaint.trim()}`);
     const result = JSON.parse(output) as BenchResult;
     if (result.verify_failures > 0 && run.ignoreFailures !== true) {
-      throw new Error(`ssbench ${scenario}: ${result.verify_failures} wrong answers, first: ${result.first_failure}`);
+      throw new Error(
+        `ssbench ${scenario}: ${result.verify_failures} wrong answers, first: ${result.first_failure}`,
+      );
     }
     return result;
   } finally {

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `allium health`: the list of a seed, then one question to each node on it.
+import { HttpsTransport } from '@allium/net/https-transport';
+import { fromUtf8, utf8 } from '@allium/protocol/bytes';
+import {
+  decodeJsonRpcAnswer,
+  encodeSeedRequest,
+  parseServiceNodeList,
+  type ServiceNodeState,
+} from '@allium/protocol/storage/service-node-list';
+import { CliError } from '../cli-error.ts';
+import { chosenSeeds, type SeedOptions } from '../home.ts';
+import { print, printJson, styled } from '../terminal.ts';
+
+/** Ours: a person waits for this command. */
+const TIMEOUT_MS = 5_000;
+const AT_ONCE = 16;
+
+interface NodeHealth {
+  readonly ed25519: string;
+  readonly host: string;
+  readonly port: number;
+  readonly swarm: string | undefined;
+  /** Undefined: no answer. */
+  readonly ms: number | undefined;
+  readonly version: string | undefined;
+  /** Its clock minus ours. */
+  readonly clockMs: number | undefined;
+  readonly problem: string | undefined;
+}
+
+export async function health(options: SeedOptions & { readonly json?: boolean }): Promise<number> {
+  const transport = new HttpsTransport();
+  try {
+    const nodes = await fetchList(transport, chosenSeeds(options));
+    const results: NodeHealth[] = new Array(nodes.length);
+    let next = 0;
+    const worker = async () => {
+      for (let i = next++; i < nodes.length; i = next++) {
+        results[i] = await ask(transport, nodes[i] as ServiceNodeState);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    const failed = results.filter((result) => result.problem !== undefined).length;
+    if (options.json === true) printJson({ nodes: results, failed });
+    else printTable(results, failed);
+    return failed === 0 ? 0 : 1;
+  } finally {
+    await transport.close();
+  }
+}
+
+async function fetchList(
+  transport: HttpsTransport,
+  seeds: readonly string[],
+): Promise<readonly ServiceNodeState[]> {
+  const reasons: string[] = [];
+  for (const seed of seeds) {
+    try {
+      const answer = await transport.request({
+        url: `${seed}/json_rpc`,
+        body: encodeSeedRequest(),
+        headers: { 'Content-Type': 'application/json' },
+        timeoutMs: TIMEOUT_MS,
+      });
+      if (answer.status !== 200) throw new Error(`it answered with status ${answer.status}`);
+      return parseServiceNodeList(decodeJsonRpcAnswer(answer.body)).nodes;
+    } catch (error) {
+      reasons.push(`${seed}: ${(error as Error).message}`);
+    }
+  }
+  throw new CliError(`no seed gave a list of nodes. ${reasons.join('; ')}. Is the network running?`);
+}
+
+async function ask(transport: HttpsTransport, node: ServiceNodeState): Promise<NodeHealth> {
+  const known = {
+    ed25519: node.ed25519Hex,
+    host: node.host,
+    port: node.httpsPort,
+    swarm: node.swarmId?.toString(16).padStart(16, '0'),
+  };
+  const began = performance.now();
+  try {
+    const answer = await transport.request({
+      url: `https://${node.host}:${node.httpsPort}/storage_rpc/v1`,
+      body: utf8('{"method":"info","params":{}}'),
+      headers: { 'Content-Type': 'application/json' },
+      timeoutMs: TIMEOUT_MS,
+    });
+    const ms = performance.now() - began;
+    const text = fromUtf8(answer.body);
+    if (answer.status !== 200) throw new Error(text.trim().slice(0, 100) || `status ${answer.status}`);
+    const info = JSON.parse(text) as { version?: number[]; timestamp?: number; t?: number };
+    const time = info.timestamp ?? info.t;
+    return {
+      ...known,
+      ms: Math.round(ms * 10) / 10,
+      version: info.version?.join('.'),
+      clockMs: time === undefined ? undefined : Math.round(time - (Date.now() - ms / 2)),
+      problem: undefined,
+    };
+  } catch (error) {
+    const problem = (error as Error).message;
+    return { ...known, ms: undefined, version: undefined, clockMs: undefined, problem };
+  }
+}
+
+function printTable(nodes: readonly NodeHealth[], failed: number): void {
+  const swarms = new Map<string, NodeHealth[]>();
+  for (const node of nodes) {
+    const name = node.swarm ?? 'none';
+    swarms.set(name, [...(swarms.get(name) ?? []), node]);
+  }
+  for (const [name, members] of swarms) {
+    print(styled('bold', `swarm ${name}, ${members.length} nodes`));
+    for (const node of members) {
+      const address = `${node.host}:${node.port}`.padEnd(21);
+      const state =
+        node.problem === undefined
+          ? `${String(node.ms).padStart(6)} ms   version ${node.version}   clock ${signed(node.clockMs)} ms`
+          : styled('red', node.problem);
+      print(`  ${node.ed25519.slice(0, 8)}  ${address}  ${state}`);
+    }
+  }
+  print(
+    failed === 0 ? `All ${nodes.length} nodes answer.` : `${failed} of ${nodes.length} nodes do not answer.`,
+  );
+}
+
+function signed(value: number | undefined): string {
+  if (value === undefined) return '?';
+  return value > 0 ? `+${value}` : String(value);
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// A network on loopback in one process: real TLS, OMQ and SQLite files. What the integration tests run on.
+import { systemEnv } from '@allium/net/system-env';
+import { type AccountId, parseAccountId, x25519KeyOf } from '@allium/protocol/account-id';
+import type { Logger } from '@allium/protocol/env';
+import { chooseSwarm, parseSwarmId, swarmIdHex, swarmPosition } from '@allium/protocol/swarm';
+import { ServiceNode } from '@allium/service-node';
+import { type ServiceNodeOptions, serviceNodeOptions } from '@allium/service-node/config';
+import { DevnetError, type Layout, type LayoutOptions, type NodeLayout, openLayout } from './layout.ts';
+import { NetworkCut } from './network-cut.ts';
+import type { ReadyNode } from './process-devnet.ts';
+
+export interface DevnetOptions extends LayoutOptions {
+  /** False: any number of requests from one address. */
+  readonly rateLimit?: boolean;
+  /** What nodes log, each line with the name of its node; default: nothing. */
+  readonly log?: Logger;
+  /** More options for every node. */
+  readonly node?: Partial<ServiceNodeOptions>;
+  /** Told the number of nodes that are up, each time it grows. */
+  readonly onProgress?: (up: number) => void;
+}
+
+/** One service node and the switches to disturb it. */
+export class DevnetNode {
+  readonly index: number;
+  readonly name: string;
+  /** Its data folder. */
+  readonly folder: string;
+  readonly host: string;
+  readonly port: number;
+  readonly omqPort: number;
+  readonly ed25519: string;
+  readonly x25519: string;
+  readonly swarm: string;
+  readonly url: string;
+  readonly #options: ServiceNodeOptions;
+  readonly #log: Logger | undefined;
+  #cut = new NetworkCut();
+  #service: ServiceNode | undefined;
+
+  constructor(index: number, layout: NodeLayout, options: ServiceNodeOptions, log: Logger | undefined) {
+    this.index = index;
+    this.name = layout.name;
+    this.folder = layout.folder;
+    this.host = layout.host;
+    this.port = layout.httpsPort;
+    this.omqPort = layout.omqPort;
+    this.ed25519 = layout.ed25519Hex;
+    this.x25519 = layout.x25519Hex;
+    this.swarm = layout.swarmHex;
+    this.url = `https://${this.host}:${this.port}`;
+    this.#options = options;
+    this.#log = log?.child({ node: layout.name });
+  }
+
+  get running(): boolean {
+    return this.#service !== undefined;
+  }
+
+  /** The entry of a ready file. */
+  describe(): Omit<ReadyNode, 'pid'> {
+    const { host, port, omqPort, ed25519, x25519, swarm } = this;
+    return { host, port, omqPort, ed25519, x25519, swarm };
+  }
+
+  async start(): Promise<void> {
+    if (this.#service !== undefined) return;
+    this.#cut = new NetworkCut();
+    const env = this.#log === undefined ? systemEnv() : systemEnv(this.#log);
+    const service = this.#cut.run(() => new ServiceNode(this.#options, env));
+    this.#service = service;
+    try {
+      await this.#cut.run(() => service.start());
+    } catch (error) {
+      this.#service = undefined;
+      throw error;
+    }
+  }
+
+  /** Clean stop: answers what it has begun, closes its database. */
+  async stop(): Promise<void> {
+    const service = this.#service;
+    this.#service = undefined;
+    await service?.stop();
+  }
+
+  /**
+   * Goes down without a word: connections break off first, so that nobody hears of its stopping. What a real
+   * `kill -9` does to the database only a process devnet can show.
+   */
+  async kill(): Promise<void> {
+    this.#cut.set(true);
+    await this.stop();
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** On: nobody reaches the node and it reaches nobody, while it goes on running. */
+  partition(on: boolean): void {
+    this.#cut.set(on);
+  }
+}
+
+/** A whole network in this process. Start it with `await using net = await Devnet.start()`. */
+export class Devnet implements AsyncDisposable {
+  readonly nodes: readonly DevnetNode[];
+  /** Where all its state is. */
+  readonly folder: string;
+  readonly networkFile: string;
+  readonly #layout: Layout;
+
+  private constructor(layout: Layout, options: DevnetOptions) {
+    this.#layout = layout;
+    this.folder = layout.folder;
+    this.networkFile = layout.networkFile;
+    const unlimited = { rpcBurst: 1e9, rpcPerSecond: 1e9, onionBurst: 1e9, onionPerSecond: 1e9 };
+    this.nodes = layout.nodes.map((node, index) => {
+      const serviceOptions = serviceNodeOptions({
+        dataDir: node.folder,
+        networkFile: layout.networkFile,
+        bindHost: node.host,
+        publicIp: node.host,
+        httpsPort: node.httpsPort,
+        omqPort: node.omqPort,
+        ...(options.rateLimit === false ? unlimited : {}),
+        ...options.node,
+      });
+      return new DevnetNode(index, node, serviceOptions, options.log);
+    });
+  }
+
+  /** Starts all nodes. @throws DevnetError */
+  static async start(options: DevnetOptions = {}): Promise<Devnet> {
+    const net = new Devnet(await openLayout(options), options);
+    let up = 0;
+    const starts = await Promise.allSettled(
+      net.nodes.map(async (node) => {
+        await node.start();
+        up += 1;
+        options.onProgress?.(up);
+      }),
+    );
+    const failure = starts.find((start) => start.status === 'rejected');
+    if (failure !== undefined) {
+      await net.stop();
+      throw new DevnetError('start_failed', `a node did not start: ${(failure.reason as Error).message}`, {
+        cause: failure.reason,
+      });
+    }
+    return net;
+  }
+
+  /** URL that new clients can start from: the first node that runs. */
+  get seed(): string {
+    const node = this.nodes.find((each) => each.running) ?? this.nodes[0];
+    return node?.url ?? '';
+  }
+
+  /** Swarm id (16 hex digits) that serves an account. */
+  swarmIdOf(account: AccountId): string {
+    const ids = [...new Set(this.nodes.map((node) => parseSwarmId(node.swarm)))].sort((a, b) =>
+      a < b ? -1 : 1,
+    );
+    const id = chooseSwarm(swarmPosition(x25519KeyOf(parseAccountId(account))), ids) ?? 0n;
+    return swarmIdHex(id);
+  }
+
+  /** The nodes that keep an account's messages. */
+  swarmOf(account: AccountId): DevnetNode[] {
+    const id = this.swarmIdOf(account);
+    return this.nodes.filter((node) => node.swarm === id);
+  }
+
+  /** Some node of another swarm. */
+  nodeOutside(account: AccountId): DevnetNode {
+    const id = this.swarmIdOf(account);
+    const node = this.nodes.find((each) => each.swarm !== id && each.running);
+    if (node === undefined) throw new DevnetError('bad_options', 'the devnet has only one swarm');
+    return node;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+    this.#layout.release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// A devnet whose nodes are processes of their own: for measurements, for kill -9, and for programs that attach to it.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DevnetError, type Layout, type LayoutOptions, type NodeLayout, openLayout } from './layout.ts';
+import { post } from './load/post.ts';
+
+export interface ProcessDevnetOptions extends LayoutOptions {
+  /** False: any number of requests from one address. */
+  readonly rateLimit?: boolean;
+  readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'silent';
+  /** Told the number of nodes that answer, each time it grows. */
+  readonly onProgress?: (up: number) => void;
+}
+
+export interface ProcessDevnet extends AsyncDisposable {
+  readonly folder: string;
+  /** URL of a node that new clients can start from. */
+  readonly seed: string;
+  readonly nodes: readonly ProcessNode[];
+  stop(): Promise<void>;
+}
+
+const NODE_PROCESS = join(import.meta.dirname, 'node-process.ts');
+/** Ours: a node that does not answer by then never will (a cold machine with a hundred nodes is slow). */
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 10_000;
+const POLL_MS = 10;
+/** Ours: "no limit" for the rate limiter. */
+const UNLIMITED = '1000000000';
+
+export class ProcessNode {
+  readonly name: string;
+  readonly folder: string;
+  readonly host: string;
+  readonly port: number;
+  readonly omqPort: number;
+  readonly ed25519: string;
+  readonly x25519: string;
+  readonly swarm: string;
+  readonly #arguments: readonly string[];
+  readonly #silent: boolean;
+  #child: ChildProcess | undefined;
+
+  constructor(layout: NodeLayout, networkFile: string, options: ProcessDevnetOptions) {
+    this.name = layout.name;
+    this.folder = layout.folder;
+    this.host = layout.host;
+    this.port = layout.httpsPort;
+    this.omqPort = layout.omqPort;
+    this.ed25519 = layout.ed25519Hex;
+    this.x25519 = layout.x25519Hex;
+    this.swarm = layout.swarmHex;
+    const level = options.logLevel ?? 'error';
+    this.#silent = level === 'silent';
+    const limits = ['--rpc-burst', '--rpc-per-second', '--onion-burst', '--onion-per-second'];
+    this.#arguments = [
+      ...['--data-dir', layout.folder, '--network-file', networkFile],
+      ...['--bind-host', layout.host, '--public-ip', layout.host],
+      ...['--https-port', `${layout.httpsPort}`, '--omq-port', `${layout.omqPort}`],
+      ...['--log-level', this.#silent ? 'error' : level],
+      ...(options.rateLimit === false ? limits.flatMap((flag) => [flag, UNLIMITED]) : []),
+    ];
+  }
+
+  /** Of the running process; 0 when it is stopped. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** Starts the process and waits until it answers. @throws DevnetError `start_failed` */
+  async start(): Promise<void> {
+    if (this.#child !== undefined) return;
+    const output = this.#silent ? 'ignore' : 2;
+    const child = spawn(process.execPath, [NODE_PROCESS, ...this.#arguments], {
+      stdio: ['ignore', output, output, 'pipe'],
+      env: { ...process.env, ALLIUM_LIFELINE: '3' },
+    });
+    child.stdio[3]?.on('error', () => {});
+    this.#child = child;
+    child.once('exit', () => {
+      if (this.#child === child) this.#child = undefined;
+    });
+    child.once('error', () => {
+      if (this.#child === child) this.#child = undefined;
+    });
+    const end = performance.now() + START_TIMEOUT_MS;
+    while (!(await this.#answers())) {
+      if (this.#child !== child)
+        throw new DevnetError('start_failed', `node ${this.name} ended while it started`);
+      if (performance.now() > end) {
+        await this.kill();
+        throw new DevnetError('start_failed', `node ${this.name} did not answer in time`);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Clean stop; by force when it takes too long. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  /** As `kill -9`. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** Cuts the node off by freezing it, or lets it go on: its connections stay open and nothing answers. */
+  partition(on: boolean): void {
+    this.#child?.kill(on ? 'SIGSTOP' : 'SIGCONT');
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      const answer = await post(this, '/storage_rpc/v1', '{"method":"info","params":{}}', {
+        timeoutMs: 2_000,
+      });
+      return answer.status === 200;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** Starts all nodes and waits until each answers. @throws DevnetError */
+export async function startProcessDevnet(options: ProcessDevnetOptions = {}): Promise<ProcessDevnet> {
+  const layout: Layout = await openLayout(options);
+  const nodes = layout.nodes.map((node) => new ProcessNode(node, layout.networkFile, options));
+  const stop = async () => {
+    await Promise.all(nodes.map((node) => node.stop()));
+    layout.release();
+  };
+  let up = 0;
+  const started = await Promise.allSettled(
+    nodes.map(async (node) => {
+      await node.start();
+      up += 1;
+      options.onProgress?.(up);
+    }),
+  );
+  const failure = started.find((result) => result.status === 'rejected');
+  if (failure !== undefined) {
+    await stop();
+    throw failure.reason;
+  }
+  const first = nodes[0] as ProcessNode;
+  return {
+    folder: layout.folder,
+    seed: `https://${first.host}:${first.port}`,
+    nodes,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+export interface ReadyNode {
+  readonly host: string;
+  readonly port: number;
+  readonly omqPort: number;
+  readonly ed25519: string;
+  readonly x25519: string;
+  readonly swarm: string;
+  readonly pid: number;
+}
+
+/** Tells other programs that the devnet is up. They see the whole file or none. */
+export function writeReadyFile(path: string, seed: string, nodes: readonly ReadyNode[]): void {
+  const listed = nodes.map(({ host, port, omqPort, ed25519, x25519, swarm, pid }) => {
+    return { host, port, omqPort, ed25519, x25519, swarm, pid };
+  });
+  writeFileSync(`${path}.${process.pid}`, `${JSON.stringify({ seed, nodes: listed })}\n`);
+  renameSync(`${path}.${process.pid}`, path);
+}
