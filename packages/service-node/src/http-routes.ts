@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What the HTTPS listener answers (spec/storage-server §3.1, §3.3): storage RPC, onion requests, the bootstrap API of
+// seeds, the ping of testers.
+import type { HttpsRequest, HttpsRequestHead, HttpsResponse } from '@allium/net/https-server';
+import type { RateLimiter } from '@allium/net/rate-limiter';
+import { toBase64 } from '@allium/protocol/bytes';
+import type { Env } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { decodeJsonBody, RequestError, type StorageRequest } from '@allium/protocol/storage/requests';
+import { decodeJsonRpc, jsonRpcError, jsonRpcResult } from '@allium/protocol/storage/service-node-list';
+import type { Metrics } from './metrics.ts';
+import type { OnionRelay } from './onion/relay.ts';
+import { SERVER_HEADER, WIRE_VERSION_TEXT } from './protocol-version.ts';
+import type { Executor } from './rpc/executor.ts';
+import { type ContentType, failure, httpBody, type Outcome } from './rpc/outcome.ts';
+
+const TEXT = { 'content-type': 'text/plain' };
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+/** §3.1: with every answer. */
+export const COMMON_HEADERS: Readonly<Record<string, string>> = { server: SERVER_HEADER };
+
+const text = (status: number, body: string): HttpsResponse => ({ status, headers: TEXT, body });
+
+const NODE_LIST_METHODS = new Set(['get_n_service_nodes', 'get_service_nodes', 'get_all_service_nodes']);
+
+export interface HttpRoutesParts {
+  readonly executor: Executor;
+  readonly onions: OnionRelay;
+  readonly rpcLimit: RateLimiter;
+  readonly onionLimit: RateLimiter;
+  readonly metrics: Metrics;
+  readonly ed25519Key: Uint8Array;
+  /** Why requests are not served at present; empty when they are. */
+  readonly notReady: () => readonly string[];
+}
+
+export class HttpRoutes {
+  readonly #parts: HttpRoutesParts;
+  readonly #env: Env;
+  readonly #ping: HttpsResponse;
+
+  constructor(parts: HttpRoutesParts, env: Env) {
+    this.#parts = parts;
+    this.#env = env;
+    this.#ping = { status: 200, headers: { 'X-Oxen-Snode-Pubkey': toBase64(parts.ed25519Key) }, body: '' };
+  }
+
+  /** Answers that need no body, in the order of §3.1. */
+  precheck(head: HttpsRequestHead): HttpsResponse | undefined {
+    switch (route(head)) {
+      case 'POST /storage_rpc/v1': {
+        const refused = this.#notReady() ?? this.#limited(this.#parts.rpcLimit, head);
+        if (refused !== undefined) return refused;
+        if (head.headers['x-loki-long-poll'] === undefined) return undefined;
+        return text(410, 'long polling is no longer supported, client upgrade required');
+      }
+      case 'POST /onion_req/v2':
+        return this.#notReady() ?? this.#limited(this.#parts.onionLimit, head);
+      case 'POST /json_rpc':
+        return this.#limited(this.#parts.rpcLimit, head);
+      case 'POST /ping_test/v1':
+      case 'GET /get_stats/v1':
+        return undefined;
+      default:
+        return text(404, `${head.method} ${pathOf(head)} Not Found`);
+    }
+  }
+
+  handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
+    switch (route(request)) {
+      case 'POST /storage_rpc/v1':
+        return this.#rpc(request.body);
+      case 'POST /onion_req/v2':
+        return this.#onion(request.body);
+      case 'POST /json_rpc':
+        return this.#jsonRpc(request.body);
+      case 'POST /ping_test/v1':
+        return this.#ping;
+      default:
+        return { status: 200, headers: JSON_TYPE, body: `{"version":"${WIRE_VERSION_TEXT}"}` };
+    }
+  }
+
+  #notReady(): HttpsResponse | undefined {
+    const reasons = this.#parts.notReady();
+    return reasons.length === 0 ? undefined : text(503, `Service node is not ready: ${reasons.join('; ')}\n`);
+  }
+
+  #limited(limit: RateLimiter, head: HttpsRequestHead): HttpsResponse | undefined {
+    if (limit.take(head.remoteAddress)) return undefined;
+    this.#parts.metrics.limited++;
+    return text(429, 'Too Many Requests\n');
+  }
+
+  async #rpc(body: Uint8Array): Promise<HttpsResponse> {
+    let outcome: Outcome;
+    try {
+      let request: StorageRequest;
+      try {
+        request = decodeJsonBody(body);
+      } catch (error) {
+        if (!(error instanceof RequestError)) throw error;
+        this.#parts.metrics.request('invalid', error.status);
+        return text(error.status, error.text);
+      }
+      outcome = await this.#parts.executor.execute(request);
+    } catch (error) {
+      this.#env.log.error({ error: String(error) }, 'a request failed');
+      outcome = failure(500, 'request failed');
+    }
+    const { contentType, body: answer } = httpBody(outcome);
+    return { status: outcome.status, headers: HEADERS_OF[contentType], body: answer };
+  }
+
+  async #onion(body: Uint8Array): Promise<HttpsResponse> {
+    const answer = await this.#parts.onions.entry(body);
+    this.#parts.metrics.request('onion', answer.status);
+    return { status: answer.status, headers: answer.headers ?? TEXT, body: answer.body };
+  }
+
+  #jsonRpc(body: Uint8Array): HttpsResponse {
+    const call = decodeJsonRpc(body);
+    if ('error' in call)
+      return { status: 200, headers: JSON_TYPE, body: jsonRpcError(undefined, call.error) };
+    let answer: string;
+    if (!NODE_LIST_METHODS.has(call.method)) {
+      answer = jsonRpcError(call.id, -32601);
+    } else {
+      try {
+        answer = jsonRpcResult(call.id, this.#parts.executor.serviceNodes(call.params));
+      } catch (error) {
+        if (!(error instanceof ParseError)) throw error;
+        answer = jsonRpcError(call.id, -32600, error.message);
+      }
+    }
+    this.#parts.metrics.request('json_rpc', 200);
+    return { status: 200, headers: JSON_TYPE, body: answer };
+  }
+}
+
+const HEADERS_OF: Readonly<Record<ContentType, Readonly<Record<string, string>>>> = {
+  'text/plain': TEXT,
+  'application/json': JSON_TYPE,
+  'application/octet-stream': { 'content-type': 'application/octet-stream' },
+};
+
+function pathOf(head: HttpsRequestHead): string {
+  const query = head.path.indexOf('?');
+  return query < 0 ? head.path : head.path.slice(0, query);
+}
+
+const route = (head: HttpsRequestHead): string => `${head.method} ${pathOf(head)}`;

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The one SQLite file of a node: schema, pragmas, and writes grouped per turn of the event loop
+// (spec/storage-server §7 "Storage").
+//
+// Layout, sized so that a 512-byte message costs about 690 bytes on disk:
+//   accounts     id → 33-byte account id; a row lives as long as the account has messages
+//   messages     ascending id = order of retrieval; hash is the raw 32 bytes, unique over everything
+//   revocations  ascending id = order of revoking; independent of messages (§9.3.1)
+//   forwards     what peers still have to get (§5.6): a request, or a reference to a message of ours
+//   state        small named values that must survive a restart
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { AlliumError } from '@allium/protocol/errors';
+
+// From the specification (§7).
+const MAX_BYTES = 3584 * 1024 * 1024;
+
+// Ours.
+const PAGE_BYTES = 4096;
+/** Small, because the operating system caches the file anyway and resident memory must not grow with the mailbox. */
+const CACHE_KIB = 3072;
+const SCHEMA_VERSION = 1;
+/** "allm": tells our file from another program's. */
+const APPLICATION_ID = 0x616c6c6d;
+
+const SCHEMA = `
+CREATE TABLE accounts (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  pubkey BLOB NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE messages (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  account INTEGER NOT NULL,
+  namespace INTEGER NOT NULL,
+  timestamp INTEGER NOT NULL,
+  expiry INTEGER NOT NULL,
+  hash BLOB NOT NULL UNIQUE,
+  data BLOB NOT NULL
+) STRICT;
+CREATE INDEX messages_by_account ON messages (account, namespace);
+CREATE INDEX messages_by_expiry ON messages (expiry);
+CREATE TABLE revocations (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  account BLOB NOT NULL,
+  token BLOB NOT NULL,
+  time INTEGER NOT NULL,
+  UNIQUE (account, token)
+) STRICT;
+CREATE TABLE forwards (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  peer BLOB NOT NULL,
+  created INTEGER NOT NULL,
+  message INTEGER,
+  method TEXT,
+  body BLOB
+) STRICT;
+CREATE INDEX forwards_by_peer ON forwards (peer);
+CREATE TABLE state (
+  name TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+PRAGMA application_id = ${APPLICATION_ID};
+PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+/** `corrupt`, `foreign`, `newer`: the file cannot be used; `full`: the page limit is reached; `closed`: after `close`. */
+export class DatabaseError extends AlliumError<
+  'corrupt' | 'foreign' | 'newer' | 'unreadable' | 'full' | 'closed' | 'failed'
+> {
+  override readonly name = 'DatabaseError';
+}
+
+export interface DatabaseOptions {
+  /** Path of the file; `:memory:` in tests. */
+  readonly path: string;
+  /** Limit of the file's pages in bytes; beyond it inserts fail with `full`. */
+  readonly maxBytes?: number;
+}
+
+interface Job {
+  run: () => unknown;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+export class Database {
+  readonly #db: DatabaseSync;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
+  readonly #rollback: StatementSync;
+  readonly #rolledBack: (() => void)[] = [];
+  #jobs: Job[] = [];
+  #scheduled = false;
+  #closed = false;
+
+  /** @throws DatabaseError when the file is not ours or cannot be read; its message says what to do */
+  constructor(options: DatabaseOptions) {
+    const { path } = options;
+    let db: DatabaseSync | undefined;
+    try {
+      db = new DatabaseSync(path, { enableForeignKeyConstraints: false });
+      db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA busy_timeout = 15000;`);
+      const applicationId = Number(db.prepare('PRAGMA application_id').get()?.application_id);
+      const version = Number(db.prepare('PRAGMA user_version').get()?.user_version);
+      const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n);
+      if (tables > 0 && applicationId !== APPLICATION_ID) {
+        throw new DatabaseError(
+          'foreign',
+          `${path} is a database of another program: choose another data folder`,
+        );
+      }
+      if (version > SCHEMA_VERSION) {
+        throw new DatabaseError(
+          'newer',
+          `${path} was written by a newer release (schema ${version}): update this program`,
+        );
+      }
+      db.exec(`
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = NORMAL;
+        PRAGMA cache_size = -${CACHE_KIB};
+        PRAGMA temp_store = MEMORY;
+        PRAGMA journal_size_limit = 8388608;
+        PRAGMA max_page_count = ${Math.floor((options.maxBytes ?? MAX_BYTES) / PAGE_BYTES)};
+      `);
+      if (tables === 0) db.exec(`BEGIN; ${SCHEMA} COMMIT;`);
+      // Touches the roots only: a damaged file shows itself here, a large one costs nothing.
+      for (const table of ['accounts', 'messages', 'revocations', 'forwards']) {
+        db.prepare(`SELECT max(id) AS n FROM ${table}`).get();
+      }
+    } catch (error) {
+      db?.close();
+      if (error instanceof DatabaseError) throw error;
+      const detail = error instanceof Error ? error.message : String(error);
+      if (/not a database|malformed|corrupt/i.test(detail)) {
+        throw new DatabaseError(
+          'corrupt',
+          `${path} is damaged (${detail}). Move it and its -wal and -shm files away and start again: the node then ` +
+            'begins with an empty mailbox and gets the messages from the other members of its swarm.',
+          { cause: error },
+        );
+      }
+      throw new DatabaseError(
+        'unreadable',
+        `${path} cannot be opened (${detail}): check that the folder exists, belongs to this user, and has space.`,
+        { cause: error },
+      );
+    }
+    this.#db = db;
+    this.#begin = db.prepare('BEGIN IMMEDIATE');
+    this.#commit = db.prepare('COMMIT');
+    this.#rollback = db.prepare('ROLLBACK');
+  }
+
+  /** A statement, prepared once by its owner and kept. */
+  prepare(sql: string): StatementSync {
+    return this.#db.prepare(sql);
+  }
+
+  /** `forget` is called whenever a transaction was undone: caches made inside it are void. */
+  onRollback(forget: () => void): void {
+    this.#rolledBack.push(forget);
+  }
+
+  /**
+   * Runs `run` together with all other writes of this turn of the event loop in one transaction; resolves after the
+   * commit, so that an answer sent then survives the death of the process. When one of them fails, each is run
+   * again alone: `run` must change nothing but the database.
+   */
+  write<T>(run: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) {
+        reject(new DatabaseError('closed', 'the database is closed'));
+        return;
+      }
+      this.#jobs.push({ run, resolve: resolve as (value: unknown) => void, reject });
+      if (!this.#scheduled) {
+        this.#scheduled = true;
+        setImmediate(this.#flush);
+      }
+    });
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    const jobs = this.#jobs;
+    if (jobs.length === 0) return;
+    this.#jobs = [];
+    const results: unknown[] = new Array(jobs.length);
+    try {
+      this.#begin.run();
+      for (let i = 0; i < jobs.length; i++) results[i] = jobs[i]!.run();
+      this.#commit.run();
+    } catch (error) {
+      this.#undo();
+      if (jobs.length === 1) jobs[0]!.reject(wrap(error));
+      else for (const job of jobs) this.#alone(job);
+      return;
+    }
+    for (let i = 0; i < jobs.length; i++) jobs[i]!.resolve(results[i]);
+  };
+
+  #alone(job: Job): void {
+    try {
+      this.#begin.run();
+      const result = job.run();
+      this.#commit.run();
+      job.resolve(result);
+    } catch (error) {
+      this.#undo();
+      job.reject(wrap(error));
+    }
+  }
+
+  #undo(): void {
+    // SQLite has already rolled back by itself after some errors (a full disk).
+    if (this.#db.isTransaction) this.#rollback.run();
+    for (const forget of this.#rolledBack) forget();
+  }
+
+  /** Bytes in use, bytes of the file, bytes allowed. */
+  size(): { used: number; total: number; max: number } {
+    const pragma = (name: string) => Number(Object.values(this.#db.prepare(`PRAGMA ${name}`).get() ?? {})[0]);
+    const total = pragma('page_count');
+    return {
+      used: (total - pragma('freelist_count')) * PAGE_BYTES,
+      total: total * PAGE_BYTES,
+      max: pragma('max_page_count') * PAGE_BYTES,
+    };
+  }
+
+  /** Commits what waits and closes the file. Safe to call twice. */
+  close(): void {
+    if (this.#closed) return;
+    this.#flush();
+    this.#closed = true;
+    this.#db.close();
+  }
+}
+
+function wrap(error: unknown): unknown {
+  if (!(error instanceof Error) || !('errcode' in error)) return error;
+  // SQLite's primary result code is the low byte: 13 SQLITE_FULL, 11 SQLITE_CORRUPT, 26 SQLITE_NOTADB.
+  const code = Number(error.errcode) & 0xff;
+  const kind = code === 13 ? 'full' : code === 11 || code === 26 ? 'corrupt' : 'failed';
+  return new DatabaseError(kind, `database: ${error.message}`, { cause: error });
+}

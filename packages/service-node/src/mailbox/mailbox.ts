@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Messages and revocations of the accounts that map to this node: what each method does to the database, without
+// any check of signatures or times (spec/storage-server §2.9 "Execution", §7).
+import type { StatementSync } from 'node:sqlite';
+import type { Clock } from '@allium/protocol/env';
+import { isPublicOutbox } from '@allium/protocol/namespaces';
+import type { AccountPubkey } from '@allium/protocol/storage/requests';
+import type { Database } from './database.ts';
+
+// From the specification.
+/** §2.9.12: the 50 most recent revocations of an account are kept. */
+const MAX_REVOCATIONS = 50;
+
+// Ours.
+const CACHED_ACCOUNTS = 4096;
+const HASH_TEXT_LENGTH = 43;
+/** Revocations of accounts without any message are dropped after this time, or they would pile up for ever. */
+const ORPHAN_REVOCATION_MS = 90 * 86_400_000;
+
+export interface StoredMessage {
+  readonly hash: Uint8Array;
+  readonly timestamp: number;
+  readonly expiry: number;
+  readonly data: Uint8Array;
+}
+
+/** A stored message with all that another node needs to take it over. */
+export interface WholeMessage extends StoredMessage {
+  readonly id: number;
+  readonly account: Uint8Array;
+  readonly namespace: number;
+}
+
+export interface NewMessage {
+  readonly account: Pick<AccountPubkey, 'hex' | 'bytes'>;
+  readonly namespace: number;
+  readonly timestamp: number;
+  readonly expiry: number;
+  readonly hash: Uint8Array;
+  readonly data: Uint8Array;
+}
+
+export interface Stored {
+  /** Row number, for references from the queue of forwards. */
+  readonly id: number;
+  /** The expiry now in force. */
+  readonly expiry: number;
+  readonly already: boolean;
+}
+
+export type ExpiryMode = 'set' | 'extend' | 'shorten';
+
+/** Hash texts of one namespace, or of all by namespace. */
+export type Affected = { readonly one: string[] } | { readonly all: Map<number, string[]> };
+
+export const hashText = (hash: Uint8Array): string =>
+  Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('base64').slice(0, HASH_TEXT_LENGTH);
+
+/** Bytes of a hash text, or undefined when it is not the canonical text of any hash. */
+export function hashBytes(text: string): Uint8Array | undefined {
+  if (text.length !== HASH_TEXT_LENGTH) return undefined;
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.length === 32 && hashText(bytes) === text ? bytes : undefined;
+}
+
+type Row = Record<string, unknown>;
+type RetrieveRow = [id: number, hash: Uint8Array, timestamp: number, expiry: number, data: Uint8Array];
+
+export class Mailbox {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
+  /** Account hex → row number, most recently used last. */
+  readonly #accounts = new Map<string, number>();
+
+  constructor(database: Database, clock: Clock) {
+    this.#database = database;
+    this.#clock = clock;
+    this.#sql = Object.fromEntries(
+      Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
+    ) as Record<keyof typeof STATEMENTS, StatementSync>;
+    // A quarter cheaper than objects where a hundred rows are usual.
+    this.#sql.retrieve.setReturnArrays(true);
+    database.onRollback(() => this.#accounts.clear());
+  }
+
+  /**
+   * Stores, or extends the expiry of the same message (§2.9.1). `onlyOne`: a public outbox, where every other message
+   * of the namespace goes first. Data of a message that exists are never changed.
+   */
+  store(message: NewMessage, onlyOne = false): Promise<Stored> {
+    return this.#database.write(() => this.#store(message, onlyOne));
+  }
+
+  /** Stores what a peer hands over (§5.5): existing messages stay as they are. Returns how many were new. */
+  storeMany(messages: readonly NewMessage[]): Promise<number> {
+    return this.#database.write(() => {
+      let added = 0;
+      for (const message of messages) {
+        if (this.#sql.findMessage.get(message.hash) !== undefined) continue;
+        const outbox = isPublicOutbox(message.namespace);
+        if (outbox && this.#holdsNewer(message)) continue;
+        this.#store(message, outbox);
+        added++;
+      }
+      return added;
+    });
+  }
+
+  /** In a public outbox the newest message stands for all (§2.2): an older one handed over late is not wanted. */
+  #holdsNewer(message: NewMessage): boolean {
+    const account = this.#accountForReading(message.account);
+    if (account === undefined) return false;
+    const row = this.#sql.newest.get(account, message.namespace);
+    return row !== undefined && Number(row.timestamp) >= message.timestamp;
+  }
+
+  #store(message: NewMessage, onlyOne: boolean): Stored {
+    const sql = this.#sql;
+    const account = this.#accountForWriting(message.account);
+    if (onlyOne) sql.deleteOthers.run(account, message.namespace, message.hash);
+    const inserted = sql.insert.run(
+      account,
+      message.namespace,
+      message.timestamp,
+      message.expiry,
+      message.hash,
+      message.data,
+    );
+    if (inserted.changes === 1) {
+      return { id: Number(inserted.lastInsertRowid), expiry: message.expiry, already: false };
+    }
+    const row = sql.findMessage.get(message.hash) as Row;
+    const id = Number(row.id);
+    const expiry = Number(row.expiry);
+    if (message.expiry <= expiry) return { id, expiry, already: true };
+    sql.setExpiry.run(message.expiry, id);
+    return { id, expiry: message.expiry, already: true };
+  }
+
+  /**
+   * Messages of one namespace in the order of their arrival, after `lastHash` when that is known, until `maxCount` or
+   * `maxSize` (§2.9.2).
+   */
+  retrieve(
+    account: Pick<AccountPubkey, 'hex' | 'bytes'>,
+    namespace: number,
+    lastHash: string | undefined,
+    maxCount: number,
+    maxSize: number,
+  ): { messages: StoredMessage[]; more: boolean } {
+    const messages: StoredMessage[] = [];
+    const id = this.#accountForReading(account);
+    if (id === undefined) return { messages, more: false };
+    let after = 0;
+    if (lastHash !== undefined) {
+      const bytes = hashBytes(lastHash);
+      const row = bytes && (this.#sql.findIn.get(bytes, id, namespace) as Row | undefined);
+      if (row !== undefined) after = Number(row.id);
+    }
+    let size = 0;
+    // Rows come in steps, so that neither a long mailbox nor a small limit reads what is not needed.
+    let step = Math.min(maxCount + 1, 128);
+    for (;;) {
+      const rows = this.#sql.retrieve.all(id, namespace, after, step) as unknown as RetrieveRow[];
+      for (const [, hash, timestamp, expiry, data] of rows) {
+        if (messages.length === maxCount) return { messages, more: true };
+        size += 100 + HASH_TEXT_LENGTH + Math.floor((4 * data.length) / 3);
+        if (size > maxSize && messages.length > 0) return { messages, more: true };
+        messages.push({ hash, timestamp, expiry, data });
+      }
+      if (rows.length < step) return { messages, more: false };
+      after = rows[rows.length - 1]![0];
+      step = Math.max(1, Math.min(128, Math.ceil((maxSize - size) / (size / messages.length)) + 1));
+    }
+  }
+
+  /** Deletes messages of the account wherever they lie; returns the sorted hashes that existed (§2.9.4). */
+  delete(account: AccountPubkey, hashes: readonly string[]): Promise<string[]> {
+    return this.#database.write(() => {
+      const deleted: string[] = [];
+      const id = this.#accountForReading(account);
+      if (id === undefined) return deleted;
+      for (const text of hashes) {
+        const hash = hashBytes(text);
+        if (hash !== undefined && this.#sql.deleteOne.run(hash, id).changes === 1) deleted.push(text);
+      }
+      this.#dropIfEmpty(id, account.hex);
+      return deleted.sort();
+    });
+  }
+
+  /** Deletes the messages with a timestamp of at most `before` (§2.9.5, §2.9.6). */
+  deleteBefore(account: AccountPubkey, namespace: number | 'all', before: number): Promise<Affected> {
+    return this.#database.write(() => {
+      const id = this.#accountForReading(account);
+      if (id === undefined) return affected(namespace, []);
+      const rows =
+        namespace === 'all'
+          ? this.#sql.deleteBeforeAll.all(id, before)
+          : this.#sql.deleteBefore.all(id, namespace, before);
+      this.#dropIfEmpty(id, account.hex);
+      return affected(namespace, rows);
+    });
+  }
+
+  /**
+   * Sets expiries (§2.9.7). `updated` maps the hashes that were written to their new expiry, `unchanged` those that exist
+   * and were not to their old one.
+   */
+  expire(
+    account: AccountPubkey,
+    hashes: readonly string[],
+    expiries: readonly number[],
+    mode: ExpiryMode,
+  ): Promise<{ updated: Map<string, number>; unchanged: Map<string, number> }> {
+    return this.#database.write(() => {
+      const updated = new Map<string, number>();
+      const unchanged = new Map<string, number>();
+      const id = this.#accountForReading(account);
+      if (id === undefined) return { updated, unchanged };
+      for (let i = 0; i < hashes.length; i++) {
+        const text = hashes[i]!;
+        const hash = hashBytes(text);
+        const row = hash && (this.#sql.findOf.get(hash, id) as Row | undefined);
+        if (row === undefined) continue;
+        const stored = Number(row.expiry);
+        const expiry = expiries.length === 1 ? expiries[0]! : expiries[i]!;
+        if (mode === 'set' || (mode === 'extend' ? stored < expiry : stored > expiry)) {
+          this.#sql.setExpiry.run(expiry, row.id as number);
+          updated.set(text, expiry);
+        } else if (!updated.has(text)) {
+          unchanged.set(text, stored);
+        }
+      }
+      return { updated, unchanged };
+    });
+  }
+
+  /** Shortens every later expiry to `expiry` (§2.9.8). */
+  expireAll(account: AccountPubkey, namespace: number | 'all', expiry: number): Promise<Affected> {
+    return this.#database.write(() => {
+      const id = this.#accountForReading(account);
+      if (id === undefined) return affected(namespace, []);
+      return affected(
+        namespace,
+        namespace === 'all'
+          ? this.#sql.expireAllNamespaces.all(expiry, id, expiry)
+          : this.#sql.expireNamespace.all(expiry, id, namespace, expiry),
+      );
+    });
+  }
+
+  /** Expiries of those of the hashes that exist (§2.9.9). */
+  expiries(account: AccountPubkey, hashes: readonly string[]): Map<string, number> {
+    const found = new Map<string, number>();
+    const id = this.#accountForReading(account);
+    if (id === undefined) return found;
+    for (const text of hashes) {
+      const hash = hashBytes(text);
+      const row = hash && (this.#sql.findOf.get(hash, id) as Row | undefined);
+      if (row !== undefined) found.set(text, Number(row.expiry));
+    }
+    return found;
+  }
+
+  /** Adds or refreshes revocations; the oldest beyond 50 become valid again (§2.9.12). */
+  revoke(account: AccountPubkey, tokens: readonly Uint8Array[]): Promise<void> {
+    return this.#database.write(() => {
+      for (const token of tokens) this.#sql.revoke.run(account.bytes, token, this.#clock.now());
+      this.#sql.trimRevocations.run(account.bytes, account.bytes, MAX_REVOCATIONS);
+    });
+  }
+
+  /** Removes revocations; returns how many there were. */
+  unrevoke(account: AccountPubkey, tokens: readonly Uint8Array[]): Promise<number> {
+    return this.#database.write(() => {
+      let count = 0;
+      for (const token of tokens) count += Number(this.#sql.unrevoke.run(account.bytes, token).changes);
+      return count;
+    });
+  }
+
+  isRevoked(account: AccountPubkey, token: Uint8Array): boolean {
+    return this.#sql.findRevocation.get(account.bytes, token) !== undefined;
+  }
+
+  revoked(account: AccountPubkey): Uint8Array[] {
+    return this.#sql.revocations.all(account.bytes).map((row) => row.token as Uint8Array);
+  }
+
+  /** One message by row number, unless it is gone or expired. */
+  message(id: number): WholeMessage | undefined {
+    const row = this.#sql.whole.get(id) as unknown as WholeMessage | undefined;
+    return row !== undefined && row.expiry > this.#clock.now() ? row : undefined;
+  }
+
+  /** The next messages by row number, expired ones left out, for handing a whole mailbox over. */
+  page(afterId: number, limit: number): WholeMessage[] {
+    return this.#sql.page.all(afterId, this.#clock.now(), limit) as unknown as WholeMessage[];
+  }
+
+  /** True when nothing was ever stored here (also not before a restart). */
+  isVirgin(): boolean {
+    return this.#sql.anySequence.get() === undefined;
+  }
+
+  /** Deletes at most `limit` expired messages and what hangs on them; returns how many. */
+  clean(limit: number): Promise<number> {
+    return this.#database.write(() => {
+      const rows = this.#sql.clean.all(this.#clock.now(), limit) as { account: number }[];
+      for (const account of new Set(rows.map((row) => row.account))) this.#dropIfEmpty(account);
+      return rows.length;
+    });
+  }
+
+  /** Drops at most `limit` old revocations of accounts without messages; returns how many. */
+  cleanRevocations(limit: number): Promise<number> {
+    return this.#database.write(() =>
+      Number(this.#sql.cleanRevocations.run(this.#clock.now() - ORPHAN_REVOCATION_MS, limit).changes),
+    );
+  }
+
+  /** Walks an index over all messages: for statistics asked by the operator, not for every scrape. */
+  statistics(): { messages: number; counts: number[]; namespaces: Map<number, number> } {
+    const counts = this.#sql.perAccount.all().map((row) => Number(row.n));
+    const namespaces = new Map(
+      this.#sql.perNamespace.all().map((row) => [Number(row.namespace), Number(row.n)]),
+    );
+    let messages = 0;
+    for (const n of namespaces.values()) messages += n;
+    return { messages, counts, namespaces };
+  }
+
+  #accountForReading(account: Pick<AccountPubkey, 'hex' | 'bytes'>): number | undefined {
+    const cached = this.#accounts.get(account.hex);
+    if (cached !== undefined) return cached;
+    const row = this.#sql.findAccount.get(account.bytes) as Row | undefined;
+    if (row === undefined) return undefined;
+    this.#remember(account.hex, Number(row.id));
+    return Number(row.id);
+  }
+
+  #accountForWriting(account: Pick<AccountPubkey, 'hex' | 'bytes'>): number {
+    const known = this.#accountForReading(account);
+    if (known !== undefined) return known;
+    const id = Number(this.#sql.insertAccount.run(account.bytes).lastInsertRowid);
+    this.#remember(account.hex, id);
+    return id;
+  }
+
+  #remember(hex: string, id: number): void {
+    if (this.#accounts.size >= CACHED_ACCOUNTS) this.#accounts.delete(this.#accounts.keys().next().value!);
+    this.#accounts.set(hex, id);
+  }
+
+  #dropIfEmpty(id: number, hex?: string): void {
+    const row = this.#sql.dropAccount.get(id, id) as { pubkey: Uint8Array } | undefined;
+    if (row !== undefined) this.#accounts.delete(hex ?? Buffer.from(row.pubkey).toString('hex'));
+  }
+}
+
+function affected(namespace: number | 'all', rows: Row[]): Affected {
+  if (namespace !== 'all') return { one: rows.map((row) => hashText(row.hash as Uint8Array)).sort() };
+  const all = new Map<number, string[]>();
+  for (const row of rows) {
+    const list = all.get(row.namespace as number);
+    const text = hashText(row.hash as Uint8Array);
+    if (list === undefined) all.set(row.namespace as number, [text]);
+    else list.push(text);
+  }
+  for (const list of all.values()) list.sort();
+  return { all };
+}
+
+const STATEMENTS = {
+  findAccount: 'SELECT id FROM accounts WHERE pubkey = ?',
+  insertAccount: 'INSERT INTO accounts (pubkey) VALUES (?)',
+  dropAccount: `DELETE FROM accounts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM messages WHERE account = ?)
+    RETURNING pubkey`,
+  insert: `INSERT INTO messages (account, namespace, timestamp, expiry, hash, data) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (hash) DO NOTHING`,
+  findMessage: 'SELECT id, expiry FROM messages WHERE hash = ?',
+  findOf: 'SELECT id, expiry FROM messages WHERE hash = ? AND account = ?',
+  findIn: 'SELECT id FROM messages WHERE hash = ? AND account = ? AND namespace = ?',
+  newest:
+    'SELECT timestamp FROM messages WHERE account = ? AND namespace = ? ORDER BY timestamp DESC LIMIT 1',
+  setExpiry: 'UPDATE messages SET expiry = ? WHERE id = ?',
+  deleteOthers: 'DELETE FROM messages WHERE account = ? AND namespace = ? AND hash <> ?',
+  retrieve: `SELECT id, hash, timestamp, expiry, data FROM messages
+    WHERE account = ? AND namespace = ? AND id > ? ORDER BY id LIMIT ?`,
+  deleteOne: 'DELETE FROM messages WHERE hash = ? AND account = ?',
+  deleteBefore: 'DELETE FROM messages WHERE account = ? AND namespace = ? AND timestamp <= ? RETURNING hash',
+  deleteBeforeAll: 'DELETE FROM messages WHERE account = ? AND timestamp <= ? RETURNING hash, namespace',
+  expireNamespace: `UPDATE messages SET expiry = ? WHERE account = ? AND namespace = ? AND expiry > ? RETURNING hash`,
+  expireAllNamespaces:
+    'UPDATE messages SET expiry = ? WHERE account = ? AND expiry > ? RETURNING hash, namespace',
+  revoke: 'INSERT OR REPLACE INTO revocations (account, token, time) VALUES (?, ?, ?)',
+  trimRevocations: `DELETE FROM revocations WHERE account = ? AND id NOT IN
+    (SELECT id FROM revocations WHERE account = ? ORDER BY id DESC LIMIT ?)`,
+  unrevoke: 'DELETE FROM revocations WHERE account = ? AND token = ?',
+  findRevocation: 'SELECT 1 FROM revocations WHERE account = ? AND token = ?',
+  revocations: 'SELECT token FROM revocations WHERE account = ? ORDER BY id',
+  whole: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data
+    FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id = ?`,
+  page: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data
+    FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id > ? AND m.expiry > ? ORDER BY m.id LIMIT ?`,
+  anySequence: `SELECT 1 FROM sqlite_sequence WHERE name = 'messages'`,
+  clean: `DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE expiry <= ? LIMIT ?) RETURNING account`,
+  cleanRevocations: `DELETE FROM revocations WHERE id IN (SELECT id FROM revocations r WHERE time < ?
+    AND NOT EXISTS (SELECT 1 FROM accounts WHERE pubkey = r.account) ORDER BY id LIMIT ?)`,
+  perAccount: 'SELECT count(*) AS n FROM messages GROUP BY account HAVING n >= 2 ORDER BY n',
+  perNamespace: 'SELECT namespace, count(*) AS n FROM messages GROUP BY namespace',
+} as const;

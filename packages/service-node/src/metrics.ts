@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What the node counts, for Prometheus (`/metrics` on a loopback port of its own) and for `service.get_stats`
+// (spec/storage-server §7 "Statistics"). The hot path adds to plain numbers; names and text are made when asked.
+import { createServer, type Server } from 'node:http';
+import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import type { Env } from '@allium/protocol/env';
+import { Counter, Gauge, Registry } from 'prom-client';
+
+/** §7: the current window and up to six earlier ones of ten minutes. */
+const WINDOW_MS = 600_000;
+const WINDOWS = 7;
+
+export const STATISTICS = ['store', 'retrieve', 'onion', 'proxy'] as const;
+export type Statistic = (typeof STATISTICS)[number];
+
+/** Values that are looked up when somebody asks. */
+export interface Observed {
+  readonly databaseBytes: () => { used: number; total: number; max: number };
+  readonly queuedForwards: () => number;
+  readonly omqConnections: () => number;
+  readonly membershipVersion: () => number;
+  readonly membershipExpiry: () => number;
+}
+
+type Window = { since: number } & Record<Statistic, number>;
+
+export class Metrics {
+  readonly requests = new Map<string, number>();
+  forwardsOk = 0;
+  forwardsFailed = 0;
+  forwardsQueued = 0;
+  retriesDelivered = 0;
+  messagesStored = 0;
+  messagesReceived = 0;
+  onionLayers = 0;
+  hopsRelayed = 0;
+  limited = 0;
+  readonly totals: Record<Statistic, number> = { store: 0, retrieve: 0, onion: 0, proxy: 0 };
+  readonly failures = new Map<string, { requests: number; pushes: number }>();
+  readonly #env: Env;
+  #windows: Window[];
+  #registry: Registry | undefined;
+
+  constructor(env: Env) {
+    this.#env = env;
+    this.#windows = [this.#window()];
+  }
+
+  #window(): Window {
+    return { since: this.#env.clock.now(), store: 0, retrieve: 0, onion: 0, proxy: 0 };
+  }
+
+  /** One answered request. */
+  request(method: string, status: number): void {
+    const key = `${method} ${status}`;
+    this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+  }
+
+  count(statistic: Statistic): void {
+    this.totals[statistic]++;
+    const current = this.#windows[0]!;
+    if (this.#env.clock.now() - current.since < WINDOW_MS) current[statistic]++;
+    else {
+      const fresh = this.#window();
+      fresh[statistic]++;
+      this.#windows = [fresh, ...this.#windows.slice(0, WINDOWS - 1)];
+    }
+  }
+
+  /** A peer failed to answer a forwarded request, or to take a push. */
+  peerFailed(ed25519Hex: string, what: 'requests' | 'pushes'): void {
+    const entry = this.failures.get(ed25519Hex) ?? { requests: 0, pushes: 0 };
+    entry[what]++;
+    this.failures.set(ed25519Hex, entry);
+  }
+
+  /** Sums over the windows of the last hour or so. */
+  recent(): { timespanSeconds: number } & Record<Statistic, number> {
+    const oldest = this.#windows[this.#windows.length - 1]!;
+    const sum = {
+      timespanSeconds: (this.#env.clock.now() - oldest.since) / 1000,
+      store: 0,
+      retrieve: 0,
+      onion: 0,
+      proxy: 0,
+    };
+    for (const window of this.#windows) for (const name of STATISTICS) sum[name] += window[name];
+    return sum;
+  }
+
+  /** The text of /metrics. */
+  text(observed: Observed): Promise<string> {
+    this.#registry ??= this.#register(observed);
+    return this.#registry.metrics();
+  }
+
+  #register(observed: Observed): Registry {
+    const registry = new Registry();
+    const registers = [registry];
+    const counter = (name: string, help: string, value: () => number) =>
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(value());
+        },
+      });
+    const gauge = (name: string, help: string, value: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(value());
+        },
+      });
+    const { requests } = this;
+    new Counter({
+      name: 'allium_requests_total',
+      help: 'Answered requests by method and status',
+      labelNames: ['method', 'status'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [key, n] of requests) {
+          const [method, status] = key.split(' ') as [string, string];
+          this.inc({ method, status }, n);
+        }
+      },
+    });
+    counter('allium_requests_limited_total', 'Requests refused by a rate limit', () => this.limited);
+    counter('allium_onion_layers_total', 'Onion layers opened', () => this.onionLayers);
+    counter(
+      'allium_onion_hops_relayed_total',
+      'Onion requests passed to a next node',
+      () => this.hopsRelayed,
+    );
+    counter('allium_server_relays_total', 'Onion requests passed to a server', () => this.totals.proxy);
+    counter('allium_messages_stored_total', 'New messages by store requests', () => this.messagesStored);
+    counter(
+      'allium_messages_received_total',
+      'New messages handed over by peers',
+      () => this.messagesReceived,
+    );
+    counter('allium_forwards_ok_total', 'Forwarded requests that a peer executed', () => this.forwardsOk);
+    counter(
+      'allium_forwards_failed_total',
+      'Forwarded requests that a peer refused or did not answer',
+      () => this.forwardsFailed,
+    );
+    counter(
+      'allium_forwards_queued_total',
+      'Forwarded requests kept for another try',
+      () => this.forwardsQueued,
+    );
+    counter(
+      'allium_forwards_retried_total',
+      'Kept requests that were delivered',
+      () => this.retriesDelivered,
+    );
+    gauge('allium_forwards_waiting', 'Requests kept for members that do not answer', observed.queuedForwards);
+    gauge('allium_omq_connections', 'Open OMQ connections', observed.omqConnections);
+    gauge('allium_membership_version', 'Version of the node list in force', observed.membershipVersion);
+    gauge(
+      'allium_membership_expiry_seconds',
+      'Unix time at which the node list expires',
+      observed.membershipExpiry,
+    );
+    gauge(
+      'allium_database_used_bytes',
+      'Bytes of the mailbox that hold data',
+      () => observed.databaseBytes().used,
+    );
+    gauge('allium_database_size_bytes', 'Bytes of the mailbox file', () => observed.databaseBytes().total);
+    gauge(
+      'allium_database_limit_bytes',
+      'Bytes that the mailbox may have',
+      () => observed.databaseBytes().max,
+    );
+    gauge('allium_resident_memory_bytes', 'Resident memory of the process', () => process.memoryUsage.rss());
+    counter('allium_cpu_seconds_total', 'CPU time of the process', () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    });
+    const delay = monitorEventLoopDelay({ resolution: 100 });
+    delay.enable();
+    let last: EventLoopUtilization = performance.eventLoopUtilization();
+    gauge('allium_event_loop_lag_seconds', 'Longest delay of the event loop since the last scrape', () => {
+      const seconds = Math.max(0, delay.max / 1e9 - 0.1);
+      delay.reset();
+      return seconds;
+    });
+    gauge('allium_event_loop_utilization', 'Busy share of the event loop since the last scrape', () => {
+      const now = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(now, last);
+      last = now;
+      return utilization;
+    });
+    return registry;
+  }
+}
+
+/** `GET /metrics` over plain HTTP on loopback. */
+export class MetricsServer {
+  readonly #port: number;
+  readonly #text: () => Promise<string>;
+  #server: Server | undefined;
+
+  constructor(port: number, text: () => Promise<string>) {
+    this.#port = port;
+    this.#text = text;
+  }
+
+  start(): Promise<{ port: number }> {
+    const server = createServer((request, response) => {
+      if (request.method !== 'GET' || request.url !== '/metrics') {
+        response.writeHead(404, { 'content-type': 'text/plain' }).end('Not Found');
+        return;
+      }
+      this.#text().then(
+        (text) =>
+          response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text),
+        () => response.writeHead(500).end(),
+      );
+    });
+    this.#server = server;
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.#port, '127.0.0.1', () =>
+        resolve({ port: (server.address() as { port: number }).port }),
+      );
+    });
+  }
+
+  async stop(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (server === undefined) return;
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+}

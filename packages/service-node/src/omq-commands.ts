@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What the node answers over OMQ (spec/storage-server §5.3–§5.7): RPC of clients, everything between nodes, the
+// operator's statistics.
+import type { Omq, OmqContext, OmqPart } from '@allium/net/omq';
+import type { RateLimiter } from '@allium/net/rate-limiter';
+import { fromUtf8 } from '@allium/protocol/bytes';
+import type { Env } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { parseJson } from '@allium/protocol/json';
+import type { Member } from '@allium/protocol/membership';
+import {
+  decodeForward,
+  decodeMethodBody,
+  METHOD_NAMES,
+  type RecursiveRequest,
+  RequestError,
+} from '@allium/protocol/storage/requests';
+import type { StaticDistribution } from './membership/distribution.ts';
+import type { Metrics } from './metrics.ts';
+import type { OnionRelay } from './onion/relay.ts';
+import type { Executor } from './rpc/executor.ts';
+import { omqBody } from './rpc/outcome.ts';
+import type { Intake } from './swarm/intake.ts';
+import type { RetryQueue } from './swarm/retry-queue.ts';
+import type { Swarm } from './swarm/swarm.ts';
+import type { SwarmSync } from './swarm/swarm-sync.ts';
+
+type Reply = readonly OmqPart[];
+
+export interface OmqCommandsParts {
+  readonly omq: Omq;
+  readonly executor: Executor;
+  readonly onions: OnionRelay;
+  readonly swarm: Swarm;
+  readonly retries: RetryQueue;
+  readonly sync: SwarmSync;
+  readonly intake: Intake;
+  readonly distribution: StaticDistribution;
+  readonly rpcLimit: RateLimiter;
+  readonly metrics: Metrics;
+  readonly notReady: () => readonly string[];
+  readonly statistics: () => string;
+}
+
+/** Registers all categories and commands. */
+export function registerCommands(parts: OmqCommandsParts, env: Env): void {
+  const { omq, onions, sync, intake, distribution, retries, swarm } = parts;
+
+  // From the specification (§5.3): queues of 1000 and 200.
+  omq.category('sn', { access: 'service_node', maxConcurrent: 2000, maxQueued: 1000 });
+  omq.category('storage', { access: 'none', maxConcurrent: 500, maxQueued: 200 });
+  omq.category('rpc', { access: 'none', maxConcurrent: 100, maxQueued: 200 });
+  omq.category('service', { access: 'admin' });
+
+  /** Commands between nodes; a peer that speaks is there, so what waits for it goes out. */
+  const between = (
+    command: string,
+    answer: (
+      member: Member | undefined,
+      data: Uint8Array[],
+      context: OmqContext,
+    ) => Reply | undefined | Promise<Reply | undefined>,
+  ) =>
+    omq.register(`sn.${command}`, (context, data) => {
+      const member = swarm.membership.byX25519.get(context.peerKeyHex);
+      if (member !== undefined) retries.wake(member.ed25519Hex);
+      return answer(member, data, context);
+    });
+
+  between('ping', () => ['pong']);
+  between('data', (_, data, { peerKeyHex }) => intake.take(peerKeyHex, data[0]));
+  between('data_ready', (member, data) => [sync.greeted(member, data[0])]);
+  between('chain_static', (member, data) =>
+    distribution.answer(data[0], member?.ed25519Hex.slice(0, 8) ?? 'unknown'),
+  );
+  between('onion_request', async (_, data) => {
+    const { status, body } = await onions.hop(data[0]);
+    return [String(status), body];
+  });
+  between('storage_cc', (_, data) => forwarded(parts, data));
+
+  for (const method of METHOD_NAMES) {
+    omq.register(`storage.${method}`, (context, data) => clientCall(parts, env, method, context, data));
+  }
+  omq.register('rpc.get_service_nodes', (context, data) => nodeList(parts, context, data));
+  omq.register('service.get_stats', () => [parts.statistics()]);
+}
+
+const OVER_LIMIT: Reply = ['429', 'Too many requests, try again later'];
+
+async function clientCall(
+  parts: OmqCommandsParts,
+  env: Env,
+  method: string,
+  { remoteAddress }: OmqContext,
+  data: Uint8Array[],
+): Promise<Reply> {
+  const reasons = parts.notReady();
+  if (reasons.length > 0) return ['503', `Service node is not ready: ${reasons.join('; ')}\n`];
+  if (!parts.rpcLimit.take(remoteAddress)) {
+    parts.metrics.limited++;
+    return OVER_LIMIT;
+  }
+  if (data.length > 1) return ['400', `Invalid request: expected 1 message parts, received ${data.length}`];
+  try {
+    const { request, isBt } = decodeMethodBody(method, data[0] ?? new Uint8Array(0));
+    const outcome = await parts.executor.execute(request);
+    const body = omqBody(outcome, isBt);
+    return outcome.status === 200 ? [body] : [String(outcome.status), body];
+  } catch (error) {
+    if (error instanceof RequestError) return [String(error.status), error.text];
+    env.log.error({ method, error: String(error) }, 'a request failed');
+    return ['500', 'request failed'];
+  }
+}
+
+/** §5.6: one part on success, two on failure, none at all for what is not a forwarded request. */
+async function forwarded(parts: OmqCommandsParts, data: Uint8Array[]): Promise<Reply | undefined> {
+  const [name, dict] = data;
+  if (name === undefined || dict === undefined) return undefined;
+  const method = Buffer.from(name).toString('latin1');
+  const reasons = parts.notReady();
+  if (reasons.length > 0) return ['503', `Service node is not ready: ${reasons.join('; ')}\n`];
+  let request: RecursiveRequest | undefined;
+  try {
+    request = decodeForward(method, dict);
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    return [String(error.status), error.text];
+  }
+  if (request === undefined) return undefined;
+  const outcome = await parts.executor.executeForwarded(request);
+  const body = omqBody(outcome, true);
+  return outcome.status === 200 ? [body] : [String(outcome.status), body];
+}
+
+function nodeList(parts: OmqCommandsParts, { remoteAddress }: OmqContext, data: Uint8Array[]): Reply {
+  if (!parts.rpcLimit.take(remoteAddress)) return OVER_LIMIT;
+  try {
+    const body = data[0];
+    const params = body === undefined || body.length === 0 ? undefined : parseJson(fromUtf8(body));
+    return ['200', parts.executor.serviceNodes(params)];
+  } catch (error) {
+    if (error instanceof ParseError) return ['400', error.message];
+    throw error;
+  }
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Every storage method from the parsed request to its outcome (spec/storage-server §2.7, §2.9). Requests of clients
+// and forwarded copies of peers meet here; carriers and rate limits stay outside.
+import type { Env } from '@allium/protocol/env';
+import type { Json } from '@allium/protocol/json';
+import { encodeActiveNodes } from '@allium/protocol/storage/active-nodes';
+import type {
+  AccountPubkey,
+  BatchRequest,
+  IfElseRequest,
+  OxendRequest,
+  RecursiveRequest,
+  RetrieveRequest,
+  StorageRequest,
+} from '@allium/protocol/storage/requests';
+import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
+import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
+import { hashText, type Mailbox, type StoredMessage } from '../mailbox/mailbox.ts';
+import type { Metrics } from '../metrics.ts';
+import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
+import type { Replication } from '../swarm/replication.ts';
+import type { RetryQueue } from '../swarm/retry-queue.ts';
+import type { Swarm } from '../swarm/swarm.ts';
+import { type Apply, isFailure, type NodeEntry } from './apply.ts';
+import type { Checks } from './checks.ts';
+import { failure, nestedJson, type Outcome, success } from './outcome.ts';
+
+// From the specification (§2.9.2).
+const RETRIEVE_MAX = 7_800_000;
+const RETRIEVE_DEFAULT_DIVISOR = 5;
+
+/** §2.7: own failure, for instance a full database. */
+const OWN_FAILURE: NodeEntry = { failed: true, query_failure: true };
+
+export interface ExecutorParts {
+  readonly mailbox: Mailbox;
+  readonly checks: Checks;
+  readonly apply: Apply;
+  readonly swarm: Swarm;
+  readonly replication: Replication;
+  readonly retries: RetryQueue;
+  readonly metrics: Metrics;
+  readonly ownHex: string;
+}
+
+export class Executor {
+  readonly #parts: ExecutorParts;
+  readonly #env: Env;
+
+  constructor(parts: ExecutorParts, env: Env) {
+    this.#parts = parts;
+    this.#env = env;
+  }
+
+  /** A client's request. Rejects only on faults of our own: the carrier answers 500 `request failed`. */
+  async execute(request: StorageRequest): Promise<Outcome> {
+    const outcome = await this.#dispatch(request);
+    this.#parts.metrics.request(request.method, outcome.status);
+    return outcome;
+  }
+
+  /** Height as the list has it (spec/chain §4.23). */
+  height(): number {
+    return Math.floor(this.#env.clock.now() / 120_000);
+  }
+
+  #dispatch(request: StorageRequest): Outcome | Promise<Outcome> {
+    if (isRecursive(request)) return this.#recursive(request);
+    switch (request.method) {
+      case 'info': {
+        const now = this.#env.clock.now();
+        return success({ version: WIRE_VERSION, timestamp: now, t: now, hf: HARDFORK });
+      }
+      case 'retrieve':
+        return this.#wrongSwarm(request.account) ?? this.#retrieve(request);
+      case 'get_expiries':
+        return (
+          this.#wrongSwarm(request.account) ??
+          this.#parts.checks.signed(request, false) ??
+          success({
+            expiries: Object.fromEntries(this.#parts.mailbox.expiries(request.account, request.messages)),
+          })
+        );
+      case 'revoked_subaccounts':
+        return (
+          this.#wrongSwarm(request.account) ??
+          this.#parts.checks.signed(request, false) ??
+          success({ revoked_subaccounts: this.#parts.mailbox.revoked(request.account), ...this.#stamp() })
+        );
+      case 'get_swarm':
+        return success(this.#parts.swarm.describe(request.account.key, this.#env.clock.now()));
+      case 'oxend_request':
+        return this.#oxend(request);
+      case 'active_nodes_bin': {
+        const active = this.#parts.swarm.membership.members.filter((member) => member.active);
+        return { status: 200, kind: 'binary', bytes: encodeActiveNodes(active) };
+      }
+      case 'batch':
+      case 'sequence':
+        return this.#batch(request);
+      case 'ifelse':
+        return this.#ifElse(request);
+    }
+  }
+
+  #stamp(): { t: number; hf: readonly [number, number] } {
+    return { t: this.#env.clock.now(), hf: HARDFORK };
+  }
+
+  #wrongSwarm(account: AccountPubkey): Outcome | undefined {
+    const { swarm } = this.#parts;
+    if (swarm.serves(account.key)) return undefined;
+    return success(swarm.describe(account.key, this.#env.clock.now()), 421);
+  }
+
+  #retrieve(request: RetrieveRequest): Outcome {
+    const { checks, mailbox, metrics } = this.#parts;
+    const refused = checks.retrieve(request);
+    if (refused !== undefined) return refused;
+    const { account, namespace, lastHash } = request;
+    const { maxCount, maxSize } = retrieveLimits(request.maxCount, request.maxSize);
+    let found: ReturnType<Mailbox['retrieve']>;
+    try {
+      found = mailbox.retrieve(account, namespace, lastHash, maxCount, maxSize);
+    } catch (error) {
+      this.#env.log.error({ error: String(error) }, 'reading messages failed');
+      const { hex } = account;
+      const name = `${hex.slice(0, 4)}…${hex.slice(-2)}`;
+      return failure(500, `Internal Server Error. Could not retrieve messages for ${name}`);
+    }
+    metrics.count('retrieve');
+    const stamp = this.#stamp();
+    return {
+      status: 200,
+      kind: 'json',
+      // For bt callers; the common JSON way does not make these objects.
+      get value() {
+        return {
+          messages: found.messages.map(({ hash, timestamp, expiry, data }) => ({
+            hash: hashText(hash),
+            timestamp,
+            expiration: expiry,
+            data,
+          })),
+          more: found.more,
+          ...stamp,
+        };
+      },
+      encode: () =>
+        `{"hf":[${stamp.hf[0]},${stamp.hf[1]}],"messages":[${messagesJson(found.messages)}],"more":${found.more},"t":${stamp.t}}`,
+    };
+  }
+
+  async #recursive(request: RecursiveRequest): Promise<Outcome> {
+    const { checks, swarm, replication, retries, ownHex, metrics } = this.#parts;
+    const refused = this.#wrongSwarm(request.account) ?? checks.recursive(request, false);
+    if (refused !== undefined) return refused;
+    const forwards = replication.forward(request, swarm.peers);
+    const own = await this.#apply(request);
+    const entries: Record<string, NodeEntry> = {};
+    const results = await forwards.results;
+    const undelivered: (typeof results)[number]['member'][] = [];
+    for (const { member, entry, undelivered: lost } of results) {
+      entries[member.ed25519Hex] = entry;
+      if (lost) undelivered.push(member);
+    }
+    if (undelivered.length > 0) {
+      metrics.forwardsQueued += undelivered.length;
+      await retries.add(undelivered, own.id ?? { method: request.method, body: forwards.body });
+    }
+    const stamp = this.#stamp();
+    entries[ownHex] =
+      request.method === 'store' && !isFailure(own.entry) ? { ...own.entry, t: stamp.t } : own.entry;
+    const value = {
+      swarm: entries,
+      ...(request.method === 'store' && 'hash' in own.entry && { hash: own.entry.hash }),
+      ...stamp,
+    };
+    return success(value, overallStatus(request, Object.values(entries)));
+  }
+
+  /** Local execution; a failure of the database becomes an entry. `id`: row number of a stored message. */
+  async #apply(request: RecursiveRequest): Promise<{ entry: NodeEntry; id?: number }> {
+    const { apply, metrics } = this.#parts;
+    try {
+      if (request.method !== 'store') return { entry: await apply.other(request) };
+      const stored = await apply.store(request);
+      metrics.count('store');
+      if (stored.entry.already !== true) metrics.messagesStored++;
+      return stored;
+    } catch (error) {
+      this.#env.log.error({ method: request.method, error: String(error) }, 'executing a request failed');
+      return { entry: OWN_FAILURE };
+    }
+  }
+
+  /** A copy that a peer forwarded (§5.6): the bare entry, or an error. */
+  async executeForwarded(request: RecursiveRequest): Promise<Outcome> {
+    const refused = this.#wrongSwarm(request.account) ?? this.#parts.checks.recursive(request, true);
+    const outcome = refused ?? success((await this.#apply(request)).entry);
+    this.#parts.metrics.request(`forwarded_${request.method}`, outcome.status);
+    return outcome;
+  }
+
+  async #batch(request: BatchRequest): Promise<Outcome> {
+    const outcomes: Outcome[] = [];
+    if (request.method === 'batch') {
+      outcomes.push(...(await Promise.all(request.requests.map((entry) => this.#guarded(entry)))));
+    } else {
+      for (const entry of request.requests) {
+        const outcome = await this.#guarded(entry);
+        outcomes.push(outcome);
+        if (outcome.status < 200 || outcome.status > 299) break;
+      }
+    }
+    return {
+      status: 200,
+      kind: 'json',
+      get value() {
+        return { results: outcomes.map(nestedValue) };
+      },
+      encode: () =>
+        `{"results":[${outcomes.map((outcome) => `{"body":${nestedJson(outcome)},"code":${outcome.status}}`).join(',')}]}`,
+    };
+  }
+
+  /** A fault in one entry is that entry's answer, not the whole batch's. */
+  async #guarded(request: StorageRequest): Promise<Outcome> {
+    try {
+      return await this.execute(request);
+    } catch (error) {
+      this.#env.log.error({ method: request.method, error: String(error) }, 'a request failed');
+      return failure(500, 'request failed');
+    }
+  }
+
+  async #ifElse(request: IfElseRequest): Promise<Outcome> {
+    const height = this.height();
+    const condition = conditionsHold(request.conditions, { hf: HARDFORK, version: WIRE_VERSION, height });
+    const branch = condition ? request.then : request.else;
+    const outcome = branch === undefined ? undefined : await this.#guarded(branch);
+    return {
+      status: 200,
+      kind: 'json',
+      get value() {
+        return {
+          condition,
+          height,
+          hf: HARDFORK,
+          v: WIRE_VERSION,
+          ...(outcome !== undefined && { result: nestedValue(outcome) }),
+        };
+      },
+      encode: () => {
+        const result =
+          outcome === undefined ? '' : `,"result":{"body":${nestedJson(outcome)},"code":${outcome.status}}`;
+        return `{"condition":${condition},"height":${height},"hf":[${HARDFORK}]${result},"v":[${WIRE_VERSION}]}`;
+      },
+    };
+  }
+
+  #oxend(request: OxendRequest): Outcome {
+    if (request.endpoint === 'ons_resolve') {
+      return failure(400, 'Names are not served by this network');
+    }
+    let list: string;
+    try {
+      list = this.serviceNodes(request.params);
+    } catch (error) {
+      return failure(400, error instanceof Error ? error.message : 'Unknown oxend error');
+    }
+    const { t } = this.#stamp();
+    return {
+      status: 200,
+      kind: 'json',
+      get value() {
+        // A bt caller gets the JSON document as the string it is: swarm ids do not fit all integer types.
+        return { result: list, t, hf: HARDFORK };
+      },
+      encode: () => `{"hf":[${HARDFORK}],"result":${list},"t":${t}}`,
+    };
+  }
+
+  /** `get_service_nodes` as JSON text (spec/chain §1.15, §4.21). @throws ParseError for bad parameters */
+  serviceNodes(params: Json | undefined): string {
+    const membership = this.#parts.swarm.membership;
+    return serviceNodeListJson(
+      { height: this.height(), blockHash: membership.blockHash, members: membership.members },
+      parseServiceNodeQuery(params),
+      (below) => this.#env.random.below(below),
+    );
+  }
+}
+
+function messagesJson(messages: readonly StoredMessage[]): string {
+  let json = '';
+  for (const { hash, timestamp, expiry, data } of messages) {
+    const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
+    json += `${json === '' ? '' : ','}{"data":"${text}","expiration":${expiry},"hash":"${hashText(hash)}","timestamp":${timestamp}}`;
+  }
+  return json;
+}
+
+/** §2.9.2: zero counts as absent, negative sizes are fractions; Ours: negative counts count as absent. */
+export function retrieveLimits(
+  maxCount: number | undefined,
+  maxSize: number | undefined,
+): { maxCount: number; maxSize: number } {
+  const count = maxCount === undefined || maxCount <= 0 ? undefined : maxCount;
+  const size = maxSize === undefined || maxSize === 0 ? undefined : maxSize;
+  const effective = size ?? (count === undefined ? -RETRIEVE_DEFAULT_DIVISOR : RETRIEVE_MAX);
+  return {
+    maxCount: count ?? Number.POSITIVE_INFINITY,
+    maxSize: effective < 0 ? Math.floor(RETRIEVE_MAX / -effective) : Math.min(effective, RETRIEVE_MAX),
+  };
+}
+
+/** §2.7, §9.3.5: 200 when at least one node did it, else 500; `delete` with `required` that deleted nothing: 404. */
+function overallStatus(request: RecursiveRequest, entries: readonly NodeEntry[]): number {
+  const done = entries.filter((entry) => !isFailure(entry));
+  if (done.length === 0) return 500;
+  if (request.method !== 'delete' || !request.required) return 200;
+  return done.some((entry) => 'deleted' in entry && (entry.deleted as readonly string[]).length > 0)
+    ? 200
+    : 404;
+}
+
+function nestedValue(outcome: Outcome): { code: number; body: unknown } {
+  const body =
+    outcome.kind === 'json' ? outcome.value : outcome.kind === 'text' ? outcome.text : outcome.bytes;
+  return { code: outcome.status, body };
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Takes what peers hand over by `sn.data` (spec/storage-server §5.5, §9.3.2): one blob at a time, in steps, within a
+// volume per peer, so that no peer can keep the node busy.
+import type { Env } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { decodeDataPush, type PushedMessage } from '@allium/protocol/storage/data-push';
+import type { Mailbox } from '../mailbox/mailbox.ts';
+import type { Metrics } from '../metrics.ts';
+import { acceptPushed } from './data-push.ts';
+import type { Swarm } from './swarm.ts';
+
+// Ours.
+/** A complete mailbox (3.5 GiB) fits; repeated ones do not. */
+const VOLUME_BYTES = 4 * 1024 ** 3;
+const VOLUME_WINDOW_MS = 3_600_000;
+/** Messages checked in one turn of the event loop: about a millisecond. */
+const STEP = 100;
+
+export class Intake {
+  readonly #parts: { mailbox: Mailbox; swarm: Swarm; metrics: Metrics };
+  readonly #env: Env;
+  readonly #volumes = new Map<string, { since: number; bytes: number }>();
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(parts: { mailbox: Mailbox; swarm: Swarm; metrics: Metrics }, env: Env) {
+    this.#parts = parts;
+    this.#env = env;
+  }
+
+  /** Resolves with the reply's parts when all that is acceptable is stored. */
+  async take(peerHex: string, blob: Uint8Array | undefined): Promise<Uint8Array[]> {
+    if (blob === undefined) return [];
+    if (!this.#allows(peerHex, blob.length)) return [Buffer.from('Too much data, try again later')];
+    let messages: PushedMessage[];
+    try {
+      messages = decodeDataPush(blob);
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      this.#env.log.debug({ peer: peerHex.slice(0, 8) }, 'data push dropped: malformed');
+      return [];
+    }
+    const mine = this.#last.then(() => this.#store(messages));
+    this.#last = mine.catch(() => undefined);
+    await mine;
+    return [];
+  }
+
+  async #store(messages: readonly PushedMessage[]): Promise<void> {
+    const { mailbox, swarm, metrics } = this.#parts;
+    for (let i = 0; i < messages.length; i += STEP) {
+      const accepted = [];
+      for (const message of messages.slice(i, i + STEP)) {
+        const good = acceptPushed(message, swarm, this.#env.clock);
+        if (good !== undefined) accepted.push(good);
+      }
+      if (accepted.length > 0) metrics.messagesReceived += await mailbox.storeMany(accepted);
+    }
+  }
+
+  #allows(peerHex: string, bytes: number): boolean {
+    const now = this.#env.clock.monotonic();
+    let volume = this.#volumes.get(peerHex);
+    if (volume === undefined || now - volume.since > VOLUME_WINDOW_MS) {
+      volume = { since: now, bytes: 0 };
+      this.#volumes.set(peerHex, volume);
+    }
+    volume.bytes += bytes;
+    return volume.bytes <= VOLUME_BYTES;
+  }
+}

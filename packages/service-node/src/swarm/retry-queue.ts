@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What members of our swarm still have to get because they did not answer (spec/storage-server §5.6 [2.10+], §9.3.6).
+// It lives in the database and survives restarts. A missed `store` is kept as a reference to the message and delivered by
+// `sn.data`: small, and valid however old its signature. Other requests are kept whole and repeated as they came.
+
+import type { StatementSync } from 'node:sqlite';
+import type { Omq } from '@allium/net/omq';
+import { OmqError } from '@allium/net/omq';
+import { fromHex, utf8 } from '@allium/protocol/bytes';
+import type { Cancel, Env } from '@allium/protocol/env';
+import type { Member } from '@allium/protocol/membership';
+import type { Database } from '../mailbox/database.ts';
+import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
+import type { Metrics } from '../metrics.ts';
+import { encodeMessages, sendData } from './data-push.ts';
+import { hasAddress } from './replication.ts';
+import type { Swarm } from './swarm.ts';
+
+// From the specification (§5.6).
+const FIRST_DELAY_MS = 1000;
+const DELAY_FACTOR = 1.75;
+const LONGEST_DELAY_MS = 60_000;
+const KEEP_MS = 30 * 86_400_000;
+const REQUEST_TIMEOUT_MS = 5_000;
+
+// Ours.
+/** Entries looked at in one go, and bytes of one blob: deliveries must not hold up the event loop of either side. */
+const STEP_ENTRIES = 256;
+const STEP_BYTES = 500_000;
+
+interface Entry {
+  readonly id: number;
+  readonly created: number;
+  readonly message: number | null;
+  readonly method: string | null;
+  readonly body: Uint8Array | null;
+}
+
+interface Peer {
+  delayMs: number;
+  cancel: Cancel | undefined;
+  running: boolean;
+}
+
+/** Row number of a stored message, or the forwarded request itself. */
+export type Missed = number | { readonly method: string; readonly body: Uint8Array };
+
+export class RetryQueue {
+  readonly #parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics };
+  readonly #env: Env;
+  readonly #insert: StatementSync;
+  readonly #next: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #removePeer: StatementSync;
+  readonly #peersOf: StatementSync;
+  readonly #count: StatementSync;
+  /** By Ed25519 hex; only peers with something waiting. */
+  readonly #peers = new Map<string, Peer>();
+  readonly #running = new Set<Promise<void>>();
+  #stopped = true;
+  #stopping = new AbortController();
+
+  constructor(
+    parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics },
+    env: Env,
+  ) {
+    this.#parts = parts;
+    this.#env = env;
+    const { database } = parts;
+    this.#insert = database.prepare(
+      'INSERT INTO forwards (peer, created, message, method, body) VALUES (?, ?, ?, ?, ?)',
+    );
+    this.#next = database.prepare(
+      'SELECT id, created, message, method, body FROM forwards WHERE peer = ? ORDER BY id LIMIT ?',
+    );
+    this.#remove = database.prepare('DELETE FROM forwards WHERE id = ?');
+    this.#removePeer = database.prepare('DELETE FROM forwards WHERE peer = ?');
+    this.#peersOf = database.prepare('SELECT DISTINCT peer FROM forwards');
+    this.#count = database.prepare('SELECT count(*) AS n FROM forwards');
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#stopping = new AbortController();
+    for (const row of this.#peersOf.all())
+      this.#schedule(Buffer.from(row.peer as Uint8Array).toString('hex'));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stopping.abort();
+    for (const peer of this.#peers.values()) peer.cancel?.();
+    this.#peers.clear();
+    await Promise.all(this.#running);
+  }
+
+  /** How many entries wait, for all peers. */
+  size(): number {
+    return Number(this.#count.get()?.n);
+  }
+
+  /** Keeps `missed` for each of the members; resolves when it is on disk. */
+  async add(members: readonly Member[], missed: Missed): Promise<void> {
+    try {
+      await this.#parts.database.write(() => {
+        const now = this.#env.clock.now();
+        for (const member of members) {
+          if (typeof missed === 'number') this.#insert.run(member.ed25519Key, now, missed, null, null);
+          else this.#insert.run(member.ed25519Key, now, null, missed.method, missed.body);
+        }
+      });
+    } catch (error) {
+      this.#env.log.error({ error: String(error) }, 'a request for an absent member could not be kept');
+      return;
+    }
+    for (const member of members) this.#schedule(member.ed25519Hex);
+  }
+
+  /** Called when a peer has shown that it is there: what waits goes out now. */
+  wake(ed25519Hex: string): void {
+    const peer = this.#peers.get(ed25519Hex);
+    if (peer === undefined || peer.running) return;
+    peer.cancel?.();
+    peer.delayMs = FIRST_DELAY_MS;
+    this.#run(ed25519Hex, peer);
+  }
+
+  /** After a change of the list: forgets what was kept for nodes that left our swarm. */
+  async dropStrangers(): Promise<void> {
+    const staying = new Set(this.#parts.swarm.peers.map((member) => member.ed25519Hex));
+    for (const [hex, peer] of this.#peers) {
+      if (staying.has(hex)) continue;
+      peer.cancel?.();
+      this.#peers.delete(hex);
+      await this.#parts.database.write(() => this.#removePeer.run(fromHex(hex)));
+    }
+  }
+
+  #schedule(hex: string): void {
+    if (this.#stopped || this.#peers.has(hex)) return;
+    const peer: Peer = { delayMs: FIRST_DELAY_MS, cancel: undefined, running: false };
+    this.#peers.set(hex, peer);
+    peer.cancel = this.#env.clock.after(peer.delayMs, () => this.#run(hex, peer));
+  }
+
+  #run(hex: string, peer: Peer): void {
+    if (this.#stopped) return;
+    peer.running = true;
+    const run = this.#drain(hex)
+      .catch((error: unknown) => {
+        this.#env.log.error(
+          { peer: hex.slice(0, 8), error: String(error) },
+          'delivering kept requests failed',
+        );
+        return false;
+      })
+      .then((done) => {
+        peer.running = false;
+        this.#running.delete(run);
+        if (this.#stopped) return;
+        if (done) {
+          this.#peers.delete(hex);
+          // Something may have come in between the last look and now.
+          if (this.#next.get(fromHex(hex), 1) !== undefined) this.#schedule(hex);
+          return;
+        }
+        peer.delayMs = Math.min(peer.delayMs * DELAY_FACTOR, LONGEST_DELAY_MS);
+        peer.cancel = this.#env.clock.after(peer.delayMs, () => this.#run(hex, peer));
+      });
+    this.#running.add(run);
+  }
+
+  /** True when nothing is left for the peer. */
+  async #drain(hex: string): Promise<boolean> {
+    const { database, swarm, metrics } = this.#parts;
+    const member = swarm.peers.find((peer) => peer.ed25519Hex === hex);
+    if (member === undefined) {
+      await database.write(() => this.#removePeer.run(fromHex(hex)));
+      return true;
+    }
+    if (!hasAddress(member)) return false;
+    for (;;) {
+      const entries = this.#next.all(member.ed25519Key, STEP_ENTRIES) as unknown as Entry[];
+      if (entries.length === 0) return true;
+      const { finished, alive } = await this.#deliver(member, entries);
+      if (finished.length > 0) {
+        await database.write(() => {
+          for (const { id } of finished) this.#remove.run(id);
+        });
+      }
+      if (!alive) return false;
+      metrics.retriesDelivered += finished.length;
+    }
+  }
+
+  /** Delivers the first entries: all leading messages in one blob, or one request. */
+  async #deliver(member: Member, entries: readonly Entry[]): Promise<{ finished: Entry[]; alive: boolean }> {
+    const { mailbox } = this.#parts;
+    const oldest = this.#env.clock.now() - KEEP_MS;
+    const finished: Entry[] = [];
+    const messages: WholeMessage[] = [];
+    let bytes = 0;
+    for (const entry of entries) {
+      if (entry.created < oldest) {
+        finished.push(entry);
+        continue;
+      }
+      if (entry.message === null) {
+        if (finished.length > 0) break;
+        const alive = await this.#repeat(member, entry);
+        return { finished: alive ? [entry] : [], alive };
+      }
+      // A message that was deleted or expired meanwhile is not missed any more.
+      const message = mailbox.message(entry.message);
+      if (message !== undefined && bytes > 0 && bytes + message.data.length > STEP_BYTES) break;
+      finished.push(entry);
+      if (message === undefined) continue;
+      messages.push(message);
+      bytes += message.data.length;
+    }
+    if (messages.length === 0) return { finished, alive: true };
+    for (const blob of encodeMessages(messages)) {
+      if (!(await sendData(this.#parts.omq, member, blob, this.#stopping.signal)))
+        return { finished: [], alive: false };
+    }
+    return { finished, alive: true };
+  }
+
+  /** Sends a kept request; any answer ends it, be it a refusal (§5.6). */
+  async #repeat(member: Member, entry: Entry): Promise<boolean> {
+    try {
+      await this.#parts.omq.request(
+        { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
+        'sn.storage_cc',
+        [utf8(entry.method ?? ''), entry.body ?? new Uint8Array(0)],
+        { timeoutMs: REQUEST_TIMEOUT_MS, signal: this.#stopping.signal },
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof OmqError) return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Keeps the members of a swarm in possession of the same messages when the node list changes
+// (spec/storage-server §5.12): newcomers are greeted (`sn.data_ready`) and then get all that is theirs, accounts that move to
+// another swarm take their messages along, a node that starts with an empty mailbox asks for a dump.
+
+import type { StatementSync } from 'node:sqlite';
+import type { Omq } from '@allium/net/omq';
+import { OmqError } from '@allium/net/omq';
+import { btInteger, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
+import { utf8 } from '@allium/protocol/bytes';
+import type { Cancel, Env } from '@allium/protocol/env';
+import type { Member, Membership } from '@allium/protocol/membership';
+import { swarmFor } from '@allium/protocol/membership';
+import type { Database } from '../mailbox/database.ts';
+import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
+import type { Metrics } from '../metrics.ts';
+import { encodeMessages, sendData } from './data-push.ts';
+import { hasAddress } from './replication.ts';
+import type { Swarm } from './swarm.ts';
+
+// From the specification (§5.12).
+const GREET_INTERVAL_MS = 10_000;
+
+// Ours.
+const GREET_TIMEOUT_MS = 5_000;
+/** One member's dump is enough in good times, a second one covers what it may have missed itself. */
+const WANTED_DUMPS = 2;
+/** A peer that asks for dumps again and again is not served more often than this. */
+const DUMP_PAUSE_MS = 600_000;
+/** Rows per step and bytes per blob: neither side may be held up for long. */
+const STEP_ROWS = 256;
+const STEP_BYTES = 500_000;
+
+const SEEN = 'swarm';
+
+/** What a member still has to get: all messages of its accounts beyond row `after`. */
+interface Dump {
+  readonly member: Member;
+  after: number;
+}
+
+/** What is remembered over a restart. */
+interface Seen {
+  readonly swarm: string;
+  readonly swarms: readonly string[];
+  /** Members that have had everything. */
+  readonly members: readonly string[];
+}
+
+export class SwarmSync {
+  readonly #parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics };
+  readonly #env: Env;
+  readonly #load: StatementSync;
+  readonly #save: StatementSync;
+  /** Members of our swarm that were greeted. */
+  readonly #ready = new Set<string>();
+  /** Members that had everything that was here when they came. */
+  readonly #complete = new Set<string>();
+  readonly #dumps = new Map<string, Dump>();
+  readonly #dumpedAt = new Map<string, number>();
+  #wanted = 0;
+  #cancel: Cancel | undefined;
+  #round: Promise<void> | undefined;
+  #stopping = new AbortController();
+  #stopped = true;
+
+  constructor(
+    parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics },
+    env: Env,
+  ) {
+    this.#parts = parts;
+    this.#env = env;
+    this.#load = parts.database.prepare('SELECT value FROM state WHERE name = ?');
+    this.#save = parts.database.prepare('INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)');
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#stopping = new AbortController();
+    this.#wanted = this.#parts.mailbox.isVirgin() ? WANTED_DUMPS : 0;
+    const { swarm } = this.#parts;
+    const seen = this.#recall();
+    const own = swarm.id?.toString(16);
+    if (seen === undefined || seen.swarm !== own) {
+      // First swarm after the start: nothing to send (§5.12), all members count as provided for.
+      for (const member of swarm.peers) this.#complete.add(member.ed25519Hex);
+      if (seen !== undefined) this.#moved(seen.swarm, new Set(seen.swarms));
+    } else {
+      for (const hex of seen.members) this.#complete.add(hex);
+      this.#moved(seen.swarm, new Set(seen.swarms));
+    }
+    this.#remember();
+    this.#schedule(0);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stopping.abort();
+    this.#cancel?.();
+    await this.#round;
+    this.#ready.clear();
+    this.#complete.clear();
+    this.#dumps.clear();
+  }
+
+  /** A new list is in force. */
+  changed(previous: Membership): void {
+    const { swarm } = this.#parts;
+    const peers = new Set(swarm.peers.map((member) => member.ed25519Hex));
+    const before = previous.byEd25519.get(swarm.self?.ed25519Hex ?? '');
+    if (before === undefined || !before.active || before.swarmId !== swarm.id) {
+      // We came into this swarm just now: its members give to us.
+      this.#complete.clear();
+      for (const hex of peers) this.#complete.add(hex);
+    }
+    for (const set of [this.#ready, this.#complete])
+      for (const hex of set) if (!peers.has(hex)) set.delete(hex);
+    if (before?.active === true) {
+      this.#moved(before.swarmId.toString(16), new Set(previous.swarmIds.map((id) => id.toString(16))));
+    }
+    for (const hex of this.#dumps.keys()) {
+      if (!swarm.membership.byEd25519.has(hex)) this.#dumps.delete(hex);
+    }
+    this.#remember();
+    this.#schedule(0);
+  }
+
+  /** Messages that map to swarms that are new, or all messages when our old swarm is gone, go to their new members. */
+  #moved(oldSwarm: string, oldSwarms: ReadonlySet<string>): void {
+    const { membership, id } = this.#parts.swarm;
+    const dissolved = !membership.swarmIds.some((swarm) => swarm.toString(16) === oldSwarm);
+    for (const swarm of membership.swarmIds) {
+      if (swarm === id) continue;
+      if (!dissolved && oldSwarms.has(swarm.toString(16))) continue;
+      for (const member of membership.swarms.get(swarm) ?? []) this.#dump(member);
+    }
+  }
+
+  #dump(member: Member): void {
+    this.#dumps.set(member.ed25519Hex, { member, after: 0 });
+  }
+
+  /** Handler of `sn.data_ready`: a member greets us (§5.12). */
+  greeted(member: Member | undefined, body: Uint8Array | undefined): string {
+    const { swarm } = this.#parts;
+    if (member === undefined) return 'Remote not recognized as SN';
+    if (swarm.id === undefined || member.swarmId !== swarm.id) return 'Swarm mismatch';
+    let wantsDump = false;
+    try {
+      wantsDump = body !== undefined && body.length > 0 && btInteger(decodeBtDict(body), 't') === 1;
+    } catch {
+      // A form that we do not know is a greeting all the same.
+    }
+    if (wantsDump) {
+      const now = this.#env.clock.monotonic();
+      const last = this.#dumpedAt.get(member.ed25519Hex);
+      if (last === undefined || now - last > DUMP_PAUSE_MS) {
+        this.#dumpedAt.set(member.ed25519Hex, now);
+        this.#dump(member);
+        this.#schedule(0);
+      }
+    }
+    return 'OK';
+  }
+
+  #schedule(ms: number): void {
+    if (this.#stopped) return;
+    this.#cancel?.();
+    this.#cancel = this.#env.clock.after(ms, () => {
+      if (this.#round !== undefined) return this.#schedule(1000);
+      this.#round = this.#run()
+        .catch((error: unknown) =>
+          this.#env.log.error({ error: String(error) }, 'handing messages over failed'),
+        )
+        .then(() => {
+          this.#round = undefined;
+          this.#schedule(GREET_INTERVAL_MS);
+        });
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { swarm } = this.#parts;
+    await Promise.all(
+      swarm.peers
+        .filter((member) => !this.#ready.has(member.ed25519Hex))
+        .map((member) => this.#greet(member)),
+    );
+    for (const [hex, dump] of [...this.#dumps]) {
+      if (this.#stopped) return;
+      if (this.#dumps.get(hex) !== dump) continue;
+      if (await this.#send(dump)) {
+        if (this.#dumps.get(hex) === dump) this.#dumps.delete(hex);
+        if (swarm.peers.some((member) => member.ed25519Hex === hex)) this.#complete.add(hex);
+        this.#remember();
+      }
+    }
+  }
+
+  async #greet(member: Member): Promise<void> {
+    if (!hasAddress(member)) return;
+    const wants = this.#wanted > 0;
+    if (wants) this.#wanted--;
+    let answer: string;
+    try {
+      const reply = await this.#parts.omq.request(
+        { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
+        'sn.data_ready',
+        [encodeBt({ '@': 0, t: wants ? 1 : 0 })],
+        { timeoutMs: GREET_TIMEOUT_MS, signal: this.#stopping.signal },
+      );
+      answer = Buffer.from(reply[0] ?? new Uint8Array(0)).toString();
+    } catch (error) {
+      if (wants) this.#wanted++;
+      if (error instanceof OmqError) return;
+      throw error;
+    }
+    if (answer !== 'OK') {
+      if (wants) this.#wanted++;
+      this.#env.log.debug({ peer: member.ed25519Hex.slice(0, 8), answer }, 'greeting not accepted');
+      return;
+    }
+    this.#ready.add(member.ed25519Hex);
+    if (!this.#complete.has(member.ed25519Hex)) this.#dump(member);
+  }
+
+  /** Sends what is left of a dump; true when it is all there. */
+  async #send(dump: Dump): Promise<boolean> {
+    const { mailbox, swarm, omq, metrics } = this.#parts;
+    const { ed25519Hex } = dump.member;
+    let sent = 0;
+    for (;;) {
+      const member = swarm.membership.byEd25519.get(ed25519Hex);
+      if (this.#stopped) return false;
+      if (member === undefined || !member.active) return true;
+      if (!hasAddress(member)) return false;
+      const rows = mailbox.page(dump.after, STEP_ROWS);
+      if (rows.length === 0) break;
+      const theirs: WholeMessage[] = rows.filter(
+        (row) => swarmFor(swarm.membership, row.account.subarray(1))?.id === member.swarmId,
+      );
+      if (theirs.length > 0) {
+        for (const blob of encodeMessages(theirs, STEP_BYTES)) {
+          if (!(await sendData(omq, member, blob, this.#stopping.signal))) {
+            metrics.peerFailed(ed25519Hex, 'pushes');
+            return false;
+          }
+        }
+        sent += theirs.length;
+      }
+      dump.after = rows[rows.length - 1]!.id;
+    }
+    if (sent > 0)
+      this.#env.log.info({ peer: ed25519Hex.slice(0, 8), messages: sent }, 'messages handed over');
+    return true;
+  }
+
+  #recall(): Seen | undefined {
+    const row = this.#load.get(SEEN) as { value: Uint8Array } | undefined;
+    return row === undefined ? undefined : (JSON.parse(Buffer.from(row.value).toString()) as Seen);
+  }
+
+  #remember(): void {
+    const { swarm } = this.#parts;
+    const seen: Seen = {
+      swarm: swarm.id?.toString(16) ?? '',
+      swarms: swarm.membership.swarmIds.map((id) => id.toString(16)),
+      members: [...this.#complete],
+    };
+    this.#parts.database
+      .write(() => this.#save.run(SEEN, utf8(JSON.stringify(seen))))
+      .catch((error: unknown) =>
+        this.#env.log.error({ error: String(error) }, 'the swarm could not be written down'),
+      );
+  }
+}
