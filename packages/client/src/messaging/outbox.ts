@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+// Sending text (spec/client §4.2, §4.4): store in the recipient's swarm, check who signed for it, then a copy for our
+// other devices in our own swarm. What was not finished when the program ended is taken up at the next start.
+import type { Account } from '@allium/protocol/account';
+import type { AccountId } from '@allium/protocol/account-id';
+import { fromHex } from '@allium/protocol/bytes';
+import { delay, type Env } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { type Content, encodeContent } from '@allium/protocol/message/content';
+import { encryptMessage } from '@allium/protocol/message/encryption-v1';
+import { messageHashText } from '@allium/protocol/message-hash';
+import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
+import { parseRecursiveResult, type Subresult } from '@allium/protocol/storage/responses';
+import { verifyNodeResult } from '@allium/protocol/storage/signatures';
+import { ClientError } from '../errors.ts';
+import { Tasks } from '../events.ts';
+import type { Network } from '../network/network.ts';
+import type { Storage, StoredMessage } from '../storage/storage.ts';
+
+// From the specification.
+/** §4.4. */
+const TTL_MS = 14 * 24 * 3_600_000;
+/** §2.6. */
+const STORE_ATTEMPTS = 3;
+const STORE_PAUSE_MS = 100;
+const STORE_TIMEOUT_MS = 10_000;
+/** §3.5: code points, without Pro. */
+export const MAX_TEXT = 2_000;
+// Ours.
+/** How long closing waits for copies that are under way. */
+const CLOSE_MS = 3_000;
+
+/** A swarm keeps the message. */
+export interface Sent {
+  /** Its name in the recipient's swarm; for a note to self, in our own. */
+  readonly hash: string;
+  /** Network time in ms; with our id the message's identity. */
+  readonly timestamp: number;
+  /** Members of the swarm that proved with their signature that they keep it, … */
+  readonly stored: number;
+  /** … of so many. */
+  readonly of: number;
+  /** Ed25519 keys of those who signed, hex. */
+  readonly signers: readonly string[];
+}
+
+interface OutboxDeps {
+  readonly network: Network;
+  readonly storage: Storage;
+  readonly env: Env;
+  readonly onChange: (message: StoredMessage) => void;
+}
+
+export class Outbox {
+  readonly #account: Account;
+  readonly #tasks: Tasks;
+  /** Identities of messages whose copy is under way. */
+  readonly #copying = new Set<number>();
+  readonly #deps: OutboxDeps;
+
+  constructor(account: Account, deps: OutboxDeps) {
+    this.#account = account;
+    this.#deps = deps;
+    this.#tasks = new Tasks(deps.env.log);
+  }
+
+  /**
+   * Resolves when at least one member of the swarm has proven that it keeps the message.
+   * @throws ClientError; the message is kept as `failed` then, or as `sending` when the client was closed
+   */
+  async send(conversation: AccountId, text: string, signal: AbortSignal | undefined): Promise<Sent> {
+    this.#tasks.signal.throwIfAborted();
+    if (text === '') throw new ClientError('empty', 'a message without text');
+    // Counting all code points of a huge text is not needed to refuse it.
+    if (text.length > 2 * MAX_TEXT || [...text].length > MAX_TEXT) {
+      throw new ClientError('too_long', `a text has at most ${MAX_TEXT} characters`);
+    }
+    const message: StoredMessage = {
+      sender: this.#account.id,
+      timestamp: this.#deps.network.clock.unique(),
+      conversation,
+      text,
+      state: 'sending',
+      copyPending: conversation !== this.#account.id,
+      handled: true,
+    };
+    await this.#save(message);
+    return this.#deliver(message, signal);
+  }
+
+  /** Once more, with its old identity. @throws ClientError `not_failed` */
+  async resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
+    const message = await this.#deps.storage.message(this.#account.id, timestamp);
+    if (message?.state !== 'failed') throw new ClientError('not_failed', 'no failed message of this time');
+    const again: StoredMessage = { ...message, state: 'sending' };
+    await this.#save(again);
+    return this.#deliver(again, signal);
+  }
+
+  /** Takes up what an earlier run or a failed copy left (§4.4). */
+  resume(): void {
+    this.#tasks.run('resume', async () => {
+      const oldest = this.#deps.network.clock.now() - TTL_MS;
+      for (const message of await this.#deps.storage.unsent()) {
+        if (message.state === 'sending') {
+          if (message.timestamp < oldest)
+            await this.#save({ ...message, state: 'failed', copyPending: false });
+          else await this.#deliver(message, this.#tasks.signal).catch(() => undefined); // kept as failed
+        } else if (message.timestamp < oldest) await this.#save({ ...message, copyPending: false });
+        else this.#copyInBackground(message);
+      }
+    });
+  }
+
+  /** Tries pending copies again; cheap when there are none. */
+  retryCopies(): void {
+    this.#tasks.run('copies', async () => {
+      for (const message of await this.#deps.storage.unsent()) {
+        if (message.state === 'sent') this.#copyInBackground(message);
+      }
+    });
+  }
+
+  /** Waits for all copies that are under way. */
+  async flush(): Promise<void> {
+    await this.#tasks.idle();
+  }
+
+  async stop(): Promise<void> {
+    const patience = new AbortController();
+    await Promise.race([
+      this.#tasks.idle().finally(() => patience.abort()),
+      delay(this.#deps.env.clock, CLOSE_MS, patience.signal).catch(() => undefined),
+    ]);
+    patience.abort();
+    await this.#tasks.stop(new ClientError('closed', 'the client was closed'));
+  }
+
+  async #deliver(given: StoredMessage, signal: AbortSignal | undefined): Promise<Sent> {
+    const isNote = given.conversation === this.#account.id;
+    let message = given;
+    try {
+      const sent = await this.#store(
+        message,
+        message.conversation,
+        async (retimed, hash, expiry) => {
+          if (retimed.timestamp !== message.timestamp) {
+            await this.#deps.storage.write({
+              removed: [{ sender: message.sender, timestamp: message.timestamp }],
+              messages: [retimed],
+            });
+          }
+          message = retimed;
+          // A note is in our own swarm: it comes back with the next poll.
+          if (isNote) await this.#deps.storage.write({ seen: [{ hash, expiry }] });
+        },
+        signal,
+      );
+      message = { ...message, state: 'sent', ...(isNote && { hash: sent.hash }) };
+      await this.#save(message);
+      if (!isNote) this.#copyInBackground(message);
+      return sent;
+    } catch (error) {
+      // Closed under way: the next start takes it up again.
+      if (error instanceof ClientError && error.code === 'closed') throw error;
+      await this.#save({ ...message, state: 'failed' });
+      throw asSendError(error, signal);
+    }
+  }
+
+  #copyInBackground(message: StoredMessage): void {
+    if (message.copyPending !== true || this.#copying.has(message.timestamp)) return;
+    this.#copying.add(message.timestamp);
+    this.#tasks.run('copy', async () => {
+      try {
+        let hash: string | undefined;
+        await this.#store(
+          message,
+          this.#account.id,
+          async (_message, ownHash, expiry) => {
+            hash = ownHash;
+            await this.#deps.storage.write({ seen: [{ hash: ownHash, expiry }] });
+          },
+          this.#tasks.signal,
+        );
+        const now = (await this.#deps.storage.message(message.sender, message.timestamp)) ?? message;
+        await this.#save({ ...now, copyPending: false, ...(hash !== undefined && { hash }) });
+      } finally {
+        this.#copying.delete(message.timestamp);
+      }
+    });
+  }
+
+  /**
+   * Stores the message, or its copy when `recipient` is ourselves. `onBuilt` is told what will be sent before it is;
+   * the time differs from the given one when nodes refused that.
+   */
+  async #store(
+    given: StoredMessage,
+    recipient: AccountId,
+    onBuilt: (message: StoredMessage, hash: string, expiry: number) => Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<Sent> {
+    const { network } = this.#deps;
+    const account = parseAccountPubkey(recipient);
+    let message = given;
+    let request: StoreRequest | undefined;
+    let hash = '';
+    const build = async () => {
+      const { timestamp } = message;
+      const data = encryptMessage({
+        content: encodeContent(contentOf(message, recipient === this.#account.id)),
+        sender: this.#account,
+        recipient,
+        timestamp,
+      });
+      request = { method: 'store', account, namespace: 0, timestamp, expiry: timestamp + TTL_MS, data };
+      hash = messageHashText(account.bytes, 0, data);
+      await onBuilt(message, hash, request.expiry);
+      return request;
+    };
+    return network.askSwarm({
+      account: recipient,
+      carrier: 'sequence',
+      attempts: STORE_ATTEMPTS,
+      pauseMs: STORE_PAUSE_MS,
+      timeoutMs: STORE_TIMEOUT_MS,
+      ...(signal !== undefined && { signal }),
+      make: async (_node, timeRefused) => {
+        // The copy keeps the time of the message whatever happens: it is the same message.
+        if (timeRefused && recipient === message.conversation) {
+          message = { ...message, timestamp: network.clock.unique() };
+          request = undefined;
+        }
+        // The same bytes at every attempt, so that a swarm that has them already keeps one message.
+        return [request ?? (await build())];
+      },
+      accept: (results) => this.#readStored(results, request!, hash, recipient, message.timestamp),
+    });
+  }
+
+  /** Whose signature is good. @throws ParseError when nobody's is */
+  #readStored(
+    results: readonly Subresult[],
+    request: StoreRequest,
+    hash: string,
+    recipient: AccountId,
+    timestamp: number,
+  ): Sent {
+    const members = this.#deps.network.swarmMembers(recipient);
+    const { swarm } = parseRecursiveResult('store', results[0]?.body);
+    const signers: string[] = [];
+    for (const [ed25519Hex, entry] of Object.entries(swarm)) {
+      // The answering node may name whom it likes: only members that others told us of count.
+      if ('failed' in entry || entry.hash !== hash || !members.has(ed25519Hex)) continue;
+      if (verifyNodeResult(request, fromHex(ed25519Hex, 32), entry)) signers.push(ed25519Hex);
+    }
+    if (signers.length === 0)
+      throw new ParseError('response', 'no member of the swarm proved that it stored');
+    return { hash, timestamp, stored: signers.length, of: members.size, signers };
+  }
+
+  async #save(message: StoredMessage): Promise<void> {
+    await this.#deps.storage.write({ messages: [message] });
+    this.#deps.onChange(message);
+  }
+}
+
+/** §4.4: the copy has the syncTarget, and no profile. */
+function contentOf(message: StoredMessage, isCopy: boolean): Content {
+  return {
+    dataMessage: { body: message.text, ...(isCopy && { syncTarget: message.conversation }) },
+    sigTimestamp: message.timestamp, // spec/client §3.2: equal to the envelope's
+  };
+}
+
+function asSendError(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted) return new ClientError('aborted', 'sending was aborted', { cause: error });
+  if (!(error instanceof ClientError)) return error;
+  switch (error.code) {
+    case 'unreachable':
+    case 'no_swarm':
+    case 'bad_request':
+    case 'unauthorized':
+    case 'not_found':
+      return new ClientError('not_stored', 'no member of the swarm keeps the message', { cause: error });
+    default:
+      return error;
+  }
+}

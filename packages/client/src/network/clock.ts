@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// Network time (spec/client §2.7): the local clock corrected by what service nodes say.
+import type { Clock } from '@allium/protocol/env';
+
+// From the specification.
+const SAMPLES = 10;
+/** 2021-01-01: a node that says less has no clock. */
+const EARLIEST = 1_609_459_200_000;
+// Ours.
+/** Nodes that must have spoken before the offset moves: one liar among three changes nothing. */
+const QUORUM = 3;
+/** Own timestamps remembered to keep them apart. */
+const REMEMBERED = 1_000;
+
+export class NetworkClock {
+  readonly #clock: Clock;
+  /** Newest offset (local − network) per node: one node, one vote. */
+  readonly #samples = new Map<string, number>();
+  #offset = 0;
+  readonly #used = new Set<number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Local time minus network time in ms. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  now(): number {
+    return Math.round(this.#clock.now() - this.#offset);
+  }
+
+  /**
+   * A time for a message of ours that no other message of ours has: (sender, timestamp) is a message's identity, and
+   * others drop the second of two that share a millisecond (§2.7).
+   */
+  unique(): number {
+    let time = this.now();
+    while (this.#used.has(time)) time++;
+    this.#used.add(time);
+    for (const oldest of this.#used) {
+      if (this.#used.size <= REMEMBERED) break;
+      this.#used.delete(oldest);
+    }
+    return time;
+  }
+
+  /** A node said `time`; the request left at `sentAt`, the answer came at `receivedAt` (both local). */
+  sample(node: string, time: number, sentAt: number, receivedAt: number): void {
+    if (!Number.isFinite(time) || time <= EARLIEST) return;
+    this.#samples.delete(node);
+    this.#samples.set(node, receivedAt - time - Math.max(0, receivedAt - sentAt) / 2);
+    for (const oldest of this.#samples.keys()) {
+      if (this.#samples.size <= SAMPLES) break;
+      this.#samples.delete(oldest);
+    }
+    // Ours: the median, where the spec has a mean, so that a lying node cannot move our time.
+    if (this.#samples.size >= QUORUM) this.#offset = median([...this.#samples.values()]);
+  }
+
+  /** Forget what was heard: the next samples alone decide. The offset stays until then. */
+  reset(): void {
+    this.#samples.clear();
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}

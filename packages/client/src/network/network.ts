@@ -1,0 +1,649 @@
+// SPDX-License-Identifier: MIT
+// Requests into the network (spec/client §2, §7): a node pool from seeds, paths, swarms, network time, and what to do
+// after each answer (status.ts). Nothing here knows an account's keys or a message.
+import type { AccountId } from '@allium/protocol/account-id';
+import { accountIdOf } from '@allium/protocol/account-id';
+import { fromHex, fromUtf8 } from '@allium/protocol/bytes';
+import { randomBytes, x25519 } from '@allium/protocol/crypto';
+import { CryptoError } from '@allium/protocol/crypto/provider';
+import { delay, type Env, type Transport, TransportError } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { type Json, parseJson, stringifyJson } from '@allium/protocol/json';
+import { type BuiltOnion, buildOnion, openFinalReply } from '@allium/protocol/onion/request';
+import {
+  encodeJsonBody,
+  parseAccountPubkey,
+  type SimpleRequest,
+  type StorageRequest,
+} from '@allium/protocol/storage/requests';
+import {
+  parseBatchResult,
+  parseInfoResult,
+  parseSwarm,
+  type Subresult,
+} from '@allium/protocol/storage/responses';
+import { ClientError } from '../errors.ts';
+import { Tasks } from '../events.ts';
+import type { PoolNode, Storage } from '../storage/storage.ts';
+import { type BundledList, fetchFromSeeds, poolNodes, readBundledList, readNodeList } from './bootstrap.ts';
+import { NetworkClock } from './clock.ts';
+import { type Path, Paths, type ProbeResult } from './paths.ts';
+import { NodePool, shuffle } from './pool.ts';
+import type { NetworkPreset } from './presets.ts';
+import { Semaphore } from './semaphore.ts';
+import { judge, type Outcome, type Route, type Verdict } from './status.ts';
+import { Swarms } from './swarms.ts';
+
+// From the specification.
+const REQUEST_TIMEOUT_MS = 10_000; // §2.6
+const GUARD_TEST_TIMEOUT_MS = 10_000; // §2.4
+const PROBE_TIMEOUT_MS = 5_000; // §2.4, Android
+const SWARM_TARGETS = 3; // §2.3
+const SWARM_TRIES = 3;
+const SWARM_PAUSES_MS = [100, 2_000] as const;
+const REFRESH_NODES = 3; // §2.2
+const REFRESH_TRIES = 4;
+const REFRESH_PAUSE_MS = 1_000;
+const CLOCK_NODES = 3; // §2.5
+const CONCURRENT_REQUESTS = 32; // §7.4
+const LIST_FIELDS = {
+  public_ip: true,
+  storage_port: true,
+  pubkey_x25519: true,
+  pubkey_ed25519: true,
+  requested_unlock_height: true,
+  height: true,
+};
+// Ours.
+const PROBE_TARGETS = 2;
+/** Wrong-swarm answers that one request follows before they count as attempts. */
+const FREE_SWARM_CHANGES = 2;
+/** spec/storage-server §9.3.13: hops are counted from a random number, so that a node cannot tell its place. */
+const FIRST_HOP_NUMBERS = 6;
+
+export interface NetworkOptions {
+  readonly preset: NetworkPreset;
+  /** A node list that came with the program, used when no seed answers. */
+  readonly bundled?: BundledList;
+}
+
+interface NetworkDeps {
+  readonly storage: Storage;
+  readonly transport: Transport;
+  readonly env: Env;
+  readonly onPathChange?: () => void;
+}
+
+/** The opened answer of a node, its status being a success; or what to make of anything else. */
+type Answer =
+  | { readonly ok: true; readonly json: Json; readonly path: Path }
+  | { readonly ok: false; readonly verdict: Verdict; readonly body: string; readonly path: Path };
+
+interface AskOptions {
+  readonly timeoutMs?: number;
+  readonly avoid?: ReadonlySet<Path>;
+  readonly signal: AbortSignal;
+}
+
+export interface SwarmRequest<T> {
+  readonly account: AccountId;
+  readonly carrier: 'batch' | 'sequence';
+  /**
+   * Called for each attempt: times in requests must be of now. `timeRefused`: the attempt before was refused because
+   * of a time in it, and network time has been asked for since.
+   */
+  make(node: PoolNode, timeRefused: boolean): readonly SimpleRequest[] | Promise<readonly SimpleRequest[]>;
+  /**
+   * Reads results that all have a success code.
+   * @throws ParseError: counts as a failure of the node, and the next one is asked
+   */
+  accept(results: readonly Subresult[], node: PoolNode, requests: readonly SimpleRequest[]): T | Promise<T>;
+  readonly attempts: number;
+  readonly pauseMs: number;
+  readonly timeoutMs?: number;
+  /** This member first, if it is one. */
+  readonly prefer?: string | undefined;
+  /** These members only when there are no others. */
+  readonly avoid?: ReadonlySet<string>;
+  readonly signal?: AbortSignal;
+}
+
+export class Network {
+  readonly clock: NetworkClock;
+  readonly pool: NodePool;
+  readonly #paths: Paths;
+  readonly #swarms: Swarms;
+  readonly #tasks: Tasks;
+  readonly #slots = new Semaphore(CONCURRENT_REQUESTS);
+  readonly #options: NetworkOptions;
+  readonly #deps: NetworkDeps;
+  #filling: Promise<void> | undefined;
+  #resyncing: Promise<void> | undefined;
+
+  constructor(options: NetworkOptions, deps: NetworkDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#tasks = new Tasks(deps.env.log);
+    this.clock = new NetworkClock(deps.env.clock);
+    this.pool = new NodePool(deps);
+    this.#paths = new Paths(options.preset, {
+      pool: this.pool,
+      storage: deps.storage,
+      tasks: this.#tasks,
+      env: deps.env,
+      probe: (path, signal) => this.#probe(path, signal),
+      testGuard: (node, signal) => this.#testGuard(node, signal),
+      fillPool: (anew) => this.#fillPool(anew),
+      onChange: () => deps.onPathChange?.(),
+    });
+    this.#swarms = new Swarms(options.preset, {
+      pool: this.pool,
+      storage: deps.storage,
+      env: deps.env,
+      fetch: (account) => this.#fetchSwarm(account),
+    });
+  }
+
+  /** Reads what the last run left, and refreshes the node list from time to time. Asks nobody yet. */
+  async start(): Promise<void> {
+    const { storage, env } = this.#deps;
+    const { preset } = this.#options;
+    // Node list and guards of another network would only delay this one.
+    const network = `${preset.name} ${preset.seeds.map((seed) => seed.url).join(' ')}`;
+    if ((await storage.setting('network')) !== network) {
+      await storage.write({ nodes: [], guards: [], settings: { network } });
+    }
+    await this.pool.load();
+    await this.#paths.load();
+    this.#tasks.run('refresh', async () => {
+      await delay(env.clock, preset.firstRefreshMs, this.#tasks.signal);
+      for (;;) {
+        await this.refresh().catch((error: unknown) => {
+          if (!this.#tasks.signal.aborted) env.log.debug({ error: String(error) }, 'node list not refreshed');
+        });
+        await delay(env.clock, preset.refreshEveryMs, this.#tasks.signal);
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#tasks.stop(new ClientError('closed', 'the client was closed'));
+  }
+
+  paths(): readonly Path[] {
+    return this.#paths.list();
+  }
+
+  /** All members of a swarm as far as known: whose signatures count. */
+  swarmMembers(account: AccountId): ReadonlySet<string> {
+    return this.#swarms.known(account);
+  }
+
+  /** Waits for a usable path. @throws ClientError `no_path`, `no_nodes`, `no_network` */
+  async ready(signal?: AbortSignal): Promise<void> {
+    await this.#paths.get(undefined, new Set(), this.#signal(signal));
+  }
+
+  /** Fetches the swarm anew when what is known is older than `maxAgeMs`. */
+  async freshenSwarm(account: AccountId, maxAgeMs: number): Promise<void> {
+    if (this.#swarms.age(account) > maxAgeMs) await this.#swarms.refetch(account, this.#tasks.signal);
+  }
+
+  /**
+   * Asks members of the account's swarm until one gives an answer that is accepted (§2.3, §2.5, §2.6).
+   * @throws ClientError
+   */
+  async askSwarm<T>(request: SwarmRequest<T>): Promise<T> {
+    const { env } = this.#deps;
+    const signal = this.#signal(request.signal);
+    const tried = new Set(request.avoid);
+    const avoid = new Set<Path>();
+    const refusedTime = new Set<string>();
+    let again: string | undefined = request.prefer;
+    let timeRefused = false;
+    let freeChanges = FREE_SWARM_CHANGES;
+    let failure = new ClientError('unreachable', 'no member of the swarm answered');
+    for (let attempt = 0; attempt < request.attempts; attempt++) {
+      const members = await this.#swarms.members(request.account, signal);
+      const node = this.#chooseMember(members, again, tried);
+      again = undefined;
+      const requests = await request.make(node, timeRefused);
+      timeRefused = false;
+      const answer = await this.#ask(
+        node,
+        { method: request.carrier, requests },
+        {
+          avoid,
+          signal,
+          ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
+        },
+      );
+      let verdict: Verdict;
+      let swarmBody: Json | undefined;
+      if (answer.ok) {
+        const route = routeOf(answer.path, node);
+        try {
+          const results = parseBatchResult(answer.json, requests.length);
+          if (results.length === 0) throw new ParseError('response', 'no results');
+          const bad = results.find((result) => judgeResult(result, route).next !== 'done');
+          if (bad === undefined) {
+            if (results.length < requests.length) throw new ParseError('response', 'results are missing');
+            return await request.accept(results, node, requests);
+          }
+          verdict = judgeResult(bad, route);
+          swarmBody = bad.body as Json;
+        } catch (error) {
+          if (!(error instanceof ParseError)) throw error;
+          env.log.debug({ node: node.ed25519Hex.slice(0, 8), error: error.message }, 'malformed answer');
+          verdict = {
+            next: 'retry',
+            blame: { kind: 'node', ed25519Hex: node.ed25519Hex },
+            error: 'unreachable',
+          };
+        }
+        this.#paths.blame(answer.path, verdict.blame);
+      } else {
+        verdict = answer.verdict;
+      }
+      failure = new ClientError(verdict.error, `the swarm did not accept the request: ${verdict.error}`);
+      switch (verdict.next) {
+        case 'stop':
+          signal.throwIfAborted();
+          throw failure;
+        case 'resync_clock':
+          timeRefused = true;
+          if (refusedTime.has(node.ed25519Hex)) {
+            // §2.5: a second refusal by the same node drops it.
+            this.pool.drop(node.ed25519Hex);
+            tried.add(node.ed25519Hex);
+          } else {
+            if (refusedTime.size === 0) attempt--;
+            refusedTime.add(node.ed25519Hex);
+            await this.#resyncClock();
+            again = node.ed25519Hex;
+          }
+          continue;
+        case 'change_swarm':
+          if (freeChanges-- > 0) attempt--;
+          tried.add(node.ed25519Hex);
+          await this.#changeSwarm(request.account, node, swarmBody ?? tryJson(answer.ok ? '' : answer.body));
+          continue;
+        case 'retry':
+        case 'done':
+          tried.add(node.ed25519Hex);
+          avoid.add(answer.path);
+      }
+      if (attempt + 1 < request.attempts) await delay(env.clock, request.pauseMs, signal);
+    }
+    throw failure;
+  }
+
+  /** Fetches the node list from nodes, else from seeds (§2.2). @throws ClientError */
+  async refresh(): Promise<void> {
+    const { preset } = this.#options;
+    if (this.pool.size >= preset.refreshPool) {
+      for (let attempt = 0; attempt < REFRESH_TRIES; attempt++) {
+        if (attempt > 0) await delay(this.#deps.env.clock, REFRESH_PAUSE_MS, this.#tasks.signal);
+        const agreed = await this.#agreedList();
+        // Ours: a network smaller than the agreement needs two thirds of itself.
+        const needed = Math.min(preset.refreshAgreement, Math.ceil((this.pool.size * 2) / 3));
+        if (agreed.length >= needed) return this.pool.replace(agreed);
+      }
+    }
+    await this.#fillPool(true);
+  }
+
+  /** What all of the nodes asked agree on, to key and address. */
+  async #agreedList(): Promise<readonly PoolNode[]> {
+    const { preset } = this.#options;
+    const nodes = this.pool.random(REFRESH_NODES, new Set(), preset.distinctSubnets);
+    const lists = await Promise.all(
+      nodes.map(async (node) => {
+        const list = await this.#askOne(
+          node,
+          {
+            method: 'oxend_request',
+            endpoint: 'get_service_nodes',
+            params: { active_only: true, fields: LIST_FIELDS },
+          },
+          (json) => readNodeList(((json ?? {}) as { result?: Json }).result ?? null),
+        );
+        return list ?? [];
+      }),
+    );
+    const [first = [], ...others] = lists;
+    if (lists.length < REFRESH_NODES) return [];
+    const texts = others.map((list) => new Set(list.map(textOf)));
+    return first.filter((node) => texts.every((set) => set.has(textOf(node))));
+  }
+
+  /** Sees to it that there are nodes: the stored list if it is long enough, else seeds, else the bundled list. */
+  async #fillPool(anew: boolean): Promise<void> {
+    if (!anew && this.pool.size >= this.#options.preset.minimumPool) return;
+    this.#filling ??= this.#fillFromOutside().finally(() => {
+      this.#filling = undefined;
+    });
+    await this.#filling;
+  }
+
+  async #fillFromOutside(): Promise<void> {
+    const { preset, bundled } = this.#options;
+    const { env, transport } = this.#deps;
+    try {
+      await this.pool.replace(await fetchFromSeeds(preset.seeds, this.#tasks.signal, { transport, env }));
+    } catch (error) {
+      this.#tasks.signal.throwIfAborted();
+      if (bundled === undefined) throw error;
+      const nodes = readBundledList(bundled, env.clock.now());
+      if (nodes.length === 0) throw error;
+      await this.pool.replace(nodes);
+    }
+  }
+
+  /** One request to one node on one path; its outcome is judged and blamed. Rejects only when no path can be had. */
+  async #ask(target: PoolNode, request: StorageRequest, options: AskOptions): Promise<Answer> {
+    using _slot = await this.#slots.acquire(options.signal);
+    const path = await this.#paths.get(target.ed25519Hex, options.avoid ?? new Set(), options.signal);
+    return this.#askOver(path, target, request, options.timeoutMs ?? REQUEST_TIMEOUT_MS, options.signal);
+  }
+
+  async #askOver(
+    path: Path,
+    target: PoolNode,
+    request: StorageRequest,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    // The hops may be exchanged while the request is under way.
+    const hops = path.hops;
+    const route = { hops: hops.map((hop) => hop.ed25519Hex), destination: target.ed25519Hex };
+    const sentAt = this.#deps.env.clock.now();
+    const { outcome, body, json } = await this.#onion(hops, target, request, timeoutMs, signal);
+    const verdict = judge(outcome, route);
+    if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
+      this.#paths.succeeded(path);
+      const t = (json as { t?: Json } | undefined)?.t;
+      if (typeof t === 'number') {
+        this.clock.sample(target.ed25519Hex, t, sentAt, this.#deps.env.clock.now());
+      }
+    }
+    if (verdict.next === 'done' && json !== undefined) {
+      this.pool.forgive(target.ed25519Hex);
+      return { ok: true, json, path };
+    }
+    if (outcome.at !== 'destination' || verdict.next !== 'done') {
+      this.#deps.env.log.debug(
+        {
+          at: outcome.at,
+          status: 'status' in outcome ? outcome.status : undefined,
+          method: request.method,
+          node: target.ed25519Hex.slice(0, 8),
+          next: verdict.next,
+        },
+        'request failed',
+      );
+    }
+    if (verdict.blame.kind !== 'nobody') this.#paths.blame(path, verdict.blame);
+    return { ok: false, verdict, body, path };
+  }
+
+  async #onion(
+    hops: readonly PoolNode[],
+    target: PoolNode,
+    request: StorageRequest,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<{ outcome: Outcome; body: string; json?: Json }> {
+    const guard = hops[0]!;
+    let onion: BuiltOnion;
+    try {
+      onion = buildOnion({
+        path: hops.map(keysOf),
+        destination: { kind: 'node', ...keysOf(target) },
+        payload: encodeJsonBody(request),
+        hopNo: this.#deps.env.random.below(FIRST_HOP_NUMBERS),
+        padded: true,
+      });
+    } catch (error) {
+      if (!(error instanceof CryptoError)) throw error;
+      // A node list may hold keys with which nothing can be encrypted: their owners go.
+      for (const node of [...hops, target]) if (!canEncryptTo(node)) this.pool.drop(node.ed25519Hex);
+      return { outcome: { at: 'transport', code: 'bad_response' }, body: '' };
+    }
+    let response: Awaited<ReturnType<Transport['request']>>;
+    try {
+      response = await this.#deps.transport.request({
+        url: `${urlOf(guard)}/onion_req/v2`,
+        body: onion.body,
+        timeoutMs,
+        signal,
+      });
+    } catch (error) {
+      const code = error instanceof TransportError ? error.code : signal.aborted ? 'aborted' : 'bad_response';
+      return { outcome: { at: 'transport', code }, body: '' };
+    }
+    if (response.status !== 200) {
+      const body = textOfBody(response.body);
+      return { outcome: { at: 'hop', status: response.status, body }, body };
+    }
+    let opened = false;
+    try {
+      const reply = openFinalReply(response.body, onion.replyKey);
+      if (reply === undefined) return { outcome: { at: 'unreadable', opened }, body: '' };
+      opened = true;
+      const outcome: Outcome = { at: 'destination', status: reply.status, body: reply.body };
+      if (reply.status < 200 || reply.status > 299) return { outcome, body: reply.body };
+      return { outcome, body: reply.body, json: parseJson(reply.body) };
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      return { outcome: { at: 'unreadable', opened }, body: '' };
+    }
+  }
+
+  /** The parsed answer of one node, or undefined when it gave none that can be used. */
+  async #askOne<T>(node: PoolNode, request: SimpleRequest, read: (json: Json) => T): Promise<T | undefined> {
+    const answer = await this.#ask(node, request, { signal: this.#tasks.signal });
+    if (!answer.ok) return undefined;
+    try {
+      return read(answer.json);
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      this.pool.strike(node.ed25519Hex);
+      return undefined;
+    }
+  }
+
+  /** `info` through the path to a node beyond it: proves every hop and tells the time. */
+  async #probe(path: Path, signal: AbortSignal): Promise<ProbeResult> {
+    const startedAt = this.#deps.env.clock.monotonic();
+    const exclude = new Set(path.hops.map((hop) => hop.ed25519Hex));
+    let result: ProbeResult = { ok: false, blame: { kind: 'nobody' } };
+    for (const target of this.pool.random(PROBE_TARGETS, exclude, false)) {
+      const hops = path.hops;
+      const { outcome, json } = await this.#onion(hops, target, { method: 'info' }, PROBE_TIMEOUT_MS, signal);
+      signal.throwIfAborted();
+      const { blame } = judge(outcome, routeOf({ hops }, target));
+      if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
+        // Whatever the node beyond it says: the path has carried it there and back.
+        this.#sampleInfo(target, json, startedAt);
+        if (json === undefined) this.#paths.blame(path, blame);
+        return { ok: true, ms: this.#deps.env.clock.monotonic() - startedAt };
+      }
+      result = { ok: false, blame };
+      if (blame.kind === 'node' || blame.kind === 'drop' || blame.kind === 'path_and_node') {
+        // It may be the destination's fault alone: another one tells.
+        if (blame.ed25519Hex === target.ed25519Hex) {
+          if (blame.kind !== 'path_and_node') this.#paths.blame(path, blame);
+          else this.pool.strike(target.ed25519Hex);
+          result = { ok: false, blame: { kind: 'path' } };
+          continue;
+        }
+      }
+      return result;
+    }
+    return result;
+  }
+
+  #sampleInfo(node: PoolNode, json: Json | undefined, startedAt: number): void {
+    if (json === undefined) return;
+    const { clock } = this.#deps.env;
+    try {
+      const now = clock.now();
+      this.clock.sample(
+        node.ed25519Hex,
+        parseInfoResult(json).timestamp,
+        now - (clock.monotonic() - startedAt),
+        now,
+      );
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+    }
+  }
+
+  /** §2.4: a direct `get_swarm`. Ours: of a random account; our own id next to our address is none of its business. */
+  async #testGuard(node: PoolNode, signal: AbortSignal): Promise<boolean> {
+    try {
+      const answer = await this.#deps.transport.request({
+        url: `${urlOf(node)}/storage_rpc/v1`,
+        body: encodeJsonBody({
+          method: 'get_swarm',
+          account: parseAccountPubkey(accountIdOf(randomBytes(32))),
+        }),
+        headers: { 'content-type': 'application/json' },
+        timeoutMs: GUARD_TEST_TIMEOUT_MS,
+        signal,
+      });
+      if (answer.status !== 200) return false;
+      parseSwarm(parseJson(fromUtf8(answer.body)));
+      return true;
+    } catch (error) {
+      if (error instanceof TransportError || error instanceof ParseError) return false;
+      signal.throwIfAborted();
+      throw error;
+    }
+  }
+
+  /** §2.3: up to three nodes, each up to three times. */
+  async #fetchSwarm(account: AccountId): Promise<readonly string[]> {
+    const { env } = this.#deps;
+    const { signal } = this.#tasks;
+    const request: SimpleRequest = { method: 'get_swarm', account: parseAccountPubkey(account) };
+    await this.#paths.get(undefined, new Set(), signal);
+    const targets = this.pool.random(SWARM_TARGETS, new Set(), this.#options.preset.distinctSubnets);
+    for (const target of targets) {
+      for (
+        let attempt = 0;
+        attempt < SWARM_TRIES && this.pool.get(target.ed25519Hex) !== undefined;
+        attempt++
+      ) {
+        if (attempt > 0) await delay(env.clock, SWARM_PAUSES_MS[attempt - 1] ?? 0, signal);
+        const members = await this.#askOne(target, request, (json) =>
+          poolNodes(parseSwarm(json).members).map((node) => node.ed25519Hex),
+        );
+        // A swarm of strangers is no swarm for us: the pool decides whom we talk to.
+        if (members?.some((member) => this.pool.get(member) !== undefined)) return members;
+      }
+    }
+    throw new ClientError('no_swarm', 'no node told the swarm of the account');
+  }
+
+  async #changeSwarm(account: AccountId, node: PoolNode, body: Json | undefined): Promise<void> {
+    try {
+      const members = poolNodes(parseSwarm(body ?? null).members).map((member) => member.ed25519Hex);
+      if (members.some((member) => member !== node.ed25519Hex && this.pool.get(member) !== undefined)) {
+        await this.#swarms.replace(account, members);
+        return;
+      }
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+    }
+    await this.#swarms.removeMember(account, node.ed25519Hex);
+    this.pool.strike(node.ed25519Hex);
+  }
+
+  /** §2.5: the time of three nodes. */
+  async #resyncClock(): Promise<void> {
+    this.#resyncing ??= (async () => {
+      this.clock.reset();
+      const nodes = this.pool.random(CLOCK_NODES, new Set(), this.#options.preset.distinctSubnets);
+      await Promise.all(
+        nodes.map(async (node) => {
+          const startedAt = this.#deps.env.clock.monotonic();
+          await this.#askOne(node, { method: 'info' }, (json) => this.#sampleInfo(node, json, startedAt));
+        }),
+      );
+    })().finally(() => {
+      this.#resyncing = undefined;
+    });
+    await this.#resyncing;
+  }
+
+  /** The preferred member; else one by chance that was not tried, can be reached over a path that is there. */
+  #chooseMember(
+    members: readonly PoolNode[],
+    prefer: string | undefined,
+    tried: ReadonlySet<string>,
+  ): PoolNode {
+    const preferred = members.find((node) => node.ed25519Hex === prefer);
+    if (preferred !== undefined) return preferred;
+    const shuffled = shuffle(members, this.#deps.env);
+    const fresh = shuffled.filter((node) => !tried.has(node.ed25519Hex));
+    return (
+      fresh.find(
+        (node) => this.#paths.avoids(node.ed25519Hex) && this.pool.failures(node.ed25519Hex) === 0,
+      ) ??
+      fresh.find((node) => this.#paths.avoids(node.ed25519Hex)) ??
+      fresh[0] ??
+      shuffled[0]!
+    );
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#tasks.signal : AbortSignal.any([signal, this.#tasks.signal]);
+  }
+}
+
+function judgeResult(result: Subresult, route: Route): Verdict {
+  const { code, body } = result;
+  return judge({ at: 'destination', status: code, body: typeof body === 'string' ? body : '' }, route);
+}
+
+function routeOf(path: Pick<Path, 'hops'>, destination: PoolNode): Route {
+  return { hops: path.hops.map((hop) => hop.ed25519Hex), destination: destination.ed25519Hex };
+}
+
+function keysOf(node: PoolNode) {
+  return { ed25519Key: fromHex(node.ed25519Hex, 32), x25519Key: fromHex(node.x25519Hex, 32) };
+}
+
+function canEncryptTo(node: PoolNode): boolean {
+  try {
+    x25519(randomBytes(32), fromHex(node.x25519Hex, 32));
+    return true;
+  } catch (error) {
+    if (error instanceof CryptoError) return false;
+    throw error;
+  }
+}
+
+function urlOf(node: PoolNode): string {
+  const host = node.host.includes(':') ? `[${node.host}]` : node.host;
+  return `https://${host}:${node.httpsPort}`;
+}
+
+function textOf(node: PoolNode): string {
+  return stringifyJson([node.ed25519Hex, node.x25519Hex, node.host, node.httpsPort]);
+}
+
+/** Foreign text in an answer that failed: the beginning is enough, and any bytes will do. */
+function textOfBody(body: Uint8Array): string {
+  return new TextDecoder().decode(body.subarray(0, 64 * 1024));
+}
+
+function tryJson(text: string): Json | undefined {
+  try {
+    return parseJson(text);
+  } catch {
+    return undefined;
+  }
+}

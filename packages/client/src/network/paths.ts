@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: MIT
+// Paths of three hops (spec/client §2.4): building them around persistent guards, choosing one for a request, counting
+// their failures, rebuilding them. A path is usable only after an end-to-end probe answered through it.
+//
+//   probing ──probe ok──▶ usable ──failure──▶ suspect ──probe ok──▶ usable
+//      └───probe failed──▶ gone ◀──third failure──┘
+import { delay, type Env } from '@allium/protocol/env';
+import { ClientError } from '../errors.ts';
+import { Signal, type Tasks } from '../events.ts';
+import type { PoolNode, Storage } from '../storage/storage.ts';
+import { MAX_FAILURES, type NodePool, subnetOf } from './pool.ts';
+import type { NetworkPreset } from './presets.ts';
+import type { Blame } from './status.ts';
+
+// From the specification, §2.4.
+const BUILD_TRIES = 3;
+const BUILD_PAUSE_MS = 1_000;
+const GUARD_CANDIDATES = 2;
+const GUARD_ROUNDS = 6;
+// Ours.
+/** Pause before a missing second path is tried again while the first one works. */
+const SPARE_PAUSE_MS = 30_000;
+
+/** Guard first; an immutable view of a path at one moment. */
+export interface Path {
+  readonly hops: readonly PoolNode[];
+  readonly state: 'probing' | 'usable' | 'suspect';
+  /** How long its last probe took. */
+  readonly probeMs: number | undefined;
+}
+
+interface LivePath extends Path {
+  hops: readonly PoolNode[];
+  state: Path['state'];
+  probeMs: number | undefined;
+}
+
+export type ProbeResult =
+  | { readonly ok: true; readonly ms: number }
+  | { readonly ok: false; readonly blame: Blame };
+
+interface PathsDeps {
+  readonly pool: NodePool;
+  readonly storage: Storage;
+  readonly tasks: Tasks;
+  readonly env: Env;
+  /** Sends something through the path to a node beyond it. Never rejects but for the signal. */
+  probe(path: Path, signal: AbortSignal): Promise<ProbeResult>;
+  /** Whether the node answers when asked directly. */
+  testGuard(node: PoolNode, signal: AbortSignal): Promise<boolean>;
+  /** Sees to it that the pool has enough nodes; `anew` when no path could be built from those it has. */
+  fillPool(anew: boolean): Promise<void>;
+  onChange(): void;
+}
+
+export class Paths {
+  #paths: LivePath[] = [];
+  /** Persistent, in order of use; Ed25519 keys in hex. */
+  #guards: string[] = [];
+  /** Failures of a path, kept under its guard. */
+  readonly #failures = new Map<string, number>();
+  /** Guards that a build in progress has taken. */
+  readonly #taken = new Set<string>();
+  /** Tested, not yet used. */
+  #spareGuards: PoolNode[] = [];
+  #guardSearch: Promise<unknown> = Promise.resolve();
+  #building = false;
+  #nextBuildAt = Number.NEGATIVE_INFINITY;
+  #failedBuilds = 0;
+  #lastFailure: unknown;
+  readonly #change = new Signal();
+  readonly #preset: NetworkPreset;
+  readonly #deps: PathsDeps;
+
+  constructor(preset: NetworkPreset, deps: PathsDeps) {
+    this.#preset = preset;
+    this.#deps = deps;
+    deps.pool.events.on('dropped', (node) => this.#onDropped(node));
+    deps.pool.events.on('replaced', () => this.#onReplaced());
+  }
+
+  async load(): Promise<void> {
+    this.#guards = [...(await this.#deps.storage.guards())];
+  }
+
+  list(): readonly Path[] {
+    return this.#paths.map((path) => ({ ...path }));
+  }
+
+  /** Whether a usable path without `ed25519Hex` is there. */
+  avoids(ed25519Hex: string): boolean {
+    return this.#paths.some((path) => path.state === 'usable' && !contains(path, ed25519Hex));
+  }
+
+  /**
+   * A usable path that does not contain `target`, by chance; one of `avoid` only when there is no other. Builds what
+   * is missing and waits for it.
+   * @throws ClientError `no_path`, `no_nodes`, `no_network`; the reason of `signal`
+   */
+  async get(target: string | undefined, avoid: ReadonlySet<Path>, signal: AbortSignal): Promise<Path> {
+    const failedBefore = this.#failedBuilds;
+    for (;;) {
+      signal.throwIfAborted();
+      const usable = this.#paths.filter((path) => path.state === 'usable');
+      const free = usable.filter((path) => target === undefined || !contains(path, target));
+      const preferred = free.filter((path) => !avoid.has(path));
+      const choice = preferred.length > 0 ? preferred : free;
+      if (choice.length > 0) {
+        this.#ensure(undefined);
+        return choice[this.#deps.env.random.below(choice.length)]!;
+      }
+      if (this.#failedBuilds > failedBefore) throw this.#lastFailure;
+      this.#ensure(usable.length > 0 ? target : undefined);
+      await this.#change.wait(signal);
+    }
+  }
+
+  /** An answer came through: the path and its hops are innocent of what was before. */
+  succeeded(path: Path): void {
+    const live = this.#paths.find((other) => other === path);
+    if (live === undefined) return;
+    this.#failures.delete(live.hops[0]!.ed25519Hex);
+    for (const hop of live.hops) this.#deps.pool.forgive(hop.ed25519Hex);
+    if (live.state === 'suspect') this.#becomes(live, 'usable');
+  }
+
+  /** Counts a failure where it belongs (§2.4). */
+  blame(path: Path, blame: Blame): void {
+    const { pool } = this.#deps;
+    switch (blame.kind) {
+      case 'nobody':
+        break;
+      case 'guard':
+        this.#failed(path, false);
+        break;
+      case 'path':
+        this.#failed(path, true);
+        break;
+      case 'node':
+        pool.strike(blame.ed25519Hex);
+        break;
+      case 'drop':
+        pool.drop(blame.ed25519Hex);
+        break;
+      case 'path_and_node':
+        pool.strike(blame.ed25519Hex);
+        this.#failed(path, true);
+    }
+  }
+
+  #failed(path: Path, hopsToo: boolean): void {
+    const { pool } = this.#deps;
+    const live = this.#paths.find((other) => other === path);
+    // A request of a path that is gone by now: what it suffered is known already.
+    if (live === undefined) return;
+    const guard = live.hops[0]!.ed25519Hex;
+    const others = live.hops.slice(1);
+    const failures = (this.#failures.get(guard) ?? 0) + 1;
+    this.#failures.set(guard, failures);
+    if (failures >= MAX_FAILURES) {
+      this.#remove(live);
+      this.#forgetGuard(guard);
+      pool.drop(guard);
+    }
+    if (hopsToo) for (const hop of others) pool.strike(hop.ed25519Hex);
+    if (live.state === 'usable' && this.#paths.includes(live)) {
+      // Ours: not used again before a probe tells whether the path or the destination was at fault.
+      this.#becomes(live, 'suspect');
+      this.#recheck(live);
+    }
+    if (!this.#paths.includes(live)) this.#ensure(undefined);
+  }
+
+  /** Probes a suspect or changed path until it works or is gone. */
+  #recheck(path: LivePath): void {
+    this.#deps.tasks.run('path probe', async () => {
+      while (this.#paths.includes(path) && path.state !== 'usable') {
+        const hops = path.hops;
+        const result = await this.#deps.probe(path, this.#deps.tasks.signal);
+        if (hops !== path.hops) continue; // A hop was replaced meanwhile.
+        if (!this.#paths.includes(path)) return;
+        if (result.ok) {
+          path.probeMs = result.ms;
+          this.succeeded(path);
+          this.#becomes(path, 'usable');
+        } else if (result.blame.kind === 'nobody') {
+          // No network here, or nobody to ask: nothing was learnt about the path.
+          await delay(this.#deps.env.clock, BUILD_PAUSE_MS, this.#deps.tasks.signal);
+        } else {
+          this.blame(path, result.blame);
+          if (this.#paths.includes(path)) {
+            await delay(this.#deps.env.clock, BUILD_PAUSE_MS, this.#deps.tasks.signal);
+          }
+        }
+      }
+    });
+  }
+
+  /** Starts building what is missing; with `target`, one more path that does not contain it. */
+  #ensure(target: string | undefined): void {
+    if (this.#building) return;
+    const missing = this.#preset.paths - this.#paths.length;
+    if (target === undefined) {
+      if (missing <= 0) return;
+      if (this.#paths.length > 0 && this.#deps.env.clock.monotonic() < this.#nextBuildAt) return;
+    }
+    this.#building = true;
+    this.#deps.tasks.run('path build', async () => {
+      try {
+        if (target !== undefined) await this.#buildAround(target);
+        else await this.#buildMissing();
+      } catch (error) {
+        this.#lastFailure = error;
+        this.#failedBuilds++;
+        if (!this.#deps.tasks.signal.aborted) {
+          this.#deps.env.log.debug({ error: String(error) }, 'no path could be built');
+        }
+      } finally {
+        this.#building = false;
+        this.#change.notify();
+      }
+    });
+  }
+
+  async #buildMissing(): Promise<void> {
+    await this.#deps.fillPool(false);
+    await this.#buildUpTo(this.#preset.paths);
+    if (this.#paths.length === 0) {
+      // spec/client §2.2: the list is refreshed also when no path can be built.
+      await this.#deps.fillPool(true);
+      await this.#buildUpTo(this.#preset.paths);
+    }
+    if (this.#paths.length === 0) throw new ClientError('no_path', 'no path through the network answers');
+    this.#nextBuildAt = this.#deps.env.clock.monotonic() + SPARE_PAUSE_MS;
+  }
+
+  async #buildUpTo(count: number): Promise<void> {
+    const missing = Math.max(0, count - this.#paths.length);
+    await Promise.all(Array.from({ length: missing }, () => this.#build(new Set(), false)));
+  }
+
+  /** Every usable path contains the target: in a network this small hops are shared. */
+  async #buildAround(target: string): Promise<void> {
+    if (!(await this.#build(new Set([target]), true))) {
+      throw new ClientError('no_path', 'no path that leaves out the destination answers');
+    }
+    // The oldest gives way.
+    if (this.#paths.length > this.#preset.paths + 1) this.#remove(this.#paths[0]!);
+  }
+
+  async #build(exclude: ReadonlySet<string>, mayShare: boolean): Promise<boolean> {
+    const { signal } = this.#deps.tasks;
+    for (let attempt = 0; attempt < BUILD_TRIES; attempt++) {
+      if (attempt > 0) await delay(this.#deps.env.clock, BUILD_PAUSE_MS, signal);
+      const guard = await this.#takeGuard(exclude, mayShare);
+      if (guard === undefined) continue;
+      const hops = this.#hopsAfter(guard, exclude, mayShare);
+      if (hops === undefined) {
+        this.#taken.delete(guard.ed25519Hex);
+        return false;
+      }
+      const path: LivePath = { hops: [guard, ...hops], state: 'probing', probeMs: undefined };
+      this.#paths.push(path);
+      this.#taken.delete(guard.ed25519Hex);
+      const result = await this.#deps.probe(path, signal);
+      if (result.ok && this.#paths.includes(path)) {
+        path.probeMs = result.ms;
+        this.#keepGuard(guard.ed25519Hex);
+        this.succeeded(path);
+        this.#becomes(path, 'usable');
+        return true;
+      }
+      if (!result.ok) {
+        // One who does not answer now is not worth a second connection; his place is free for another.
+        if (result.blame.kind === 'guard') this.#forgetGuard(guard.ed25519Hex);
+        this.blame(path, result.blame);
+      }
+      this.#remove(path);
+    }
+    return false;
+  }
+
+  /** A guard of the last run, a spare one, or one found now. It is in `#taken` when this returns. */
+  async #takeGuard(exclude: ReadonlySet<string>, mayShare: boolean): Promise<PoolNode | undefined> {
+    const { pool } = this.#deps;
+    const isFree = (ed25519Hex: string) =>
+      !exclude.has(ed25519Hex) && !this.#taken.has(ed25519Hex) && (mayShare || !this.#isUsed(ed25519Hex));
+    const take = (node: PoolNode) => {
+      this.#taken.add(node.ed25519Hex);
+      return node;
+    };
+    for (const guard of this.#guards) {
+      const node = pool.get(guard);
+      if (node !== undefined && isFree(guard)) return take(node);
+    }
+    // One search at a time: the second builder uses what the first one found beside its own.
+    const search = this.#guardSearch.then(async () => {
+      const spare = this.#spareGuards.find((node) => isFree(node.ed25519Hex));
+      this.#spareGuards = this.#spareGuards.filter((node) => node !== spare);
+      if (spare !== undefined && pool.get(spare.ed25519Hex) !== undefined) return take(spare);
+      const tried = new Set<string>();
+      for (let round = 0; round < GUARD_ROUNDS; round++) {
+        const unfit = new Set([
+          ...tried,
+          ...pool
+            .all()
+            .map((node) => node.ed25519Hex)
+            .filter((key) => !isFree(key)),
+        ]);
+        const candidates = pool.random(GUARD_CANDIDATES, unfit, this.#preset.distinctSubnets);
+        if (candidates.length === 0) return undefined;
+        const good = (
+          await Promise.all(
+            candidates.map(async (node) => {
+              tried.add(node.ed25519Hex);
+              return (await this.#deps.testGuard(node, this.#deps.tasks.signal)) ? [node] : [];
+            }),
+          )
+        )
+          .flat()
+          .filter((node) => isFree(node.ed25519Hex));
+        const [first, ...others] = good;
+        if (first === undefined) continue;
+        this.#spareGuards.push(...others);
+        return take(first);
+      }
+      return undefined;
+    });
+    this.#guardSearch = search.catch(() => undefined);
+    return search;
+  }
+
+  /** Middle and edge: one random node per /24, larger networks more likely (§2.4). */
+  #hopsAfter(
+    guard: PoolNode,
+    exclude: ReadonlySet<string>,
+    mayShare: boolean,
+  ): readonly PoolNode[] | undefined {
+    const { pool } = this.#deps;
+    const unfit = new Set([...exclude, guard.ed25519Hex]);
+    for (const node of pool.all()) {
+      const key = node.ed25519Hex;
+      if (!mayShare && (this.#isUsed(key) || this.#taken.has(key) || this.#guards.includes(key)))
+        unfit.add(key);
+      if (this.#preset.distinctSubnets && subnetOf(node) === subnetOf(guard)) unfit.add(key);
+    }
+    const wanted = this.#preset.hops - 1;
+    let hops = pool.random(wanted, unfit, this.#preset.distinctSubnets);
+    if (hops.length < wanted && !mayShare) {
+      // Ours: guards of earlier runs stay free only as long as there are enough other nodes.
+      for (const key of this.#guards) if (!this.#isUsed(key) && !this.#taken.has(key)) unfit.delete(key);
+      unfit.add(guard.ed25519Hex);
+      hops = pool.random(wanted, unfit, this.#preset.distinctSubnets);
+    }
+    return hops.length === wanted ? hops : undefined;
+  }
+
+  #isUsed(ed25519Hex: string): boolean {
+    return this.#paths.some((path) => contains(path, ed25519Hex));
+  }
+
+  #onDropped(node: PoolNode): void {
+    for (const path of [...this.#paths]) {
+      const position = path.hops.findIndex((hop) => hop.ed25519Hex === node.ed25519Hex);
+      if (position === -1) continue;
+      if (position === 0 || path.state === 'probing') {
+        if (position === 0) this.#forgetGuard(node.ed25519Hex);
+        this.#remove(path);
+        continue;
+      }
+      // §2.4: a replacement is appended at the end. Ours: and probed before it is used.
+      const rest = path.hops.filter((hop) => hop !== path.hops[position]);
+      const unfit = new Set(this.#paths.flatMap((other) => other.hops.map((hop) => hop.ed25519Hex)));
+      const subnets = new Set(rest.map(subnetOf));
+      for (const other of this.#deps.pool.all()) {
+        if (this.#preset.distinctSubnets && subnets.has(subnetOf(other))) unfit.add(other.ed25519Hex);
+      }
+      const [replacement] = this.#deps.pool.random(1, unfit, this.#preset.distinctSubnets);
+      if (replacement === undefined) {
+        this.#remove(path);
+        continue;
+      }
+      path.hops = [...rest, replacement];
+      if (path.state === 'usable') {
+        this.#becomes(path, 'suspect');
+        this.#recheck(path);
+      }
+    }
+  }
+
+  #onReplaced(): void {
+    const { pool } = this.#deps;
+    this.#failures.clear();
+    this.#spareGuards = [];
+    for (const path of [...this.#paths]) {
+      const isSame = (hop: PoolNode) => {
+        const now = pool.get(hop.ed25519Hex);
+        return now !== undefined && now.host === hop.host && now.httpsPort === hop.httpsPort;
+      };
+      if (!path.hops.every(isSame)) this.#remove(path);
+    }
+  }
+
+  #becomes(path: LivePath, state: Path['state']): void {
+    path.state = state;
+    this.#deps.onChange();
+    this.#change.notify();
+  }
+
+  #remove(path: LivePath): void {
+    const before = this.#paths.length;
+    this.#paths = this.#paths.filter((other) => other !== path);
+    if (this.#paths.length === before) return;
+    // A path that was never usable is nobody's business.
+    if (path.state !== 'probing') {
+      this.#nextBuildAt = Number.NEGATIVE_INFINITY;
+      this.#deps.onChange();
+      this.#change.notify();
+    }
+  }
+
+  #keepGuard(ed25519Hex: string): void {
+    if (this.#guards.includes(ed25519Hex)) return;
+    // Guards that left the pool make room; as many are kept as there are paths.
+    const known = this.#guards.filter((guard) => this.#deps.pool.get(guard) !== undefined);
+    this.#saveGuards([...known, ed25519Hex].slice(-this.#preset.paths));
+  }
+
+  #forgetGuard(ed25519Hex: string): void {
+    if (!this.#guards.includes(ed25519Hex)) return;
+    this.#saveGuards(this.#guards.filter((guard) => guard !== ed25519Hex));
+  }
+
+  #saveGuards(guards: string[]): void {
+    this.#guards = guards;
+    this.#deps.tasks.run('save guards', () => this.#deps.storage.write({ guards }));
+  }
+}
+
+function contains(path: Path, ed25519Hex: string): boolean {
+  return path.hops.some((hop) => hop.ed25519Hex === ed25519Hex);
+}

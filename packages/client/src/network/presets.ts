@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Everything about a network that is configuration (spec/client §2.1, §12): where it begins, and the numbers of
+// spec/client §2.2–2.8 with which a client uses it. Take a preset and replace what differs.
+
+export interface Seed {
+  readonly url: string;
+  /** Base64 of SHA-256 over public key, hex fingerprint of the certificate. Absent: not checked. */
+  readonly pins?: { readonly publicKey: string; readonly certificate: string };
+}
+
+export interface NetworkPreset {
+  readonly name: string;
+  readonly seeds: readonly Seed[];
+  /** No two hops of a path, and no two nodes asked for the list, in one /24. */
+  readonly distinctSubnets: boolean;
+
+  // Node pool (§2.2)
+  /** With fewer nodes the list is fetched from the seeds again. */
+  readonly minimumPool: number;
+  /** With fewer nodes a refresh asks the seeds, not the nodes. */
+  readonly refreshPool: number;
+  /** Nodes that all three must name; less in a network that is smaller than that. */
+  readonly refreshAgreement: number;
+  readonly firstRefreshMs: number;
+  readonly refreshEveryMs: number;
+
+  // Paths (§2.4)
+  readonly paths: number;
+  readonly hops: number;
+
+  // Swarms (§2.3)
+  /** With fewer known members the swarm is fetched anew; less in a swarm that is smaller than that. */
+  readonly minimumSwarm: number;
+  readonly ownSwarmEveryMs: number;
+
+  // Polling (§2.8)
+  readonly pollEveryMs: number;
+  /** Members asked in each round. The first stays the same as long as it answers, the others change. */
+  readonly pollNodes: number;
+}
+
+const MAIN: NetworkPreset = {
+  name: 'main',
+  seeds: [
+    {
+      url: 'https://seed1.getsession.org:4443',
+      pins: {
+        publicKey: 'mlYTXvkmIEYcpswANTpnBwlz9Cswi0py/RQKkbdQOZQ=',
+        certificate:
+          '36:EA:0B:25:35:37:98:85:51:EE:85:6E:4F:D2:0D:55:01:1E:9C:8B:27:EA:A2:F3:4B:8F:32:A0:BD:F0:4F:2D',
+      },
+    },
+    {
+      url: 'https://seed2.getsession.org:4443',
+      pins: {
+        publicKey: 'ZuUxe4wopBR83Yy5fePPNX0c00BnkQCu/49oapFpB0k=',
+        certificate:
+          'C5:90:8D:D4:13:9A:CD:96:AE:DD:1E:45:57:65:97:65:08:09:C8:A5:EA:02:AF:55:6D:48:53:D4:53:96:E0:E7',
+      },
+    },
+    {
+      url: 'https://seed3.getsession.org:4443',
+      pins: {
+        publicKey: '4xe+8k1NjxerVTjUsWlZJNKt3PA7Y31pUls2tHYippA=',
+        certificate:
+          '8A:0A:F2:C7:12:34:2F:22:CE:00:E5:3C:16:01:41:0E:F8:D8:41:56:AE:E0:A9:80:9C:32:F6:F7:EF:BE:55:6E',
+      },
+    },
+  ],
+  distinctSubnets: true,
+  minimumPool: 8,
+  refreshPool: 16,
+  refreshAgreement: 24,
+  firstRefreshMs: 5 * 60_000,
+  refreshEveryMs: 60 * 60_000,
+  paths: 2,
+  hops: 3,
+  minimumSwarm: 3,
+  ownSwarmEveryMs: 60 * 60_000,
+  pollEveryMs: 3_000,
+  pollNodes: 2,
+};
+
+/** The networks by name. `local` has no seeds of its own worth relying on: give those of the devnet. */
+export const NETWORKS = {
+  main: MAIN,
+  test: { ...MAIN, name: 'test', seeds: [{ url: 'http://public.loki.foundation:38157' }] },
+  local: {
+    ...MAIN,
+    name: 'local',
+    seeds: [{ url: 'http://sesh-net.local:1280' }],
+    distinctSubnets: false, // all on 127.0.0.1
+    minimumPool: 4, // one path of three hops and a destination
+    refreshPool: 8,
+    refreshAgreement: 12,
+    pollEveryMs: 500,
+    pollNodes: 1,
+  },
+} as const satisfies Record<string, NetworkPreset>;
+export type NetworkName = keyof typeof NETWORKS;

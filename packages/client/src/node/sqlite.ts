@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+// Storage in one SQLite file (node:sqlite, WAL). `PRAGMA user_version` holds the schema.
+import { chmodSync } from 'node:fs';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import type { AccountId } from '@allium/protocol/account-id';
+import {
+  type Changes,
+  type ConversationSummary,
+  type HistoryQuery,
+  type LastHash,
+  type PoolNode,
+  STORAGE_SCHEMA,
+  type Storage,
+  StorageError,
+  type StoredMessage,
+  type StoredSwarm,
+} from '../storage/storage.ts';
+
+const SCHEMA = `
+  CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sender TEXT NOT NULL, timestamp INTEGER NOT NULL, conversation TEXT NOT NULL, text TEXT NOT NULL,
+    state TEXT NOT NULL, hash TEXT, copy_pending INTEGER, handled INTEGER NOT NULL,
+    UNIQUE (sender, timestamp)
+  ) STRICT;
+  CREATE INDEX messages_of_conversation ON messages (conversation, timestamp, sender);
+  CREATE INDEX messages_unhandled ON messages (id) WHERE handled = 0;
+  CREATE INDEX messages_unsent ON messages (timestamp) WHERE state = 'sending' OR copy_pending = 1;
+  CREATE TABLE seen (hash TEXT PRIMARY KEY, expiry INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX seen_expiry ON seen (expiry);
+  CREATE TABLE last_hashes (
+    node TEXT NOT NULL, account TEXT NOT NULL, namespace INTEGER NOT NULL, hash TEXT NOT NULL, expiry INTEGER NOT NULL,
+    PRIMARY KEY (node, account, namespace)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE swarms (account TEXT PRIMARY KEY, members TEXT NOT NULL, fetched_at INTEGER NOT NULL) STRICT;
+  CREATE TABLE nodes (
+    ed25519 TEXT PRIMARY KEY, x25519 TEXT NOT NULL, host TEXT NOT NULL, https_port INTEGER NOT NULL, place INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE guards (place INTEGER PRIMARY KEY, ed25519 TEXT NOT NULL) STRICT;
+  CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+`;
+
+interface MessageRow {
+  readonly sender: string;
+  readonly timestamp: number;
+  readonly conversation: string;
+  readonly text: string;
+  readonly state: string;
+  readonly hash: string | null;
+  readonly copy_pending: number | null;
+  readonly handled: number;
+}
+
+/** Synchronous underneath: each call ends before it returns its promise. */
+export class SqliteStorage implements Storage {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #closed = false;
+
+  /**
+   * Opens or creates the file, readable by its owner only; `:memory:` works too.
+   * @throws StorageError `newer_schema`, `failed` (not a database, not readable)
+   */
+  constructor(path: string) {
+    try {
+      this.#database = new DatabaseSync(path, { timeout: 15_000 });
+    } catch (cause) {
+      throw new StorageError('failed', 'the storage file cannot be opened', { cause });
+    }
+    try {
+      if (path !== ':memory:') chmodSync(path, 0o600);
+      this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+      this.#transaction(() => {
+        const { user_version: version } = this.#database.prepare('PRAGMA user_version').get() as {
+          user_version: number;
+        };
+        if (version > STORAGE_SCHEMA) {
+          throw new StorageError(
+            'newer_schema',
+            `storage of schema ${version}, this program knows ${STORAGE_SCHEMA}`,
+          );
+        }
+        if (version < STORAGE_SCHEMA)
+          this.#database.exec(`${SCHEMA} PRAGMA user_version = ${STORAGE_SCHEMA}`);
+      });
+    } catch (cause) {
+      this.#database.close();
+      if (cause instanceof StorageError) throw cause;
+      throw new StorageError('failed', 'the storage file is damaged or not a database', { cause });
+    }
+  }
+
+  async write(changes: Changes): Promise<void> {
+    this.#check();
+    this.#transaction(() => {
+      for (const { sender, timestamp } of changes.removed ?? []) {
+        this.#run('DELETE FROM messages WHERE sender = ? AND timestamp = ?', sender, timestamp);
+      }
+      for (const message of changes.messages ?? []) {
+        this.#run(
+          `INSERT INTO messages (sender, timestamp, conversation, text, state, hash, copy_pending, handled)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT (sender, timestamp) DO UPDATE SET conversation = excluded.conversation, text = excluded.text,
+             state = excluded.state, hash = excluded.hash, copy_pending = excluded.copy_pending,
+             handled = excluded.handled`,
+          message.sender,
+          message.timestamp,
+          message.conversation,
+          message.text,
+          message.state,
+          message.hash ?? null,
+          message.copyPending === undefined ? null : Number(message.copyPending),
+          Number(message.handled),
+        );
+      }
+      for (const { hash, expiry } of changes.seen ?? []) {
+        this.#run('INSERT OR REPLACE INTO seen (hash, expiry) VALUES (?, ?)', hash, expiry);
+      }
+      for (const last of changes.lastHashes ?? []) {
+        this.#run(
+          'INSERT OR REPLACE INTO last_hashes (node, account, namespace, hash, expiry) VALUES (?, ?, ?, ?, ?)',
+          last.node,
+          last.account,
+          last.namespace,
+          last.hash,
+          last.expiry,
+        );
+      }
+      for (const swarm of changes.swarms ?? []) {
+        this.#run(
+          'INSERT OR REPLACE INTO swarms (account, members, fetched_at) VALUES (?, ?, ?)',
+          swarm.account,
+          swarm.members.join(' '),
+          swarm.fetchedAt,
+        );
+      }
+      if (changes.nodes !== undefined) {
+        this.#run('DELETE FROM nodes');
+        changes.nodes.forEach((node, place) => {
+          this.#run(
+            'INSERT OR REPLACE INTO nodes (ed25519, x25519, host, https_port, place) VALUES (?, ?, ?, ?, ?)',
+            node.ed25519Hex,
+            node.x25519Hex,
+            node.host,
+            node.httpsPort,
+            place,
+          );
+        });
+      }
+      if (changes.guards !== undefined) {
+        this.#run('DELETE FROM guards');
+        changes.guards.forEach((guard, place) => {
+          this.#run('INSERT INTO guards (place, ed25519) VALUES (?, ?)', place, guard);
+        });
+      }
+      for (const [name, value] of Object.entries(changes.settings ?? {})) {
+        if (value === undefined) this.#run('DELETE FROM settings WHERE name = ?', name);
+        else this.#run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', name, value);
+      }
+    });
+  }
+
+  async message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined> {
+    return this.#messages('WHERE sender = ? AND timestamp = ?', sender, timestamp)[0];
+  }
+
+  async history(conversation: AccountId, { limit, before }: HistoryQuery): Promise<readonly StoredMessage[]> {
+    return this.#messages(
+      'WHERE conversation = ? AND timestamp < ? ORDER BY timestamp DESC, sender DESC LIMIT ?',
+      conversation,
+      before ?? Number.MAX_SAFE_INTEGER,
+      limit,
+    ).reverse();
+  }
+
+  async conversations(): Promise<readonly ConversationSummary[]> {
+    const newest = this.#messages(
+      `WHERE id IN (SELECT (SELECT id FROM messages m WHERE m.conversation = c.conversation
+                            ORDER BY timestamp DESC, sender DESC LIMIT 1)
+                    FROM (SELECT DISTINCT conversation FROM messages) c)
+       ORDER BY timestamp DESC, sender DESC`,
+    );
+    return newest.map((last) => ({ id: last.conversation, last }));
+  }
+
+  async unhandled(limit: number): Promise<readonly StoredMessage[]> {
+    return this.#messages('WHERE handled = 0 ORDER BY id LIMIT ?', limit);
+  }
+
+  async unsent(): Promise<readonly StoredMessage[]> {
+    return this.#messages(`WHERE state = 'sending' OR copy_pending = 1 ORDER BY timestamp, sender`);
+  }
+
+  async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
+    this.#check();
+    return new Set(
+      hashes.filter((hash) => this.#get('SELECT 1 FROM seen WHERE hash = ?', hash) !== undefined),
+    );
+  }
+
+  async lastHash(node: string, account: AccountId, namespace: number): Promise<LastHash | undefined> {
+    const row = this.#get(
+      'SELECT node, account, namespace, hash, expiry FROM last_hashes WHERE node = ? AND account = ? AND namespace = ?',
+      node,
+      account,
+      namespace,
+    );
+    return row === undefined ? undefined : ({ ...row } as unknown as LastHash);
+  }
+
+  async swarm(account: AccountId): Promise<StoredSwarm | undefined> {
+    const row = this.#get('SELECT members, fetched_at FROM swarms WHERE account = ?', account);
+    if (row === undefined) return undefined;
+    const members = (row.members as string).split(' ').filter((member) => member !== '');
+    return { account, members, fetchedAt: row.fetched_at as number };
+  }
+
+  async nodes(): Promise<readonly PoolNode[]> {
+    const rows = this.#all(
+      'SELECT ed25519 AS ed25519Hex, x25519 AS x25519Hex, host, https_port AS httpsPort FROM nodes ORDER BY place',
+    );
+    return rows.map((row) => ({ ...row }) as unknown as PoolNode);
+  }
+
+  async guards(): Promise<readonly string[]> {
+    return this.#all('SELECT ed25519 FROM guards ORDER BY place').map((row) => row.ed25519 as string);
+  }
+
+  async setting(name: string): Promise<string | undefined> {
+    return this.#get('SELECT value FROM settings WHERE name = ?', name)?.value as string | undefined;
+  }
+
+  async prune(now: number): Promise<void> {
+    this.#check();
+    this.#transaction(() => {
+      this.#run('DELETE FROM seen WHERE expiry < ?', now);
+      this.#run('DELETE FROM last_hashes WHERE expiry < ?', now);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #messages(rest: string, ...values: SQLInputValue[]): StoredMessage[] {
+    const rows = this.#all(
+      `SELECT sender, timestamp, conversation, text, state, hash, copy_pending, handled FROM messages ${rest}`,
+      ...values,
+    ) as unknown as MessageRow[];
+    return rows.map((row) => ({
+      sender: row.sender as AccountId,
+      timestamp: row.timestamp,
+      conversation: row.conversation as AccountId,
+      text: row.text,
+      state: row.state as StoredMessage['state'],
+      ...(row.hash !== null && { hash: row.hash }),
+      ...(row.copy_pending !== null && { copyPending: row.copy_pending === 1 }),
+      handled: row.handled === 1,
+    }));
+  }
+
+  #transaction(work: () => void): void {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  #statement(sql: string): StatementSync {
+    this.#check();
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #run(sql: string, ...values: SQLInputValue[]): void {
+    this.#statement(sql).run(...values);
+  }
+
+  #get(sql: string, ...values: SQLInputValue[]) {
+    return this.#statement(sql).get(...values);
+  }
+
+  #all(sql: string, ...values: SQLInputValue[]) {
+    return this.#statement(sql).all(...values);
+  }
+
+  #check(): void {
+    if (this.#closed) throw new StorageError('closed', 'this storage is closed');
+  }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+// Storage in the browser's IndexedDB. The database version is the schema.
+import type { AccountId } from '@allium/protocol/account-id';
+import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb';
+import {
+  type Changes,
+  type ConversationSummary,
+  type HistoryQuery,
+  type LastHash,
+  type PoolNode,
+  STORAGE_SCHEMA,
+  type Storage,
+  StorageError,
+  type StoredMessage,
+  type StoredSwarm,
+} from './storage.ts';
+
+/** IndexedDB has no partial indexes, but leaves out rows without the key: these two exist only while they matter. */
+interface MessageRow extends StoredMessage {
+  readonly id?: number;
+  readonly isUnhandled?: 1;
+  readonly isUnsent?: 1;
+}
+
+interface Schema extends DBSchema {
+  messages: {
+    key: number;
+    value: MessageRow;
+    indexes: {
+      identity: [string, number];
+      conversation: [string, number, string];
+      unhandled: number;
+      unsent: number;
+    };
+  };
+  seen: { key: string; value: { hash: string; expiry: number }; indexes: { expiry: number } };
+  lastHashes: { key: [string, string, number]; value: LastHash; indexes: { expiry: number } };
+  swarms: { key: string; value: StoredSwarm };
+  /** `nodes`, `guards`, and the settings under `setting:` and their name. */
+  values: { key: string; value: unknown };
+}
+
+const STORES = ['messages', 'seen', 'lastHashes', 'swarms', 'values'] as const;
+
+export class IndexedDbStorage implements Storage {
+  readonly #database: IDBPDatabase<Schema>;
+  #closed = false;
+
+  private constructor(database: IDBPDatabase<Schema>) {
+    this.#database = database;
+  }
+
+  /**
+   * Opens or creates the database `name`. `onBlocking`: another tab wants to delete or upgrade it; this one has been
+   * closed then and every further call rejects.
+   * @throws StorageError `newer_schema`, `failed`
+   */
+  static async open(name: string, onBlocking?: () => void): Promise<IndexedDbStorage> {
+    let storage: IndexedDbStorage | undefined;
+    let database: IDBPDatabase<Schema>;
+    try {
+      database = await openDB<Schema>(name, STORAGE_SCHEMA, {
+        upgrade(upgraded) {
+          const messages = upgraded.createObjectStore('messages', { keyPath: 'id', autoIncrement: true });
+          messages.createIndex('identity', ['sender', 'timestamp'], { unique: true });
+          messages.createIndex('conversation', ['conversation', 'timestamp', 'sender']);
+          messages.createIndex('unhandled', 'isUnhandled');
+          messages.createIndex('unsent', 'isUnsent');
+          upgraded.createObjectStore('seen', { keyPath: 'hash' }).createIndex('expiry', 'expiry');
+          upgraded
+            .createObjectStore('lastHashes', { keyPath: ['node', 'account', 'namespace'] })
+            .createIndex('expiry', 'expiry');
+          upgraded.createObjectStore('swarms', { keyPath: 'account' });
+          upgraded.createObjectStore('values');
+        },
+        blocking() {
+          void storage?.close();
+          onBlocking?.();
+        },
+      });
+    } catch (cause) {
+      if ((cause as Error).name === 'VersionError') {
+        throw new StorageError('newer_schema', `this program knows storage schema ${STORAGE_SCHEMA}`, {
+          cause,
+        });
+      }
+      throw new StorageError('failed', 'the storage cannot be opened', { cause });
+    }
+    storage = new IndexedDbStorage(database);
+    return storage;
+  }
+
+  /** Removes the database and all that it holds. */
+  static async delete(name: string): Promise<void> {
+    await deleteDB(name);
+  }
+
+  async write(given: Changes): Promise<void> {
+    this.#check();
+    // A copy of the whole first: the caller may change his, and what cannot be read fails before anything is written.
+    const changes = structuredClone(given);
+    const transaction = this.#database.transaction(STORES, 'readwrite', { durability: 'strict' });
+    const store = <Name extends (typeof STORES)[number]>(name: Name) => transaction.objectStore(name);
+    const work = async () => {
+      const requests: Promise<unknown>[] = [];
+      for (const { sender, timestamp } of changes.removed ?? []) {
+        const id = await store('messages').index('identity').getKey([sender, timestamp]);
+        if (id !== undefined) await store('messages').delete(id);
+      }
+      for (const message of changes.messages ?? []) {
+        const id = await store('messages').index('identity').getKey([message.sender, message.timestamp]);
+        const row: MessageRow = {
+          ...message,
+          ...(id !== undefined && { id }),
+          ...(!message.handled && { isUnhandled: 1 as const }),
+          ...((message.state === 'sending' || message.copyPending === true) && { isUnsent: 1 as const }),
+        };
+        // Awaited, so that a message given twice in one change finds its own row.
+        await store('messages').put(row);
+      }
+      for (const { hash, expiry } of changes.seen ?? []) requests.push(store('seen').put({ hash, expiry }));
+      for (const last of changes.lastHashes ?? []) requests.push(store('lastHashes').put(last));
+      for (const swarm of changes.swarms ?? []) {
+        requests.push(store('swarms').put(swarm));
+      }
+      const values = store('values');
+      if (changes.nodes !== undefined) requests.push(values.put(changes.nodes, 'nodes'));
+      if (changes.guards !== undefined) requests.push(values.put(changes.guards, 'guards'));
+      for (const [name, value] of Object.entries(changes.settings ?? {})) {
+        const key = `setting:${name}`;
+        requests.push(value === undefined ? values.delete(key) : values.put(value, key));
+      }
+      await Promise.all(requests);
+    };
+    const done = transaction.done.catch((cause) => {
+      throw new StorageError('failed', 'the change could not be written', { cause });
+    });
+    // A request that fails aborts the transaction, and `done` tells it.
+    const [written] = await Promise.allSettled([done, work()]);
+    if (written.status === 'rejected') throw written.reason;
+  }
+
+  async message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined> {
+    this.#check();
+    const row = await this.#database.getFromIndex('messages', 'identity', [sender, timestamp]);
+    return row === undefined ? undefined : toMessage(row);
+  }
+
+  async history(conversation: AccountId, { limit, before }: HistoryQuery): Promise<readonly StoredMessage[]> {
+    this.#check();
+    const range = IDBKeyRange.bound(
+      [conversation],
+      [conversation, before ?? Number.POSITIVE_INFINITY],
+      false,
+      true,
+    );
+    const newest: StoredMessage[] = [];
+    const index = this.#database.transaction('messages').store.index('conversation');
+    for (
+      let cursor = limit > 0 ? await index.openCursor(range, 'prev') : null;
+      cursor !== null;
+      cursor = newest.length < limit ? await cursor.continue() : null
+    ) {
+      newest.push(toMessage(cursor.value));
+    }
+    return newest.reverse();
+  }
+
+  async conversations(): Promise<readonly ConversationSummary[]> {
+    this.#check();
+    const found: ConversationSummary[] = [];
+    const index = this.#database.transaction('messages').store.index('conversation');
+    // From each conversation's newest message to the conversation before it.
+    let cursor = await index.openCursor(null, 'prev');
+    while (cursor !== null) {
+      const last = toMessage(cursor.value);
+      found.push({ id: last.conversation, last });
+      cursor = await index.openCursor(IDBKeyRange.upperBound([last.conversation], true), 'prev');
+    }
+    return found.sort(
+      (a, b) => b.last.timestamp - a.last.timestamp || (a.last.sender < b.last.sender ? 1 : -1),
+    );
+  }
+
+  async unhandled(limit: number): Promise<readonly StoredMessage[]> {
+    this.#check();
+    if (limit <= 0) return [];
+    return (await this.#database.getAllFromIndex('messages', 'unhandled', null, limit)).map(toMessage);
+  }
+
+  async unsent(): Promise<readonly StoredMessage[]> {
+    this.#check();
+    const rows = await this.#database.getAllFromIndex('messages', 'unsent');
+    return rows.map(toMessage).sort((a, b) => a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1));
+  }
+
+  async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
+    this.#check();
+    const { store } = this.#database.transaction('seen');
+    const keys = await Promise.all(hashes.map((hash) => store.getKey(hash)));
+    return new Set(keys.filter((key) => key !== undefined));
+  }
+
+  async lastHash(node: string, account: AccountId, namespace: number): Promise<LastHash | undefined> {
+    this.#check();
+    return this.#database.get('lastHashes', [node, account, namespace]);
+  }
+
+  async swarm(account: AccountId): Promise<StoredSwarm | undefined> {
+    this.#check();
+    return this.#database.get('swarms', account);
+  }
+
+  async nodes(): Promise<readonly PoolNode[]> {
+    this.#check();
+    return ((await this.#database.get('values', 'nodes')) ?? []) as readonly PoolNode[];
+  }
+
+  async guards(): Promise<readonly string[]> {
+    this.#check();
+    return ((await this.#database.get('values', 'guards')) ?? []) as readonly string[];
+  }
+
+  async setting(name: string): Promise<string | undefined> {
+    this.#check();
+    return (await this.#database.get('values', `setting:${name}`)) as string | undefined;
+  }
+
+  async prune(now: number): Promise<void> {
+    this.#check();
+    const transaction = this.#database.transaction(['seen', 'lastHashes'], 'readwrite');
+    const expired = IDBKeyRange.upperBound(now, true);
+    for (const name of ['seen', 'lastHashes'] as const) {
+      const store = transaction.objectStore(name);
+      for (const key of await store.index('expiry').getAllKeys(expired)) void store.delete(key);
+    }
+    await transaction.done;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#database.close();
+  }
+
+  #check(): void {
+    if (this.#closed) throw new StorageError('closed', 'this storage is closed');
+  }
+}
+
+function toMessage({
+  id: _id,
+  isUnhandled: _unhandled,
+  isUnsent: _unsent,
+  ...message
+}: MessageRow): StoredMessage {
+  return message;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// Storage that forgets with the process: tests, and programs that want no trace.
+import type { AccountId } from '@allium/protocol/account-id';
+import {
+  type Changes,
+  type ConversationSummary,
+  type HistoryQuery,
+  type LastHash,
+  type PoolNode,
+  type Storage,
+  StorageError,
+  type StoredMessage,
+  type StoredSwarm,
+} from './storage.ts';
+
+const messageKey = (sender: string, timestamp: number) => `${sender}:${timestamp}`;
+const lastHashKey = (node: string, account: string, namespace: number) => `${node}:${account}:${namespace}`;
+
+export class MemoryStorage implements Storage {
+  #closed = false;
+  /** In the order of first writing, which a replacement keeps. */
+  readonly #messages = new Map<string, StoredMessage>();
+  readonly #unhandled = new Map<string, StoredMessage>();
+  readonly #seen = new Map<string, number>();
+  readonly #lastHashes = new Map<string, LastHash>();
+  readonly #swarms = new Map<string, StoredSwarm>();
+  readonly #settings = new Map<string, string>();
+  #nodes: readonly PoolNode[] = [];
+  #guards: readonly string[] = [];
+
+  async write(given: Changes): Promise<void> {
+    this.#check();
+    // A copy of the whole first: from here on nothing can fail half way.
+    const changes = structuredClone(given);
+    for (const { sender, timestamp } of changes.removed ?? []) {
+      this.#messages.delete(messageKey(sender, timestamp));
+      this.#unhandled.delete(messageKey(sender, timestamp));
+    }
+    for (const message of changes.messages ?? []) {
+      const key = messageKey(message.sender, message.timestamp);
+      this.#messages.set(key, message);
+      if (message.handled) this.#unhandled.delete(key);
+      else this.#unhandled.set(key, message);
+    }
+    for (const { hash, expiry } of changes.seen ?? []) this.#seen.set(hash, expiry);
+    for (const last of changes.lastHashes ?? []) {
+      this.#lastHashes.set(lastHashKey(last.node, last.account, last.namespace), last);
+    }
+    for (const swarm of changes.swarms ?? []) {
+      this.#swarms.set(swarm.account, swarm);
+    }
+    if (changes.nodes !== undefined) this.#nodes = changes.nodes;
+    if (changes.guards !== undefined) this.#guards = changes.guards;
+    for (const [name, value] of Object.entries(changes.settings ?? {})) {
+      if (value === undefined) this.#settings.delete(name);
+      else this.#settings.set(name, value);
+    }
+  }
+
+  async message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined> {
+    this.#check();
+    return this.#messages.get(messageKey(sender, timestamp));
+  }
+
+  async history(conversation: AccountId, { limit, before }: HistoryQuery): Promise<readonly StoredMessage[]> {
+    this.#check();
+    const all = [...this.#messages.values()]
+      .filter((message) => message.conversation === conversation)
+      .filter((message) => before === undefined || message.timestamp < before)
+      .sort(byTime);
+    return all.slice(Math.max(0, all.length - limit));
+  }
+
+  async conversations(): Promise<readonly ConversationSummary[]> {
+    this.#check();
+    const newest = new Map<AccountId, StoredMessage>();
+    for (const message of this.#messages.values()) {
+      const last = newest.get(message.conversation);
+      if (last === undefined || byTime(message, last) > 0) newest.set(message.conversation, message);
+    }
+    return [...newest].map(([id, last]) => ({ id, last })).sort((a, b) => byTime(b.last, a.last));
+  }
+
+  async unhandled(limit: number): Promise<readonly StoredMessage[]> {
+    this.#check();
+    return [...this.#unhandled.values()].slice(0, limit);
+  }
+
+  async unsent(): Promise<readonly StoredMessage[]> {
+    this.#check();
+    return [...this.#messages.values()]
+      .filter((message) => message.state === 'sending' || message.copyPending === true)
+      .sort(byTime);
+  }
+
+  async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
+    this.#check();
+    return new Set(hashes.filter((hash) => this.#seen.has(hash)));
+  }
+
+  async lastHash(node: string, account: AccountId, namespace: number): Promise<LastHash | undefined> {
+    this.#check();
+    return this.#lastHashes.get(lastHashKey(node, account, namespace));
+  }
+
+  async swarm(account: AccountId): Promise<StoredSwarm | undefined> {
+    this.#check();
+    return this.#swarms.get(account);
+  }
+
+  async nodes(): Promise<readonly PoolNode[]> {
+    this.#check();
+    return this.#nodes;
+  }
+
+  async guards(): Promise<readonly string[]> {
+    this.#check();
+    return this.#guards;
+  }
+
+  async setting(name: string): Promise<string | undefined> {
+    this.#check();
+    return this.#settings.get(name);
+  }
+
+  async prune(now: number): Promise<void> {
+    this.#check();
+    for (const [hash, expiry] of this.#seen) if (expiry < now) this.#seen.delete(hash);
+    for (const [key, { expiry }] of this.#lastHashes) if (expiry < now) this.#lastHashes.delete(key);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  /** The same data again, as after a restart of the program. */
+  reopen(): this {
+    this.#closed = false;
+    return this;
+  }
+
+  #check(): void {
+    if (this.#closed) throw new StorageError('closed', 'this storage is closed');
+  }
+}
+
+/** Two messages of one millisecond are of different senders: any fixed order will do. */
+function byTime(a: StoredMessage, b: StoredMessage): number {
+  return a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1);
+}

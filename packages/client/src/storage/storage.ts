@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// The storage port: what an account's client keeps between two starts. One storage belongs to one account; the
+// account's keys are never in it. Implementations: `memory.ts`, `indexeddb.ts`, `../node/sqlite.ts`; all pass
+// `test/storage/suite.ts`.
+//
+// Everything is written through one method, `write`: all of a change or nothing of it, durable when it resolves. So a
+// message, the mark that its hash was seen and the last hash of the poll that brought it cannot come apart.
+import type { AccountId } from '@allium/protocol/account-id';
+import { AlliumError } from '@allium/protocol/errors';
+
+/** `newer_schema`: written by a newer version of this program. `closed`: used after `close`. */
+export class StorageError extends AlliumError<'newer_schema' | 'closed' | 'failed'> {
+  override readonly name = 'StorageError';
+}
+
+/** Of the tables below; every implementation keeps it with the data. */
+export const STORAGE_SCHEMA = 1;
+
+/**
+ * A text message of a conversation. Its identity across all clients is (sender, timestamp) (spec/client §2.7).
+ * Outgoing states: `sending` (also after a crash), `sent` (a swarm member confirmed it), `failed`.
+ */
+export interface StoredMessage {
+  readonly sender: AccountId;
+  /** When it was sent, network time in ms. */
+  readonly timestamp: number;
+  /** The other side; our own id for notes to self. */
+  readonly conversation: AccountId;
+  readonly text: string;
+  readonly state: 'received' | 'sending' | 'sent' | 'failed';
+  /** Name in our own swarm: of a received message, or of the copy of one that we sent. */
+  readonly hash?: string;
+  /** The copy for our other devices is still to be stored in our own swarm. */
+  readonly copyPending?: boolean;
+  /** The program has been given it by `messages()`. Always true for what this device sent. */
+  readonly handled: boolean;
+}
+
+/** A service node as the node pool keeps it; its identity is the Ed25519 key (spec/client §2.2). */
+export interface PoolNode {
+  readonly ed25519Hex: string;
+  readonly x25519Hex: string;
+  readonly host: string;
+  readonly httpsPort: number;
+}
+
+export interface SeenHash {
+  readonly hash: string;
+  /** Forgotten after this time. */
+  readonly expiry: number;
+}
+
+/** Where a poll of one node ended (spec/client §2.8). */
+export interface LastHash {
+  /** Ed25519 key of the node, hex. */
+  readonly node: string;
+  readonly account: AccountId;
+  readonly namespace: number;
+  readonly hash: string;
+  readonly expiry: number;
+}
+
+export interface StoredSwarm {
+  readonly account: AccountId;
+  /** Ed25519 keys, hex. */
+  readonly members: readonly string[];
+  /** Local time in ms. */
+  readonly fetchedAt: number;
+}
+
+/** All that is given is written, in one transaction. */
+export interface Changes {
+  /** Inserted, or replaced where (sender, timestamp) exists. */
+  readonly messages?: readonly StoredMessage[];
+  /** Removed first. */
+  readonly removed?: readonly { readonly sender: AccountId; readonly timestamp: number }[];
+  readonly seen?: readonly SeenHash[];
+  readonly lastHashes?: readonly LastHash[];
+  readonly swarms?: readonly StoredSwarm[];
+  /** Replaces the whole list. */
+  readonly nodes?: readonly PoolNode[];
+  /** Ed25519 keys of the guards, hex; replaces the list. */
+  readonly guards?: readonly string[];
+  /** Small texts by name; undefined removes. */
+  readonly settings?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface ConversationSummary {
+  readonly id: AccountId;
+  readonly last: StoredMessage;
+}
+
+export interface HistoryQuery {
+  /** At most so many, the newest that fit; the order is oldest first. */
+  readonly limit: number;
+  /** Only messages with a smaller timestamp. */
+  readonly before?: number;
+}
+
+export interface Storage {
+  write(changes: Changes): Promise<void>;
+
+  message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined>;
+  history(conversation: AccountId, query: HistoryQuery): Promise<readonly StoredMessage[]>;
+  /** With their newest message; newest first. */
+  conversations(): Promise<readonly ConversationSummary[]>;
+  /** Messages that `messages()` has not given out yet, in the order in which they were first written. */
+  unhandled(limit: number): Promise<readonly StoredMessage[]>;
+  /** Messages in state `sending` or with a pending copy, oldest first. */
+  unsent(): Promise<readonly StoredMessage[]>;
+
+  /** Those of `hashes` that were seen. */
+  seen(hashes: readonly string[]): Promise<ReadonlySet<string>>;
+  lastHash(node: string, account: AccountId, namespace: number): Promise<LastHash | undefined>;
+  swarm(account: AccountId): Promise<StoredSwarm | undefined>;
+  nodes(): Promise<readonly PoolNode[]>;
+  guards(): Promise<readonly string[]>;
+  setting(name: string): Promise<string | undefined>;
+
+  /** Forgets seen hashes and last hashes that expired before `now`. */
+  prune(now: number): Promise<void>;
+  /** What was written stays. Every later call rejects with `closed`; a second `close` does nothing. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+// What every storage must do. `make` gives a fresh one; `reopen` the same data after a restart of the program.
+import type { AccountId } from '@allium/protocol/account-id';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Storage, StoredMessage } from '../../src/storage/storage.ts';
+
+export interface Opened {
+  readonly storage: Storage;
+  reopen(): Promise<Storage>;
+  /** Closes and removes everything. */
+  remove(): Promise<void>;
+}
+
+const id = (digit: string) => `05${digit.repeat(64)}` as AccountId;
+const ALICE = id('a');
+const BOB = id('b');
+const CAROL = id('c');
+
+function message(timestamp: number, change: Partial<StoredMessage> = {}): StoredMessage {
+  return {
+    sender: BOB,
+    timestamp,
+    conversation: BOB,
+    text: `text ${timestamp}`,
+    state: 'received',
+    handled: true,
+    ...change,
+  };
+}
+
+export function storageSuite(name: string, make: () => Promise<Opened>): void {
+  describe(`storage: ${name}`, () => {
+    let opened: Opened | undefined;
+    const open = async () => {
+      opened = await make();
+      return opened.storage;
+    };
+    afterEach(async () => {
+      await opened?.remove();
+      opened = undefined;
+    });
+
+    test('is empty at first', async () => {
+      const storage = await open();
+      expect(await storage.message(BOB, 1)).toBeUndefined();
+      expect(await storage.history(BOB, { limit: 10 })).toEqual([]);
+      expect(await storage.conversations()).toEqual([]);
+      expect(await storage.unhandled(10)).toEqual([]);
+      expect(await storage.unsent()).toEqual([]);
+      expect(await storage.seen(['x'])).toEqual(new Set());
+      expect(await storage.lastHash('n', ALICE, 0)).toBeUndefined();
+      expect(await storage.swarm(ALICE)).toBeUndefined();
+      expect(await storage.nodes()).toEqual([]);
+      expect(await storage.guards()).toEqual([]);
+      expect(await storage.setting('x')).toBeUndefined();
+    });
+
+    test('keeps a message as it was given, whatever its text', async () => {
+      const storage = await open();
+      const texts = ['', 'a\u0000b', '🧅'.repeat(500), '"quotes" \\ \n', ' '];
+      const messages = texts.map((text, index) => message(index + 1, { text }));
+      await storage.write({ messages });
+      for (const given of messages) expect(await storage.message(BOB, given.timestamp)).toEqual(given);
+      const full = message(99, { hash: 'h', copyPending: false, state: 'sent' });
+      await storage.write({ messages: [full] });
+      expect(await storage.message(BOB, 99)).toEqual(full);
+    });
+
+    test('replaces a message of the same sender and time, and tells senders apart', async () => {
+      const storage = await open();
+      await storage.write({ messages: [message(1, { state: 'sending', copyPending: true, hash: 'old' })] });
+      await storage.write({ messages: [message(1, { state: 'sent' }), message(1, { sender: ALICE })] });
+      expect(await storage.message(BOB, 1)).toEqual(message(1, { state: 'sent' }));
+      expect(await storage.history(BOB, { limit: 10 })).toHaveLength(2);
+    });
+
+    test('removes messages, and may write one under another time in the same change', async () => {
+      const storage = await open();
+      await storage.write({ messages: [message(1, { handled: false }), message(2)] });
+      await storage.write({
+        removed: [
+          { sender: BOB, timestamp: 1 },
+          { sender: CAROL, timestamp: 2 },
+        ],
+        messages: [message(3)],
+      });
+      expect((await storage.history(BOB, { limit: 10 })).map((m) => m.timestamp)).toEqual([2, 3]);
+      expect(await storage.unhandled(10)).toEqual([]);
+    });
+
+    test('gives the history of one conversation by time, from its newest end, in pages', async () => {
+      const storage = await open();
+      const times = [5, 1, 4, 2, 3];
+      await storage.write({ messages: times.map((time) => message(time)) });
+      await storage.write({ messages: [message(6, { sender: ALICE, conversation: CAROL })] });
+      const page = async (limit: number, before?: number) =>
+        (await storage.history(BOB, { limit, ...(before !== undefined && { before }) })).map(
+          (m) => m.timestamp,
+        );
+      expect(await page(10)).toEqual([1, 2, 3, 4, 5]);
+      expect(await page(2)).toEqual([4, 5]);
+      expect(await page(2, 4)).toEqual([2, 3]);
+      expect(await page(2, 1)).toEqual([]);
+      expect(await page(0)).toEqual([]);
+    });
+
+    test('lists conversations with their newest message, newest first', async () => {
+      const storage = await open();
+      await storage.write({
+        messages: [
+          message(1),
+          message(9, { sender: ALICE, conversation: BOB }),
+          message(5, { sender: CAROL, conversation: CAROL }),
+          message(12, { sender: ALICE, conversation: ALICE }),
+          message(2),
+        ],
+      });
+      const list = await storage.conversations();
+      expect(list.map(({ id: conversation, last }) => [conversation, last.timestamp])).toEqual([
+        [ALICE, 12],
+        [BOB, 9],
+        [CAROL, 5],
+      ]);
+    });
+
+    test('gives unhandled messages in the order of arrival until they are marked', async () => {
+      const storage = await open();
+      await storage.write({ messages: [message(7, { handled: false }), message(3, { handled: false })] });
+      await storage.write({ messages: [message(5, { handled: false }), message(4)] });
+      const times = async (limit: number) => (await storage.unhandled(limit)).map((m) => m.timestamp);
+      expect(await times(10)).toEqual([7, 3, 5]);
+      expect(await times(2)).toEqual([7, 3]);
+      await storage.write({ messages: [message(3)] });
+      expect(await times(10)).toEqual([7, 5]);
+    });
+
+    test('finds what is unsent or uncopied, oldest first', async () => {
+      const storage = await open();
+      await storage.write({
+        messages: [
+          message(4, { state: 'sending' }),
+          message(3, { state: 'sent', copyPending: true }),
+          message(2, { state: 'sent', copyPending: false }),
+          message(1, { state: 'failed' }),
+        ],
+      });
+      expect((await storage.unsent()).map((m) => m.timestamp)).toEqual([3, 4]);
+      await storage.write({ messages: [message(4, { state: 'sent' }), message(3, { state: 'sent' })] });
+      expect(await storage.unsent()).toEqual([]);
+    });
+
+    test('remembers seen hashes and last hashes until they expire', async () => {
+      const storage = await open();
+      const last = { node: 'n', account: ALICE, namespace: 0, hash: 'h', expiry: 20 };
+      const other = { ...last, namespace: -11, hash: 'other', expiry: 10 };
+      await storage.write({
+        seen: [
+          { hash: 'a', expiry: 10 },
+          { hash: 'b', expiry: 20 },
+        ],
+        lastHashes: [last, other],
+      });
+      expect(await storage.seen(['a', 'b', 'c'])).toEqual(new Set(['a', 'b']));
+      expect(await storage.lastHash('n', ALICE, 0)).toEqual(last);
+      expect(await storage.lastHash('n', ALICE, -11)).toEqual(other);
+      expect(await storage.lastHash('n', BOB, 0)).toBeUndefined();
+      expect(await storage.lastHash('m', ALICE, 0)).toBeUndefined();
+      await storage.write({ lastHashes: [{ ...last, hash: 'newer' }] });
+      await storage.prune(20);
+      expect(await storage.seen(['a', 'b'])).toEqual(new Set(['b']));
+      expect(await storage.lastHash('n', ALICE, 0)).toMatchObject({ hash: 'newer' });
+      expect(await storage.lastHash('n', ALICE, -11)).toBeUndefined();
+    });
+
+    test('replaces node list and guards as wholes, and removes settings', async () => {
+      const storage = await open();
+      const node = (digit: string, httpsPort: number) => ({
+        ed25519Hex: digit.repeat(64),
+        x25519Hex: digit.repeat(64),
+        host: '127.0.0.1',
+        httpsPort,
+      });
+      await storage.write({
+        nodes: [node('b', 2), node('a', 1)],
+        guards: ['y', 'x'],
+        settings: { s: '1', t: '2' },
+      });
+      expect(await storage.nodes()).toEqual([node('b', 2), node('a', 1)]);
+      expect(await storage.guards()).toEqual(['y', 'x']);
+      await storage.write({ nodes: [node('c', 3)], guards: [], settings: { s: undefined } });
+      expect(await storage.nodes()).toEqual([node('c', 3)]);
+      expect(await storage.guards()).toEqual([]);
+      expect(await storage.setting('s')).toBeUndefined();
+      expect(await storage.setting('t')).toBe('2');
+    });
+
+    test('keeps swarms by account', async () => {
+      const storage = await open();
+      const swarm = { account: ALICE, members: ['a', 'b'], fetchedAt: 5 };
+      await storage.write({ swarms: [swarm, { account: BOB, members: [], fetchedAt: 6 }] });
+      expect(await storage.swarm(ALICE)).toEqual(swarm);
+      expect(await storage.swarm(BOB)).toEqual({ account: BOB, members: [], fetchedAt: 6 });
+      expect(await storage.swarm(CAROL)).toBeUndefined();
+    });
+
+    test('writes all of a change or nothing of it', async () => {
+      const storage = await open();
+      const poison = {
+        hash: 'bad',
+        get expiry(): number {
+          throw new Error('poison');
+        },
+      };
+      await expect(
+        storage.write({
+          messages: [message(1)],
+          settings: { a: '1' },
+          seen: [{ hash: 'good', expiry: 1 }, poison],
+        }),
+      ).rejects.toThrow();
+      expect(await storage.message(BOB, 1)).toBeUndefined();
+      expect(await storage.seen(['good'])).toEqual(new Set());
+      expect(await storage.setting('a')).toBeUndefined();
+      await storage.write({ messages: [message(2)] });
+      expect(await storage.message(BOB, 2)).toBeDefined();
+    });
+
+    test('what was given or read can change afterwards without changing the storage', async () => {
+      const storage = await open();
+      const guards = ['x'];
+      const mutable = { ...message(1), text: 'before' };
+      await storage.write({ guards, messages: [mutable] });
+      guards.push('y');
+      mutable.text = 'after';
+      expect(await storage.guards()).toEqual(['x']);
+      expect(await storage.message(BOB, 1)).toMatchObject({ text: 'before' });
+    });
+
+    test('everything is there after a restart', async () => {
+      const storage = await open();
+      await storage.write({
+        messages: [message(1, { handled: false }), message(2, { state: 'sending' })],
+        seen: [{ hash: 'a', expiry: 10 }],
+        lastHashes: [{ node: 'n', account: ALICE, namespace: 0, hash: 'h', expiry: 20 }],
+        swarms: [{ account: ALICE, members: ['m'], fetchedAt: 1 }],
+        guards: ['g'],
+        settings: { name: 'value' },
+      });
+      const again = await opened!.reopen();
+      expect(await again.history(BOB, { limit: 10 })).toHaveLength(2);
+      expect(await again.unhandled(10)).toHaveLength(1);
+      expect(await again.unsent()).toHaveLength(1);
+      expect(await again.seen(['a'])).toEqual(new Set(['a']));
+      expect(await again.lastHash('n', ALICE, 0)).toMatchObject({ hash: 'h' });
+      expect(await again.swarm(ALICE)).toMatchObject({ members: ['m'] });
+      expect(await again.guards()).toEqual(['g']);
+      expect(await again.setting('name')).toBe('value');
+    });
+
+    test('refuses everything once closed', async () => {
+      const storage = await open();
+      await storage.close();
+      await storage.close();
+      const refused = { code: 'closed', name: 'StorageError' };
+      await expect(storage.write({})).rejects.toMatchObject(refused);
+      await expect(storage.guards()).rejects.toMatchObject(refused);
+      await expect(storage.seen([])).rejects.toMatchObject(refused);
+    });
+  });
+}
