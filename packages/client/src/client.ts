@@ -37,6 +37,8 @@ export interface ClientOptions {
   readonly storage: Storage;
   readonly transport: Transport;
   readonly env: Env;
+  /** Called once everything has ended: for whoever made the transport. */
+  readonly onClose?: () => void;
 }
 
 /** `connecting`: no usable path yet or at the moment. `offline`: trying failed; it goes on. */
@@ -190,7 +192,9 @@ export class Client {
         try {
           if (options.own === true || message.sender !== this.id) yield message;
         } finally {
-          await storage.write({ messages: [{ ...message, handled: true }] });
+          // Closed meanwhile: the message comes again at the next start.
+          if (!this.#closing.signal.aborted)
+            await storage.write({ messages: [{ ...message, handled: true }] });
         }
       }
       if (batch.length === 0 && arrivals === this.#arrivals) {
@@ -242,6 +246,7 @@ export class Client {
       await this.#network.stop();
       await this.#options.storage.close();
       this.#events.clear();
+      this.#options.onClose?.();
     })();
     return this.#closed;
   }

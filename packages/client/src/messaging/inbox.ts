@@ -204,7 +204,6 @@ export class Inbox {
     const pubkey = parseAccountPubkey(account.id);
     const now = network.clock.now();
     const seen = new Set(await storage.seen(result.messages.map((message) => message.hash)));
-    const known = seen.size;
     const arrived = new Map<string, StoredMessage>();
     const newSeen: { hash: string; expiry: number }[] = [];
     let lied = false;
@@ -234,18 +233,13 @@ export class Inbox {
       arrived.set(identity, message);
     }
     const messages = [...arrived.values()];
-    if (
-      newSeen.length > 0 ||
-      (last !== undefined && known !== result.messages.length) ||
-      last !== undefined
-    ) {
+    if (last !== undefined) {
       await storage.write({
         messages,
         seen: newSeen,
-        ...(last !== undefined &&
-          !lied && {
-            lastHashes: [{ node: node.ed25519Hex, account: account.id, namespace: INBOX, ...last }],
-          }),
+        ...(!lied && {
+          lastHashes: [{ node: node.ed25519Hex, account: account.id, namespace: INBOX, ...last }],
+        }),
       });
     }
     if (unreadable > 0) {

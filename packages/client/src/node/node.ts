@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// A client in a Node program with ready-made ports: HTTPS, the machine's clock, SQLite in a folder or nothing on disk.
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HttpsTransport } from '@allium/net/https-transport';
+import { systemEnv } from '@allium/net/system-env';
+import type { Account } from '@allium/protocol/account';
+import type { Logger } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { Client } from '../client.ts';
+import { ClientError } from '../errors.ts';
+import { type BundledList, readBundledList } from '../network/bootstrap.ts';
+import { NETWORKS, type NetworkName, type NetworkPreset, type Seed } from '../network/presets.ts';
+import { MemoryStorage } from '../storage/memory.ts';
+import type { Storage } from '../storage/storage.ts';
+import { SqliteStorage } from './sqlite.ts';
+
+export interface OpenOptions {
+  readonly account: Account;
+  /** Default: `local` when seeds or a nodes file are given, else `main`. */
+  readonly network?: NetworkName | NetworkPreset;
+  /** Instead of those of the network. */
+  readonly seeds?: readonly (string | Seed)[];
+  /** A node list in the form that seeds answer; used when no seed answers, and alone when `seeds` is not given. */
+  readonly nodesFile?: string;
+  /** Where this account's messages are kept; made if needed. Absent: in memory. One process at a time. */
+  readonly folder?: string;
+  /** False: only send. Default true. */
+  readonly receive?: boolean;
+  readonly pollEveryMs?: number;
+  /** Default: silent. */
+  readonly log?: Logger;
+}
+
+/**
+ * Opens a client; close it with `close` or `await using`.
+ * @throws ClientError `wrong_account`, `no_nodes` (an unreadable nodes file); StorageError
+ */
+export async function openClient(options: OpenOptions): Promise<Client> {
+  const { account, folder, seeds, nodesFile, receive, pollEveryMs, log } = options;
+  const { network = seeds === undefined && nodesFile === undefined ? 'main' : 'local' } = options;
+  const preset = typeof network === 'string' ? NETWORKS[network] : network;
+  const ownSeeds = seeds ?? (nodesFile === undefined ? preset.seeds : []);
+  const bundled = nodesFile === undefined ? undefined : await readNodesFile(nodesFile);
+  const transport = new HttpsTransport();
+  let storage: Storage | undefined;
+  try {
+    if (folder === undefined) storage = new MemoryStorage();
+    else {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      storage = new SqliteStorage(join(folder, 'client.sqlite'));
+    }
+    return await Client.open({
+      account,
+      network: {
+        preset: {
+          ...preset,
+          seeds: ownSeeds.map((seed) => (typeof seed === 'string' ? { url: seed } : seed)),
+        },
+        ...(bundled !== undefined && { bundled }),
+      },
+      ...(receive !== undefined && { receive }),
+      ...(pollEveryMs !== undefined && { pollEveryMs }),
+      storage,
+      transport,
+      env: systemEnv(log),
+      onClose: () => transport.close(),
+    });
+  } catch (error) {
+    await storage?.close();
+    transport.close();
+    throw error;
+  }
+}
+
+async function readNodesFile(path: string): Promise<BundledList> {
+  try {
+    const bundled = { json: await readFile(path, 'utf8'), takenAt: (await stat(path)).mtimeMs };
+    readBundledList(bundled, bundled.takenAt);
+    return bundled;
+  } catch (cause) {
+    if (!(cause instanceof ParseError) && (cause as NodeJS.ErrnoException).code === undefined) throw cause;
+    throw new ClientError('no_nodes', 'the file holds no node list', { cause });
+  }
+}

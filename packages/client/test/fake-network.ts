@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+// A network of service nodes in memory behind the transport port: onions are really opened layer by layer, requests are
+// really parsed and verified, answers are really signed; only sockets and disks are missing. Each node has knobs with
+// which tests break it.
+import { toHex, utf8 } from '@allium/protocol/bytes';
+import {
+  ed25519KeyPair,
+  ed25519PublicKeyToX25519,
+  ed25519SecretKeyToX25519,
+  ed25519Sign,
+} from '@allium/protocol/crypto';
+import type { KeyPair } from '@allium/protocol/crypto/provider';
+import {
+  type Clock,
+  delay,
+  type Transport,
+  TransportError,
+  type TransportRequest,
+  type TransportResponse,
+} from '@allium/protocol/env';
+import { messageHashText } from '@allium/protocol/message-hash';
+import { openLayer, type ReceivedEncType } from '@allium/protocol/onion/layer';
+import { parseEntry, parseLayer, sealFinalReply } from '@allium/protocol/onion/request';
+import {
+  type AccountPubkey,
+  decodeJsonBody,
+  RequestError,
+  type RetrieveRequest,
+  type StorageRequest,
+  type StoreRequest,
+} from '@allium/protocol/storage/requests';
+import { swarmEntry, toJsonResult } from '@allium/protocol/storage/responses';
+import { nodeSignedText, verifyRequest } from '@allium/protocol/storage/signatures';
+
+const HOP_MS = 5;
+
+interface Kept {
+  readonly hash: string;
+  readonly timestamp: number;
+  readonly expiration: number;
+  readonly data: Uint8Array;
+}
+interface Reply {
+  readonly status: number;
+  readonly body: string;
+}
+
+export class FakeNode {
+  readonly ed25519Key: Uint8Array;
+  readonly ed25519Hex: string;
+  readonly x25519Hex: string;
+  readonly host: string;
+  readonly httpsPort: number;
+  readonly omqPort = 1;
+  readonly ed25519: KeyPair;
+  readonly x25519: KeyPair;
+  swarm = 0;
+  /** By account. */
+  readonly mailbox = new Map<string, Kept[]>();
+
+  // Knobs.
+  /** Refuses connections; a hop before it answers 504. */
+  isDead = false;
+  /** Takes requests and never answers. */
+  isSilent = false;
+  /** Its clock is wrong by so much. */
+  skew = 0;
+  /** Keys that it does not know as next hops. */
+  readonly strangers = new Set<string>();
+  /** What it answers in place of its real answer to a request for which it is the destination. */
+  answer: ((request: StorageRequest, real: Reply) => Reply | undefined) | undefined;
+  /** What it answers as guard or hop, in the clear, in place of doing its work. */
+  hopAnswer: (() => Reply | undefined) | undefined;
+
+  constructor(index: number, host: string) {
+    const seed = new Uint8Array(32).fill(index + 1);
+    this.ed25519 = ed25519KeyPair(seed);
+    this.ed25519Key = this.ed25519.publicKey;
+    this.ed25519Hex = toHex(this.ed25519Key);
+    this.x25519 = {
+      publicKey: ed25519PublicKeyToX25519(this.ed25519Key)!,
+      secretKey: ed25519SecretKeyToX25519(this.ed25519.secretKey),
+    };
+    this.x25519Hex = toHex(this.x25519.publicKey);
+    this.host = host;
+    this.httpsPort = 20_000 + index;
+  }
+
+  inbox(account: string): Kept[] {
+    const kept = this.mailbox.get(account) ?? [];
+    this.mailbox.set(account, kept);
+    return kept;
+  }
+}
+
+export interface FakeNetworkOptions {
+  readonly nodes?: number;
+  readonly swarms?: number;
+  /** Addresses; default: each node in a /24 of its own. */
+  readonly host?: (index: number) => string;
+}
+
+export class FakeNetwork implements Transport {
+  readonly nodes: readonly FakeNode[];
+  readonly seedUrl = 'https://seed.test:1';
+  readonly #clock: Clock & { trueNow(): number };
+  readonly #swarms: number;
+  /** No request leaves this machine. */
+  isOffline = false;
+  isSeedDown = false;
+  /** Instead of the real answer of the seed. */
+  seedAnswer: (() => TransportResponse) | undefined;
+  /** Swarms of accounts that are not where their first digit puts them. */
+  readonly swarmOf = new Map<string, number>();
+  /** Requests by kind, for tests that count. */
+  readonly seen: { kind: 'seed' | 'direct' | 'onion'; node: string }[] = [];
+  readonly destinations: { node: string; request: StorageRequest; hops: readonly string[] }[] = [];
+
+  constructor(clock: Clock & { trueNow(): number }, options: FakeNetworkOptions = {}) {
+    this.#clock = clock;
+    this.#swarms = options.swarms ?? 2;
+    const host = options.host ?? ((index: number) => `10.0.${index}.1`);
+    this.nodes = Array.from({ length: options.nodes ?? 14 }, (_, index) => new FakeNode(index, host(index)));
+    this.nodes.forEach((node, index) => {
+      node.swarm = index % this.#swarms;
+    });
+  }
+
+  node(ed25519Hex: string): FakeNode {
+    return this.nodes.find((node) => node.ed25519Hex === ed25519Hex)!;
+  }
+
+  swarmNumber(account: string): number {
+    return this.swarmOf.get(account) ?? Number.parseInt(account.slice(2, 10), 16) % this.#swarms;
+  }
+
+  swarm(account: string): readonly FakeNode[] {
+    const number = this.swarmNumber(account);
+    return this.nodes.filter((node) => node.swarm === number);
+  }
+
+  /** The result object that seeds give. */
+  listJson(nodes: readonly FakeNode[] = this.nodes): string {
+    return JSON.stringify({
+      service_node_states: nodes.map((node) => ({
+        public_ip: node.host,
+        storage_port: node.httpsPort,
+        pubkey_x25519: node.x25519Hex,
+        pubkey_ed25519: node.ed25519Hex,
+        requested_unlock_height: 0,
+      })),
+      height: 1_000,
+      status: 'OK',
+    });
+  }
+
+  async request(request: TransportRequest): Promise<TransportResponse> {
+    request.signal?.throwIfAborted();
+    if (this.isOffline) throw new TransportError('no_network', 'no network');
+    const timeout = new AbortController();
+    const signal =
+      request.signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, request.signal]);
+    const cancel = this.#clock.after(request.timeoutMs, () => timeout.abort());
+    try {
+      return await Promise.race([this.#answer(request, signal), rejectOn(signal)]);
+    } catch (error) {
+      if (error instanceof TransportError) throw error;
+      if (request.signal?.aborted) throw new TransportError('aborted', 'aborted');
+      if (timeout.signal.aborted) throw new TransportError('timeout', 'no answer in time');
+      throw error;
+    } finally {
+      cancel();
+      timeout.abort();
+    }
+  }
+
+  async #answer(request: TransportRequest, signal: AbortSignal): Promise<TransportResponse> {
+    const { origin, pathname } = new URL(request.url);
+    const body = request.body ?? new Uint8Array();
+    await delay(this.#clock, HOP_MS, signal);
+    if (origin === this.seedUrl) {
+      this.seen.push({ kind: 'seed', node: origin });
+      if (this.isSeedDown) throw new TransportError('unreachable', 'refused');
+      if (this.seedAnswer !== undefined) return this.seedAnswer();
+      const text = `{"jsonrpc":"2.0","id":"0","result":${this.listJson()}}`;
+      return { status: 200, headers: { 'content-type': 'application/json' }, body: utf8(text) };
+    }
+    const node = this.nodes.find((other) => origin === `https://${other.host}:${other.httpsPort}`);
+    if (node === undefined || node.isDead) throw new TransportError('unreachable', 'refused');
+    if (node.isSilent) await silence(signal);
+    if (pathname === '/storage_rpc/v1') {
+      this.seen.push({ kind: 'direct', node: node.ed25519Hex });
+      return respond(this.#handle(node, body, []));
+    }
+    if (pathname !== '/onion_req/v2') return respond({ status: 404, body: 'Not Found' });
+    this.seen.push({ kind: 'onion', node: node.ed25519Hex });
+    const { ciphertext, ephemeralKey, encType } = parseEntry(body);
+    return this.#hop(node, encType, ciphertext, ephemeralKey, [], signal);
+  }
+
+  async #hop(
+    node: FakeNode,
+    encType: ReceivedEncType,
+    ciphertext: Uint8Array,
+    ephemeralKey: Uint8Array,
+    before: readonly string[],
+    signal: AbortSignal,
+  ): Promise<TransportResponse> {
+    const own = node.hopAnswer?.();
+    if (own !== undefined) return respond(own);
+    const opened = openLayer(encType, ciphertext, ephemeralKey, node.x25519);
+    if (opened === undefined) return respond({ status: 400, body: 'Invalid ciphertext' });
+    const layer = parseLayer(opened.plaintext);
+    if (layer.kind === 'server') return respond({ status: 502, body: 'no servers here' });
+    const hops = [...before, node.ed25519Hex];
+    if (layer.kind === 'final') {
+      const { status, body } = this.#handle(node, layer.body, before);
+      return { status: 200, headers: {}, body: sealFinalReply({ status, body }, layer, opened.replyKey) };
+    }
+    const next = this.nodes.find((other) => other.ed25519Hex === layer.destination);
+    if (next === undefined || node.strangers.has(layer.destination)) {
+      return respond({ status: 502, body: `Next node not found: ${layer.destination}` });
+    }
+    await delay(this.#clock, HOP_MS, signal);
+    if (next.isDead) return respond({ status: 504, body: 'Request time out' });
+    if (next.isSilent) await silence(signal);
+    return this.#hop(next, layer.encType, layer.ciphertext, layer.ephemeralKey, hops, signal);
+  }
+
+  #handle(node: FakeNode, body: Uint8Array, hops: readonly string[]): Reply {
+    let request: StorageRequest;
+    try {
+      request = decodeJsonBody(body);
+    } catch (error) {
+      if (error instanceof RequestError) return { status: 400, body: error.text };
+      throw error;
+    }
+    this.destinations.push({ node: node.ed25519Hex, request, hops });
+    const real = this.#execute(node, request);
+    return node.answer?.(request, real) ?? real;
+  }
+
+  #execute(node: FakeNode, request: StorageRequest): Reply {
+    const now = this.#clock.trueNow() + node.skew;
+    const stamp = { t: now, hf: [21, 2] as const };
+    switch (request.method) {
+      case 'info':
+        return ok({ version: [2, 11, 0], timestamp: now, ...stamp });
+      case 'get_swarm':
+        return ok(this.#swarmBody(request.account, stamp));
+      case 'oxend_request':
+        return { status: 200, body: `{"result":${this.listJson()},"t":${now},"hf":[21,2]}` };
+      case 'batch':
+      case 'sequence': {
+        const results: string[] = [];
+        for (const sub of request.requests) {
+          const { status, body } = this.#execute(node, sub);
+          const isJson = body.startsWith('{');
+          results.push(`{"code":${status},"body":${isJson ? body : JSON.stringify(body)}}`);
+          if (request.method === 'sequence' && status !== 200) break;
+        }
+        return { status: 200, body: `{"results":[${results.join(',')}]}` };
+      }
+      case 'store':
+        return this.#store(node, request, now, stamp);
+      case 'retrieve':
+        return this.#retrieve(node, request, now, stamp);
+      default:
+        return { status: 400, body: `no method ${request.method}` };
+    }
+  }
+
+  #swarmBody(account: AccountPubkey, stamp: object) {
+    const members = this.swarm(account.hex);
+    return { snodes: members.map(swarmEntry), swarm: String(this.swarmNumber(account.hex)), ...stamp };
+  }
+
+  #store(node: FakeNode, request: StoreRequest, now: number, stamp: object): Reply {
+    const { account, namespace, timestamp, expiry, data } = request;
+    if (!this.swarm(account.hex).includes(node))
+      return { ...ok(this.#swarmBody(account, stamp)), status: 421 };
+    if (timestamp > now + 10_000 || expiry < now - 10_000) {
+      return { status: 406, body: 'Timestamp error: check your clock' };
+    }
+    const hash = messageHashText(account.bytes, namespace, data);
+    const swarm: Record<string, object> = {};
+    for (const member of this.swarm(account.hex)) {
+      if (member.isDead || member.isSilent) {
+        swarm[member.ed25519Hex] = { failed: true, timeout: true };
+        continue;
+      }
+      const inbox = member.inbox(account.hex);
+      const already = inbox.some((kept) => kept.hash === hash);
+      if (!already) inbox.push({ hash, timestamp, expiration: expiry, data });
+      const result = { hash, expiry, ...(already && { already }) };
+      const signature = ed25519Sign(nodeSignedText(request, result), member.ed25519.secretKey);
+      swarm[member.ed25519Hex] = { ...result, signature };
+    }
+    return ok({ swarm, hash, ...stamp });
+  }
+
+  #retrieve(node: FakeNode, request: RetrieveRequest, now: number, stamp: object): Reply {
+    const { account, lastHash, timestamp = 0 } = request;
+    if (!this.swarm(account.hex).includes(node))
+      return { ...ok(this.#swarmBody(account, stamp)), status: 421 };
+    if (Math.abs(timestamp - now) > 60_000) {
+      return { status: 406, body: 'retrieve timestamp too far from current time' };
+    }
+    if (!verifyRequest(request)) return { status: 401, body: 'retrieve signature verification failed' };
+    const inbox = node.inbox(account.hex);
+    const after = inbox.findIndex((kept) => kept.hash === lastHash) + 1;
+    const page = inbox.slice(after, after + 10);
+    return ok({ messages: page, more: after + 10 < inbox.length, ...stamp });
+  }
+}
+
+function ok(result: object): Reply {
+  return { status: 200, body: toJsonResult(result) };
+}
+
+function respond({ status, body }: Reply): TransportResponse {
+  return { status, headers: {}, body: utf8(body) };
+}
+
+function rejectOn(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+function silence(signal: AbortSignal): Promise<never> {
+  return rejectOn(signal);
+}
