@@ -77,7 +77,7 @@ async function ask(transport: HttpsTransport, node: ServiceNodeState): Promise<N
     ed25519: node.ed25519Hex,
     host: node.host,
     port: node.httpsPort,
-    swarm: node.swarmId?.toString(16).padStart(16, '0'),
+    swarm: node.swarmId?.toString(16),
   };
   const began = performance.now();
   try {

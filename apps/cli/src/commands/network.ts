@@ -16,7 +16,7 @@ import {
   signStaticList,
   staticListDigest,
 } from '@allium/protocol/membership/static-list';
-import { parseSwarmId, swarmIdHex } from '@allium/protocol/swarm';
+import { parseSwarmId } from '@allium/protocol/swarm';
 import { createKeyFile, readKeyFile } from '../admin-key.ts';
 import { CliError, usage } from '../cli-error.ts';
 import type { PassphraseOptions } from '../passphrase.ts';
@@ -243,6 +243,11 @@ function refused<T>(run: () => T, prefix = ''): T {
     if (error instanceof AlliumError) throw new CliError(`${prefix}${error.message}`, 1, { cause: error });
     throw error;
   }
+}
+
+/** As in the file. */
+function swarmIdHex(id: bigint): string {
+  return id.toString(16).padStart(16, '0');
 }
 
 function countSignatures(list: StaticList): string {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `allium account new | restore | show | list`.
+import { Account } from '@allium/protocol/account';
+import { AlliumError } from '@allium/protocol/errors';
+import { type AccountOptions, chooseEntry, listEntries, saveAccount, unlock } from '../accounts.ts';
+import { CliError } from '../cli-error.ts';
+import { homeFolder } from '../home.ts';
+import { askLine, print, printJson, remark, styled } from '../terminal.ts';
+
+interface NewOptions extends AccountOptions {
+  readonly name: string;
+  /** False with --no-passphrase. */
+  readonly passphrase: boolean;
+  readonly json?: boolean;
+}
+
+export async function newAccount(options: NewOptions): Promise<number> {
+  const account = Account.create();
+  const entry = await saveAccount(account, options.name, options);
+  const phrase = account.phrase();
+  if (options.json === true) {
+    printJson({ name: entry.name, id: entry.id, phrase });
+    return 0;
+  }
+  print(`Account   ${entry.name}`);
+  print(`Id        ${styled('bold', entry.id)}`);
+  print(`Recovery  ${phrase}`);
+  print('');
+  print(
+    'Give the id to others. Write the recovery phrase down and show it to nobody: whoever has it is you.',
+  );
+  warnBare(entry.encrypted);
+  return 0;
+}
+
+export async function restoreAccount(options: NewOptions): Promise<number> {
+  const phrase = await askLine('Recovery phrase');
+  let account: Account;
+  try {
+    account = Account.fromPhrase(phrase);
+  } catch (error) {
+    if (error instanceof AlliumError) {
+      throw new CliError(`that is no recovery phrase: ${error.message}`, 1, { cause: error });
+    }
+    throw error;
+  }
+  const entry = await saveAccount(account, options.name, options);
+  if (options.json === true) printJson({ name: entry.name, id: entry.id });
+  else print(`Restored ${styled('bold', entry.id)} as account ${entry.name}.`);
+  warnBare(entry.encrypted);
+  return 0;
+}
+
+export async function showAccount(
+  options: AccountOptions & { readonly phrase?: boolean; readonly json?: boolean },
+): Promise<number> {
+  const { name, id, encrypted, folder } = await chooseEntry(options);
+  let phrase: string | undefined;
+  if (options.phrase === true) {
+    const account = await unlock({ name, id, encrypted, folder }, options);
+    phrase = account.phrase();
+    account.dispose();
+  }
+  if (options.json === true) {
+    printJson({ name, id, encrypted, folder, ...(phrase === undefined ? {} : { phrase }) });
+    return 0;
+  }
+  print(`Account   ${name}`);
+  print(`Id        ${styled('bold', id)}`);
+  print(`Folder    ${folder}${encrypted ? '' : ' (not protected by a passphrase)'}`);
+  if (phrase !== undefined) print(`Recovery  ${phrase}`);
+  return 0;
+}
+
+export async function listAccounts(options: AccountOptions & { readonly json?: boolean }): Promise<number> {
+  const home = homeFolder(options);
+  const entries = await listEntries(home);
+  if (options.json === true) printJson(entries.map(({ name, id, encrypted }) => ({ name, id, encrypted })));
+  else if (entries.length === 0) remark(`No account in ${home} yet: "allium account new" makes one.`);
+  else for (const { name, id } of entries) print(`${id}  ${name}`);
+  return 0;
+}
+
+function warnBare(encrypted: boolean): void {
+  if (!encrypted) remark('Note: the file is not protected; anybody who can read it is you.');
+}

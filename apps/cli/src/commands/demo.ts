@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `allium demo`, also `npm start`: a network on this machine, a message through it, then it stays up to be played with.
+import { existsSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { Devnet } from '@allium/lab';
+import { resetLayout } from '@allium/lab/layout';
+import { type WalkNode, type WalkStep, walk } from '@allium/lab/walk';
+import { Account } from '@allium/protocol/account';
+import { AlliumError } from '@allium/protocol/errors';
+import { type AccountEntry, listEntries, saveAccount, unlock } from '../accounts.ts';
+import { saveSeeds } from '../home.ts';
+import { onStopSignal } from '../stop-signal.ts';
+import { print, progress, styled } from '../terminal.ts';
+import { asCliError } from './devnet.ts';
+
+export interface DemoOptions {
+  readonly once?: boolean;
+  readonly nodes: number;
+  readonly folder: string;
+  readonly reset?: boolean;
+}
+
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const { signal, stopped } = onStopSignal();
+  const folder = resolve(options.folder);
+  const again = existsSync(join(folder, 'devnet.json'));
+  if (options.reset === true) resetLayout(folder);
+  print(styled('bold', 'Allium: a message crosses the network'));
+  print('');
+  const began = performance.now();
+  const bar = progress(`Starting ${options.nodes} service nodes`);
+  let net: Devnet;
+  try {
+    net = await Devnet.start({ nodes: options.nodes, folder, onProgress: bar.update });
+  } catch (error) {
+    throw asCliError(error);
+  } finally {
+    bar.done();
+  }
+  try {
+    step('Network', performance.now() - began);
+    describeNetwork(net, again && options.reset !== true);
+    const home = join(folder, 'home');
+    const alice = await person(home, 'alice');
+    const bob = await person(home, 'bob');
+    await walk({
+      seed: net.seed,
+      nodes: net.nodes,
+      alice: { account: await unlock(alice, {}), folder: join(alice.folder, 'messages') },
+      bob: { account: await unlock(bob, {}), folder: join(bob.folder, 'messages') },
+      signal,
+      report: tell,
+    });
+    print(styled('green', 'Every step worked.'));
+    if (options.once === true) return 0;
+    saveSeeds(home, [net.seed]);
+    suggest(net.seed, home, bob.id, folder);
+    await stopped;
+    print('Stopping …');
+    return 0;
+  } catch (error) {
+    if (signal.aborted) return options.once === true ? 1 : 0;
+    if (!(error instanceof AlliumError)) throw error;
+    print(styled('red', `This step failed: ${error.message} (${error.code})`));
+    return 1;
+  } finally {
+    await net.stop();
+  }
+}
+
+function describeNetwork(net: Devnet, again: boolean): void {
+  const swarms = Map.groupBy(net.nodes, (node) => node.swarm);
+  print(
+    `  ${net.nodes.length} service nodes on this machine, each with its keys, its TLS and OMQ ports and its database.`,
+  );
+  for (const [id, nodes] of swarms) {
+    print(
+      `  swarm ${styled('cyan', id.padStart(16, '0'))}: nodes ${nodes.map((node) => node.name).join(' ')}`,
+    );
+  }
+  const folder = relative(process.cwd(), net.folder) || '.';
+  print(`  ${again ? 'State found in' : 'State is kept in'} ${folder} (--reset forgets it).`);
+  print('');
+}
+
+async function person(home: string, name: string): Promise<AccountEntry> {
+  const began = performance.now();
+  const known = (await listEntries(home)).find((entry) => entry.name === name);
+  const entry = known ?? (await saveAccount(Account.create(), name, { home, passphrase: false }));
+  step(`Account ${name}`, performance.now() - began);
+  print(`  ${entry.id}${known === undefined ? '' : ' (from last time)'}`);
+  print('');
+  return entry;
+}
+
+function tell(done: WalkStep): void {
+  const names = (nodes: readonly WalkNode[]) => nodes.map((node) => node.name).join(' ');
+  switch (done.kind) {
+    case 'path': {
+      step('Path built and probed', done.ms);
+      print(
+        `  alice → ${done.hops.map((node) => `node ${styled('cyan', node.name)}`).join(' → ')} → any swarm`,
+      );
+      for (const [i, role] of [
+        'guard: knows alice, not what she asks',
+        'middle: knows neither',
+        'exit: knows the swarm asked, not alice',
+      ].entries()) {
+        const node = done.hops[i];
+        if (node !== undefined)
+          print(`    ${node.name}  ${node.host}:${node.port}  ${node.ed25519.slice(0, 8)}  ${role}`);
+      }
+      break;
+    }
+    case 'stored':
+      step(done.offline ? 'Message stored while bob is away' : 'Message stored', done.ms);
+      print(`  “${done.text}”`);
+      print(
+        `  ${done.signers.length} of ${done.of} members of swarm ${styled('cyan', done.swarm.padStart(16, '0'))} signed: ${names(done.signers)}`,
+      );
+      break;
+    case 'received':
+      step(
+        done.offline ? 'Bob is back and received it' : 'Message received, decrypted, sender proven',
+        done.ms,
+      );
+      print(`  “${done.text}”`);
+      break;
+  }
+  print('');
+}
+
+function step(title: string, ms: number): void {
+  print(`${styled('bold', title)}  ${styled('dim', `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`)}`);
+}
+
+function suggest(seed: string, home: string, bob: string, folder: string): void {
+  const at = relative(process.cwd(), home);
+  print('');
+  print(`The network stays up. Its seed is ${styled('bold', seed)}; alice and bob are accounts in ${at}.`);
+  print('From a second terminal in this directory:');
+  print('');
+  print(`  npx allium listen --home ${at} --seed ${seed} --account bob`);
+  print('');
+  print('and from a third:');
+  print('');
+  print(`  npx allium send --home ${at} --seed ${seed} --account alice ${bob} "hello"`);
+  print(`  npx allium path --home ${at} --seed ${seed} --account alice`);
+  print(`  npx allium health --seed ${seed}`);
+  print('');
+  print('An account of your own: npx allium account new');
+  print(`Ctrl-C stops everything; ${relative(process.cwd(), folder)} keeps the state for the next start.`);
+}

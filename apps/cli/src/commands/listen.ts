@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `allium listen`: prints messages as they arrive, and first those that waited in the swarm.
+import { explain, openSession, type SessionOptions } from '../session.ts';
+import { onStopSignal } from '../stop-signal.ts';
+import { print, printJson, remark, styled } from '../terminal.ts';
+
+export async function listen(
+  options: SessionOptions & { readonly json?: boolean; readonly count?: number; readonly timeout?: number },
+): Promise<number> {
+  const stop = onStopSignal();
+  const timeout = options.timeout === undefined ? undefined : AbortSignal.timeout(options.timeout * 1000);
+  const signal = timeout === undefined ? stop.signal : AbortSignal.any([stop.signal, timeout]);
+  let received = 0;
+  try {
+    await using client = await openSession(options);
+    remark(`Listening as ${client.id}. Ctrl-C ends.`);
+    client.on('status', (status) => {
+      if (status === 'offline') remark('Offline: no node can be reached at the moment; trying again.');
+      else if (status === 'online') remark('Online.');
+    });
+    for await (const { sender, timestamp, text, hash } of client.messages({ signal })) {
+      if (options.json === true) printJson({ from: sender, timestamp, text, hash });
+      else printMessage(sender, timestamp, text);
+      received += 1;
+      if (received === options.count) break;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw explain(error);
+  }
+  const enough = options.count === undefined || received >= options.count;
+  return enough || stop.signal.aborted ? 0 : 1;
+}
+
+function printMessage(sender: string, timestamp: number, text: string): void {
+  const time = new Date(timestamp).toLocaleTimeString('en-GB');
+  const [first = '', ...rest] = harmless(text).split('\n');
+  print(`${styled('dim', time)}  ${styled('bold', `${sender.slice(0, 8)}…${sender.slice(-4)}`)}  ${first}`);
+  for (const line of rest) print(`${' '.repeat(10)}${line}`);
+}
+
+/** Text of strangers must not steer the terminal: control characters, and marks that turn the direction of writing. */
+function harmless(text: string): string {
+  return text.replace(/\r\n?/g, '\n').replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `allium send`: one message; the exit code tells whether the recipient's swarm keeps it.
+import { ClientError } from '@allium/client/errors';
+import { parseAccountId } from '@allium/protocol/account-id';
+import { ParseError } from '@allium/protocol/errors';
+import { usage } from '../cli-error.ts';
+import { explain, openSession, type SessionOptions } from '../session.ts';
+import { onStopSignal } from '../stop-signal.ts';
+import { print, printJson, readInput, styled } from '../terminal.ts';
+
+/** Ours: more than any message may have, so that a wrong pipe does not fill the memory. */
+const MAX_INPUT_BYTES = 64 * 1024;
+
+export async function send(
+  id: string,
+  text: string,
+  options: SessionOptions & { readonly json?: boolean; readonly timeout: number },
+): Promise<number> {
+  const recipient = parseRecipient(id);
+  const content = text === '-' ? (await readInput(MAX_INPUT_BYTES)).replace(/\r?\n$/, '') : text;
+  if (content === '') throw usage('nothing to send: the text is empty');
+  const stop = onStopSignal();
+  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(options.timeout * 1000)]);
+  try {
+    await using client = await openSession(options, { receive: false });
+    const began = performance.now();
+    const sent = await client.conversation(recipient).send(content, { signal });
+    const ms = Math.round(performance.now() - began);
+    if (options.json === true) {
+      const { hash, timestamp, stored, of, signers } = sent;
+      printJson({ stored: true, id: recipient, hash, timestamp, members: stored, of, signers, ms });
+    } else {
+      print(
+        `${styled('green', 'Stored')} by ${sent.stored} of ${sent.of} members of the recipient's swarm, ${ms} ms.`,
+      );
+    }
+    // The copy for our own other devices; the message itself is stored whatever becomes of it.
+    await client.flush();
+    return 0;
+  } catch (error) {
+    const explained = explain(error);
+    if (explained.exitCode === 2) throw explained;
+    const late = signal.aborted && !stop.signal.aborted;
+    const reason = late ? `no answer within ${options.timeout} s` : explained.message;
+    if (options.json === true) {
+      printJson({
+        stored: false,
+        id: recipient,
+        code: error instanceof ClientError ? error.code : 'failed',
+        reason,
+      });
+    } else {
+      process.stderr.write(`allium: not stored: ${reason}\n`);
+    }
+    return 1;
+  }
+}
+
+function parseRecipient(id: string): string {
+  try {
+    return parseAccountId(id);
+  } catch (error) {
+    if (error instanceof ParseError) throw usage('an account id has 66 hex digits and begins with 05');
+    throw error;
+  }
+}

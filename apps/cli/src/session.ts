@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// A client for the account and the network that a command line chose.
+import { BlockList, isIP } from 'node:net';
+import { join } from 'node:path';
+import type { Client } from '@allium/client';
+import { ClientError } from '@allium/client/errors';
+import { openClient } from '@allium/client/node';
+import { type AccountOptions, chooseEntry, unlock } from './accounts.ts';
+import { CliError, usage } from './cli-error.ts';
+import { chosenSeeds, type SeedOptions } from './home.ts';
+
+export interface SessionOptions extends AccountOptions, SeedOptions {}
+
+/** Opens the client; what is missing is said before a passphrase is asked for. */
+export async function openSession(
+  options: SessionOptions,
+  more: { receive?: boolean } = {},
+): Promise<Client> {
+  const seeds = chosenSeeds(options);
+  const entry = await chooseEntry(options);
+  const account = await unlock(entry, options);
+  return openClient({
+    account,
+    network: presetFor(seeds),
+    seeds,
+    folder: join(entry.folder, 'messages'),
+    ...more,
+  });
+}
+
+const LOCAL = new BlockList();
+LOCAL.addSubnet('127.0.0.0', 8, 'ipv4');
+LOCAL.addSubnet('10.0.0.0', 8, 'ipv4');
+LOCAL.addSubnet('172.16.0.0', 12, 'ipv4');
+LOCAL.addSubnet('192.168.0.0', 16, 'ipv4');
+LOCAL.addAddress('::1', 'ipv6');
+
+/** A network whose seeds are on this machine or in a private range has all its nodes close together. */
+export function presetFor(seeds: readonly string[]): 'local' | 'main' {
+  const isLocal = seeds.every((seed) => {
+    const host = new URL(seed).hostname.replace(/^\[(.*)\]$/, '$1');
+    const family = isIP(host);
+    if (family === 0) return host === 'localhost';
+    return LOCAL.check(host, family === 4 ? 'ipv4' : 'ipv6');
+  });
+  return isLocal ? 'local' : 'main';
+}
+
+/** What a client's failure means for the person at the keyboard. */
+export function explain(error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  if (!(error instanceof ClientError)) throw error;
+  const { code, message } = error;
+  switch (code) {
+    case 'invalid_recipient':
+    case 'empty':
+    case 'too_long':
+      return usage(message);
+    case 'no_network':
+    case 'no_nodes':
+      return new CliError(`${message}. Is the network running, and is the seed right?`, 1, { cause: error });
+    case 'wrong_account':
+      return new CliError(`${message}: its folder was moved from another account`, 1, { cause: error });
+    default:
+      return new CliError(message, 1, { cause: error });
+  }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The devnet itself and what a swarm owes its accounts, looked at node by node.
+import { existsSync } from 'node:fs';
+import { Account } from '@allium/protocol/account';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Devnet, type DevnetNode } from '../src/devnet.ts';
+import { retrieve, rpc, store, texts, until } from './rpc.ts';
+
+describe('fourteen nodes in one process', () => {
+  let net: Devnet;
+  let startMs: number;
+  beforeAll(async () => {
+    const began = performance.now();
+    net = await Devnet.start();
+    startMs = performance.now() - began;
+  });
+  afterAll(() => net.stop());
+
+  test('are up in 5 seconds and fill 600 MB at most', () => {
+    expect(startMs).toBeLessThan(5_000);
+    expect(process.memoryUsage().rss).toBeLessThan(600 * 1024 * 1024);
+  });
+
+  test('make two swarms of seven', () => {
+    const sizes = Map.groupBy(net.nodes, (node) => node.swarm);
+    expect([...sizes.values()].map((nodes) => nodes.length)).toEqual([7, 7]);
+  });
+
+  test('each list the whole network', async () => {
+    for (const node of net.nodes) {
+      const answer = await fetchList(node);
+      expect(answer.map((each) => each.pubkey_ed25519).sort()).toEqual(
+        net.nodes.map((each) => each.ed25519).sort(),
+      );
+    }
+  });
+
+  test('sign a store with all seven members, who all keep it', async () => {
+    const account = Account.create();
+    const swarm = net.swarmOf(account.id);
+    const { status, json } = await store(swarm[0]!, account, 'hello');
+    expect(status).toBe(200);
+    expect(Object.keys(json.swarm).sort()).toEqual(swarm.map((node) => node.ed25519).sort());
+    for (const node of swarm) expect(await texts(node, account)).toEqual(['hello']);
+  });
+
+  test('answer 421 with the right swarm when an account is not theirs', async () => {
+    const account = Account.create();
+    const outside = net.nodeOutside(account.id);
+    for (const answer of [await store(outside, account, 'lost'), await retrieve(outside, account)]) {
+      expect(answer.status).toBe(421);
+      expect(answer.json.swarm).toBe(net.swarmIdOf(account.id));
+      const named = (answer.json.snodes as { pubkey_ed25519: string }[]).map((node) => node.pubkey_ed25519);
+      expect(named.sort()).toEqual(
+        net
+          .swarmOf(account.id)
+          .map((node) => node.ed25519)
+          .sort(),
+      );
+    }
+  });
+
+  test('lose nothing when two of seven are killed, and bring them up to date afterwards', async () => {
+    const account = Account.create();
+    const swarm = net.swarmOf(account.id);
+    const [first, second, ...others] = swarm as [DevnetNode, DevnetNode, ...DevnetNode[]];
+    await store(first, account, 'before');
+    await Promise.all([first.kill(), second.kill()]);
+    const { status, json } = await store(others[0]!, account, 'meanwhile');
+    expect(status).toBe(200);
+    const failed = Object.keys(json.swarm).filter((key) => json.swarm[key].failed);
+    expect(failed.sort()).toEqual([first.ed25519, second.ed25519].sort());
+    for (const node of others) expect((await texts(node, account)).sort()).toEqual(['before', 'meanwhile']);
+    await Promise.all([first.start(), second.start()]);
+    for (const node of [first, second]) {
+      await until(async () => (await texts(node, account)).length === 2);
+      expect((await texts(node, account)).sort()).toEqual(['before', 'meanwhile']);
+    }
+  });
+
+  test('work on around a member that is cut off, and bring it up to date', async () => {
+    const account = Account.create();
+    const [first, second] = net.swarmOf(account.id) as [DevnetNode, DevnetNode];
+    await store(first, account, 'before');
+    second.partition(true);
+    await expect(rpc(second, 'info', {})).rejects.toThrow();
+    const { json } = await store(first, account, 'meanwhile');
+    expect(json.swarm[second.ed25519].failed).toBe(true);
+    second.partition(false);
+    await until(async () => (await texts(second, account)).length === 2);
+  });
+});
+
+test('a restarted devnet has the same nodes and messages; a temporary one leaves nothing behind', async () => {
+  const account = Account.create();
+  const first = await Devnet.start({ nodes: 2 });
+  const { folder } = first;
+  await store(first.nodes[0]!, account, 'still here');
+  const described = first.nodes.map((node) => node.describe());
+  for (const node of first.nodes) await node.restart();
+  expect(first.nodes.map((node) => node.describe())).toEqual(described);
+  expect(await texts(first.nodes[1]!, account)).toEqual(['still here']);
+  await first.stop();
+  expect(existsSync(folder)).toBe(false);
+});
+
+test('swarms can be fixed by hand', async () => {
+  await using net = await Devnet.start({ swarms: [3, 1, 2] });
+  const sizes = Map.groupBy(net.nodes, (node) => node.swarm);
+  expect([...sizes.values()].map((nodes) => nodes.length)).toEqual([3, 1, 2]);
+  await expect(Devnet.start({ nodes: 5, swarms: [3, 3] })).rejects.toThrow('6 nodes together');
+});
+
+async function fetchList(node: DevnetNode): Promise<{ pubkey_ed25519: string }[]> {
+  const { post } = await import('../src/load/post.ts');
+  const answer = await post(
+    node,
+    '/json_rpc',
+    '{"jsonrpc":"2.0","id":0,"method":"get_service_nodes","params":{}}',
+  );
+  return JSON.parse(answer.body.toString()).result.service_node_states;
+}
