@@ -2,6 +2,15 @@
 // What a message says, as plain objects (spec/client §3.2–3.5), and its protobuf form. A member that is undefined or
 // absent is not on the wire.
 
+import { ParseError } from '../errors.ts';
+import { ContentSchema } from './generated/session_pb.js';
+import { decodeProtobuf, encodeProtobuf } from './protobuf.ts';
+
+const MAX_ATTACHMENTS = 32; // spec/client §3.3
+
+/** Ours: three times what a storage server takes. A byte of input can cost a hundred bytes of memory. */
+const MAX_CONTENT_BYTES = 256 * 1024;
+
 export const ExpirationType = { unknown: 0, deleteAfterRead: 1, deleteAfterSend: 2 } as const;
 export type ExpirationType = (typeof ExpirationType)[keyof typeof ExpirationType];
 export const TypingAction = { started: 0, stopped: 1 } as const;
@@ -200,7 +209,21 @@ export interface ProProof {
   readonly sig?: Uint8Array;
 }
 
-/** Fields by ascending number. @throws ParseError `content` when a required member is absent */
-export declare function encodeContent(content: Content): Uint8Array;
-/** @throws ParseError `content` */
-export declare function decodeContent(bytes: Uint8Array): Content;
+/** Fields by ascending number: equal contents, equal bytes. @throws ParseError `content` for what cannot be sent */
+export function encodeContent(content: Content): Uint8Array {
+  checkAttachments(content);
+  return encodeProtobuf(ContentSchema, content);
+}
+
+/** Unknown fields are ignored. Byte strings are parts of `bytes`. @throws ParseError `content` */
+export function decodeContent(bytes: Uint8Array): Content {
+  if (bytes.length > MAX_CONTENT_BYTES) throw new ParseError('content', `${bytes.length} bytes`);
+  const content = decodeProtobuf(ContentSchema, bytes) as Content;
+  checkAttachments(content);
+  return content;
+}
+
+function checkAttachments(content: Content): void {
+  const count = content.dataMessage?.attachments?.length ?? 0;
+  if (count > MAX_ATTACHMENTS) throw new ParseError('content', `${count} attachments`);
+}

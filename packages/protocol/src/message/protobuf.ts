@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// Between the generated protobuf code and plain objects: absent fields are absent members, required fields are
+// required, 64-bit numbers are numbers where they are times and counts. One walk over the schema serves all messages.
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  fromBinary,
+  ScalarType,
+  toBinary,
+} from '@bufbuild/protobuf';
+import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
+import { ParseError } from '../errors.ts';
+
+/** Ours: the deepest message has four levels; unknown groups count too. */
+const MAX_DEPTH = 10;
+
+/** 64-bit fields that use all their bits, or whose value must not decide whether a message is accepted. */
+const BIGINT_FIELDS = new Set([
+  'session.AttachmentPointer.id',
+  'session.ProMessage.messageBitset',
+  'session.ProMessage.profileBitset',
+  'session.ProProof.expiry',
+  'session.SharedConfigMessage.seqno',
+]);
+
+type Plain = Record<string, unknown>;
+
+/**
+ * Fields in the order of their numbers, nothing unknown: equal values, equal bytes.
+ * @throws ParseError `content` for what the schema does not allow, such as a required member that is absent
+ */
+export function encodeProtobuf(schema: DescMessage, value: object): Uint8Array {
+  try {
+    return toBinary(schema, create(schema, toInit(schema, value as Plain)));
+  } catch (cause) {
+    if (cause instanceof ParseError) throw cause;
+    throw new ParseError('content', `not encodable as ${schema.name}`, { cause });
+  }
+}
+
+/**
+ * Unknown fields and unknown values of enums are dropped. Byte strings are parts of `bytes`.
+ * @throws ParseError `content`
+ */
+export function decodeProtobuf(schema: DescMessage, bytes: Uint8Array): object {
+  let message: object;
+  try {
+    // A Buffer would hand its type on to the byte strings.
+    const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    message = fromBinary(schema, plain, { readUnknownFields: false, recursionLimit: MAX_DEPTH });
+  } catch (cause) {
+    throw new ParseError('content', `malformed ${schema.name}`, { cause });
+  }
+  return toPlain(schema, message as Plain);
+}
+
+function toPlain(schema: DescMessage, message: Plain): Plain {
+  const plain: Plain = {};
+  for (const field of schema.fields) {
+    const name = field.localName;
+    // Defaults are on the prototype; what was on the wire is the message's own.
+    const value = Object.hasOwn(message, name) ? message[name] : undefined;
+    if (value === undefined) {
+      if (isRequired(field)) throw new ParseError('content', `${String(field)} is missing`);
+    } else if (field.fieldKind === 'list') {
+      const items = value as readonly unknown[];
+      if (items.length > 0) plain[name] = items.map((item) => plainValue(field, item));
+    } else plain[name] = plainValue(field, value);
+  }
+  return plain;
+}
+
+function plainValue(field: DescField, value: unknown): unknown {
+  if (field.message !== undefined) return toPlain(field.message, value as Plain);
+  if (!isLong(field) || BIGINT_FIELDS.has(nameOf(field))) return value;
+  const number = Number(value as bigint);
+  if (!Number.isSafeInteger(number)) throw new ParseError('content', `${String(field)} is beyond 2^53`);
+  return number;
+}
+
+function toInit(schema: DescMessage, plain: Plain): Plain {
+  const init: Plain = {};
+  for (const field of schema.fields) {
+    const name = field.localName;
+    const value = plain[name];
+    if (value === undefined) {
+      if (isRequired(field)) throw new ParseError('content', `${String(field)} is missing`);
+    } else if (field.fieldKind === 'list') {
+      init[name] = (value as readonly unknown[]).map((item) => initValue(field, item));
+    } else init[name] = initValue(field, value);
+  }
+  return init;
+}
+
+function initValue(field: DescField, value: unknown): unknown {
+  if (field.message !== undefined) return toInit(field.message, value as Plain);
+  return isLong(field) ? BigInt(value as number | bigint) : value;
+}
+
+function isRequired(field: DescField): boolean {
+  return field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED;
+}
+
+function isLong(field: DescField): boolean {
+  switch (field.scalar) {
+    case ScalarType.INT64:
+    case ScalarType.UINT64:
+    case ScalarType.FIXED64:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function nameOf(field: DescField): string {
+  return `${field.parent.typeName}.${field.name}`;
+}
