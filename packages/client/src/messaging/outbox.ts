@@ -27,6 +27,8 @@ const STORE_TIMEOUT_MS = 10_000;
 /** §3.5: code points, without Pro. */
 export const MAX_TEXT = 2_000;
 // Ours.
+/** A time that is further from the network's is taken anew, even if nodes would accept it. */
+const MAX_CLOCK_ERROR_MS = 10_000;
 /** How long closing waits for copies that are under way. */
 const CLOSE_MS = 3_000;
 
@@ -75,6 +77,7 @@ export class Outbox {
     if (text.length > 2 * MAX_TEXT || [...text].length > MAX_TEXT) {
       throw new ClientError('too_long', `a text has at most ${MAX_TEXT} characters`);
     }
+    const { offset } = this.#deps.network.clock;
     const message: StoredMessage = {
       sender: this.#account.id,
       timestamp: this.#deps.network.clock.unique(),
@@ -85,7 +88,7 @@ export class Outbox {
       handled: true,
     };
     await this.#save(message);
-    return this.#deliver(message, signal);
+    return this.#deliver(message, signal, offset);
   }
 
   /** Once more, with its old identity. @throws ClientError `not_failed` */
@@ -94,7 +97,7 @@ export class Outbox {
     if (message?.state !== 'failed') throw new ClientError('not_failed', 'no failed message of this time');
     const again: StoredMessage = { ...message, state: 'sending' };
     await this.#save(again);
-    return this.#deliver(again, signal);
+    return this.#deliver(again, signal, undefined);
   }
 
   /** Takes up what an earlier run or a failed copy left (§4.4). */
@@ -105,7 +108,7 @@ export class Outbox {
         if (message.state === 'sending') {
           if (message.timestamp < oldest)
             await this.#save({ ...message, state: 'failed', copyPending: false });
-          else await this.#deliver(message, this.#tasks.signal).catch(() => undefined); // kept as failed
+          else await this.#deliver(message, this.#tasks.signal, undefined).catch(() => undefined); // kept as failed
         } else if (message.timestamp < oldest) await this.#save({ ...message, copyPending: false });
         else this.#copyInBackground(message);
       }
@@ -136,23 +139,32 @@ export class Outbox {
     await this.#tasks.stop(new ClientError('closed', 'the client was closed'));
   }
 
-  async #deliver(given: StoredMessage, signal: AbortSignal | undefined): Promise<Sent> {
+  /** `offset`: of the clock that gave the message its time; undefined when somebody may have seen that time already. */
+  async #deliver(
+    given: StoredMessage,
+    signal: AbortSignal | undefined,
+    offset: number | undefined,
+  ): Promise<Sent> {
     const isNote = given.conversation === this.#account.id;
+    const { network, storage } = this.#deps;
     let message = given;
     try {
+      if (offset !== undefined) {
+        await network.settleClock(signal);
+        const error = network.clock.offset - offset;
+        if (Math.abs(error) > MAX_CLOCK_ERROR_MS) {
+          message = { ...message, timestamp: network.clock.unique(Math.round(message.timestamp - error)) };
+          await this.#replace(given, message);
+        }
+      }
       const sent = await this.#store(
         message,
         message.conversation,
         async (retimed, hash, expiry) => {
-          if (retimed.timestamp !== message.timestamp) {
-            await this.#deps.storage.write({
-              removed: [{ sender: message.sender, timestamp: message.timestamp }],
-              messages: [retimed],
-            });
-          }
+          if (retimed.timestamp !== message.timestamp) await this.#replace(message, retimed);
           message = retimed;
           // A note is in our own swarm: it comes back with the next poll.
-          if (isNote) await this.#deps.storage.write({ seen: [{ hash, expiry }] });
+          if (isNote) await storage.write({ seen: [{ hash, expiry }] });
         },
         signal,
       );
@@ -258,6 +270,15 @@ export class Outbox {
     if (signers.length === 0)
       throw new ParseError('response', 'no member of the swarm proved that it stored');
     return { hash, timestamp, stored: signers.length, of: members.size, signers };
+  }
+
+  /** The same message under another time. */
+  async #replace(old: StoredMessage, message: StoredMessage): Promise<void> {
+    await this.#deps.storage.write({
+      removed: [{ sender: old.sender, timestamp: old.timestamp }],
+      messages: [message],
+    });
+    this.#deps.onChange(message);
   }
 
   async #save(message: StoredMessage): Promise<void> {

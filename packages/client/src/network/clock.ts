@@ -9,6 +9,7 @@ const EARLIEST = 1_609_459_200_000;
 // Ours.
 /** Nodes that must have spoken before the offset moves: one liar among three changes nothing. */
 const QUORUM = 3;
+const AGREEMENT_MS = 5_000;
 /** Own timestamps remembered to keep them apart. */
 const REMEMBERED = 1_000;
 
@@ -28,16 +29,25 @@ export class NetworkClock {
     return this.#offset;
   }
 
+  /** Enough nodes have spoken, or two agree with what we have. */
+  get isSettled(): boolean {
+    const samples = [...this.#samples.values()];
+    return (
+      samples.length >= QUORUM ||
+      samples.filter((sample) => Math.abs(sample - this.#offset) < AGREEMENT_MS).length >= 2
+    );
+  }
+
   now(): number {
     return Math.round(this.#clock.now() - this.#offset);
   }
 
   /**
-   * A time for a message of ours that no other message of ours has: (sender, timestamp) is a message's identity, and
+   * A time, `around` or shortly after it, for a message of ours that no other message of ours has: (sender, timestamp) is a message's identity, and
    * others drop the second of two that share a millisecond (§2.7).
    */
-  unique(): number {
-    let time = this.now();
+  unique(around: number = this.now()): number {
+    let time = around;
     while (this.#used.has(time)) time++;
     this.#used.add(time);
     for (const oldest of this.#used) {

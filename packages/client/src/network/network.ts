@@ -184,6 +184,12 @@ export class Network {
     await this.#paths.get(undefined, new Set(), this.#signal(signal));
   }
 
+  /** Makes sure that network time is known, asking for it only when the answers so far leave a doubt. */
+  async settleClock(signal?: AbortSignal): Promise<void> {
+    await this.#paths.get(undefined, new Set(), this.#signal(signal));
+    if (!this.clock.isSettled) await this.#resyncClock();
+  }
+
   /** Fetches the swarm anew when what is known is older than `maxAgeMs`. */
   async freshenSwarm(account: AccountId, maxAgeMs: number): Promise<void> {
     if (this.#swarms.age(account) > maxAgeMs) await this.#swarms.refetch(account, this.#tasks.signal);
@@ -440,10 +446,17 @@ export class Network {
     }
   }
 
-  /** The parsed answer of one node, or undefined when it gave none that can be used. */
+  /**
+   * The parsed answer of one node, or undefined when it gave none that can be used.
+   * @throws ClientError when no path can be had, or no network
+   */
   async #askOne<T>(node: PoolNode, request: SimpleRequest, read: (json: Json) => T): Promise<T | undefined> {
     const answer = await this.#ask(node, request, { signal: this.#tasks.signal });
-    if (!answer.ok) return undefined;
+    if (!answer.ok) {
+      this.#tasks.signal.throwIfAborted();
+      if (answer.verdict.error === 'no_network') throw new ClientError('no_network', 'no network here');
+      return undefined;
+    }
     try {
       return read(answer.json);
     } catch (error) {
