@@ -39,8 +39,9 @@ export async function askSecret(question: string, instead: string): Promise<stri
     throw new CliError(`${question} needs a terminal. ${instead}`);
   }
   const terminal = new ReadStream(descriptor);
-  process.stderr.write(`${question}: `);
+  // First no echo, then the question: the answer may follow at once.
   terminal.setRawMode(true);
+  process.stderr.write(`${question}: `);
   try {
     return await readHiddenLine(terminal);
   } finally {

@@ -160,7 +160,7 @@ export class Devnet implements AsyncDisposable {
     return node?.url ?? '';
   }
 
-  /** Swarm id (16 hex digits) that serves an account. */
+  /** Id, in hex without padding, of the swarm that serves an account. */
   swarmIdOf(account: AccountId): string {
     const ids = [...new Set(this.nodes.map((node) => parseSwarmId(node.swarm)))].sort((a, b) =>
       a < b ? -1 : 1,

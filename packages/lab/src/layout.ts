@@ -68,9 +68,6 @@ export interface Layout {
 
 const HOST = '127.0.0.1';
 const DEFAULT_NODES = 14;
-/** Ours: with many swarms one of them has a short id in any case. */
-const LAYOUT_ATTEMPTS = 16;
-const MIN_SWARM_ID = 1n << 60n;
 const YEARS_10_SECONDS = 10 * 365 * 86_400;
 
 interface Saved {
@@ -197,24 +194,17 @@ async function create(folder: string, nodes: number, swarms: readonly number[] |
   const ids = swarms === undefined ? undefined : handMadeSwarms(swarms);
   const now = Math.floor(Date.now() / 1000);
   const admin = ed25519KeyPair(randomBytes(32));
-  const attempt = () =>
-    createStaticList({
-      issued: now,
-      expires: now + YEARS_10_SECONDS,
-      admins: [toHex(admin.publicKey)],
-      threshold: 1,
-      nodes: saved.ports.map(([httpsPort, omqPort], index): StaticNodeInput => {
-        const { ed25519Hex } = loadOrCreateNodeKeys(nodeFolder(folder, index));
-        const swarmId = ids?.[index];
-        return { ed25519Hex, host: HOST, httpsPort, omqPort, ...(swarmId === undefined ? {} : { swarmId }) };
-      }),
-    });
-  let list = attempt();
-  // Node keys decide the swarm ids. Ids of 16 digits read the same with and without padding.
-  for (let i = 1; i < LAYOUT_ATTEMPTS && list.nodes.some((node) => node.swarmId < MIN_SWARM_ID); i += 1) {
-    for (let index = 0; index < nodes; index += 1) rmSync(join(nodeFolder(folder, index), 'node.key'));
-    list = attempt();
-  }
+  const list = createStaticList({
+    issued: now,
+    expires: now + YEARS_10_SECONDS,
+    admins: [toHex(admin.publicKey)],
+    threshold: 1,
+    nodes: saved.ports.map(([httpsPort, omqPort], index): StaticNodeInput => {
+      const { ed25519Hex } = loadOrCreateNodeKeys(nodeFolder(folder, index));
+      const swarmId = ids?.[index];
+      return { ed25519Hex, host: HOST, httpsPort, omqPort, ...(swarmId === undefined ? {} : { swarmId }) };
+    }),
+  });
   writeFileSync(join(folder, 'admin.key'), `${toHex(admin.secretKey.subarray(0, 32))}\n`, { mode: 0o600 });
   writeFileSync(join(folder, 'network.json'), encodeStaticList(signStaticList(list, admin)));
   writeFileSync(join(folder, 'devnet.json'), `${JSON.stringify(saved)}\n`);

@@ -172,6 +172,7 @@ export async function startProcessDevnet(options: ProcessDevnetOptions = {}): Pr
   };
 }
 
+/** Keys in hex; the swarm as nodes name it in their answers, in hex without padding. */
 export interface ReadyNode {
   readonly host: string;
   readonly port: number;

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `npm start -- --once`: the walk from beginning to end, twice in the same folder.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Shell } from './shell.ts';
+import { until } from './system-node.ts';
+
+let folder: string;
+let shell: Shell;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'allium-demo-test-'));
+  shell = new Shell({});
+});
+afterEach(() => {
+  shell.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('demo --once tells every step and ends with 0; a second start finds the state of the first', async () => {
+  const args = ['demo', '--once', '--folder', join(folder, 'net')];
+  const first = await shell.run(...args);
+  expect(first).toMatchObject({ code: 0, stderr: '' });
+  for (const step of [
+    'Network',
+    'Account alice',
+    'Path built',
+    'Message stored',
+    'Message received',
+    'bob is away',
+  ]) {
+    expect(first.stdout).toContain(step);
+  }
+  expect(first.stdout).not.toContain('\u001b');
+  const second = await shell.run(...args);
+  expect(second.code).toBe(0);
+  const idOf = (output: string) => /Account alice.*\n\s+(05[0-9a-f]{64})/.exec(output)?.[1];
+  expect(idOf(second.stdout)).toBe(idOf(first.stdout));
+  expect(second.stdout).toContain('from last time');
+});
+
+test('demo stays up, says what to type, and that works; Ctrl-C ends it', async () => {
+  const demo = shell.start('demo', '--folder', join(folder, 'net'));
+  await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null, 30_000);
+  const commands = demo.lines
+    .filter((line) => line.trim().startsWith('npx allium'))
+    .map((line) => line.trim());
+  const health = commands.find((line) => line.includes('health'))!;
+  const answer = await shell.run(...health.split(' ').slice(2));
+  expect(answer.code).toBe(0);
+  const send = commands.find((line) => line.includes('send'))!;
+  const stored = await shell.run(...send.replaceAll('"', '').split(' ').slice(2));
+  expect(stored).toMatchObject({ code: 0, stdout: expect.stringContaining('Stored') });
+  demo.child.kill('SIGINT');
+  expect((await demo.ended()).code).toBe(0);
+});
