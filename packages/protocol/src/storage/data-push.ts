@@ -5,7 +5,7 @@
 //
 // The namespace is missing in blobs of nodes before 2.11.3; then it reads as 0.
 
-import { concat, toBinary } from '../bytes.ts';
+import { concat, fromBinary, toBinary } from '../bytes.ts';
 import { type BtValue, decodeBt, encodeBt } from '../codec/bencode.ts';
 import { ParseError } from '../errors.ts';
 
@@ -25,6 +25,7 @@ const BYTES_PER_VALUE = 12;
 export interface PushedMessage {
   /** 33 bytes. */
   readonly account: Uint8Array;
+  /** One character per byte: peers may send what is no hash. */
   readonly hash: string;
   readonly timestamp: number;
   readonly expiry: number;
@@ -47,7 +48,7 @@ export function* encodeDataPush(
       size = EMPTY_BLOB + 1;
     }
     size += cost;
-    items.push(encodeBt([account, hash, timestamp, expiry, data, namespace]));
+    items.push(encodeBt([account, fromBinary(hash), timestamp, expiry, data, namespace]));
   }
   yield concat(LIST_START, ...items, LIST_END);
 }

@@ -782,6 +782,7 @@ function parseStore(fields: Fields): StoreRequest {
   if (expiry === undefined) {
     if (ttl === undefined) throw invalid("Required field 'expiry' or 'ttl' missing");
     expiry = timestamp + ttl;
+    if (!isTimestamp(expiry)) throw invalidValue('ttl', 'positive integer');
   } else if (ttl !== undefined) throw invalid("Cannot specify both 'expiry' and 'ttl'");
   const data = required(fields.data(), 'data');
   const namespace = fields.namespace() ?? 0;
@@ -1232,7 +1233,7 @@ function jsonParams(request: StorageRequest): { readonly [name: string]: JsonInp
         ...jsonSigned(request),
         namespace: request.namespace === 0 ? undefined : request.namespace,
         timestamp: request.timestamp,
-        expiry: request.expiry,
+        ...storeLifetime(request),
         sig_timestamp:
           request.signatureTimestamp === request.timestamp ? undefined : request.signatureTimestamp,
         data: toBase64(request.data),
@@ -1298,6 +1299,14 @@ function jsonParams(request: StorageRequest): { readonly [name: string]: JsonInp
       };
     }
   }
+}
+
+/** `ttl` is what clients send (spec/client §2.10); it cannot say that a message is past. */
+function storeLifetime({
+  timestamp,
+  expiry,
+}: StoreRequest): { readonly ttl: number } | { readonly expiry: number } {
+  return expiry >= timestamp ? { ttl: expiry - timestamp } : { expiry };
 }
 
 function jsonSigned({

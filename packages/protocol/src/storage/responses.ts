@@ -6,7 +6,7 @@
 // Parsers accept what a node may send and drop unknown members; what a hostile node sends ends in a ParseError or in a
 // value of the type.
 
-import { fromBase64, toBase32z, toBase64, toBinary, utf8 } from '../bytes.ts';
+import { fromBase64, fromUtf8, toBase32z, toBase64, toBinary, utf8 } from '../bytes.ts';
 import { type BtDict, type BtInput, type BtValue, encodeBt } from '../codec/bencode.ts';
 import { ParseError } from '../errors.ts';
 import type { RecursiveMethod } from './requests.ts';
@@ -229,7 +229,10 @@ interface Members {
   get(name: string): unknown;
   /** 64 bytes. */
   signature(): Uint8Array;
+  /** ASCII. */
   text(value: unknown): string | undefined;
+  /** For people. */
+  prose(value: unknown): string | undefined;
   /** Members of a member that is an object. */
   entries(value: unknown): [string, unknown][];
 }
@@ -259,6 +262,10 @@ class JsonMembers implements Members {
     return typeof value === 'string' ? value : undefined;
   }
 
+  prose(value: unknown): string | undefined {
+    return this.text(value);
+  }
+
   entries(value: unknown): [string, unknown][] {
     return Object.entries(object(value, 'an object of lists').members);
   }
@@ -283,6 +290,10 @@ class BtMembers implements Members {
 
   text(value: unknown): string | undefined {
     return value instanceof Uint8Array ? toBinary(value) : undefined;
+  }
+
+  prose(value: unknown): string | undefined {
+    return value instanceof Uint8Array ? fromUtf8(value) : undefined;
   }
 
   entries(value: unknown): [string, unknown][] {
@@ -364,7 +375,7 @@ function timesByHash(members: Members, value: unknown): Record<string, number> {
 function reason(members: Members, name: string): string | undefined {
   const value = members.get(name);
   if (typeof value === 'number') return String(value);
-  return members.text(value)?.slice(0, MAX_REASON);
+  return members.prose(value)?.slice(0, MAX_REASON).toWellFormed();
 }
 
 function nodeResult(method: RecursiveMethod, members: Members): NodeResults[RecursiveMethod] | NodeFailure {

@@ -7,6 +7,7 @@ import { parseSubaccountToken, SubaccountFlag, subaccountAllows } from '../ident
 import { messageHashText } from './message-hash.ts';
 import { isPublicOutbox, isUnrevocable } from './namespaces.ts';
 import type {
+  AccountPubkey,
   DeleteAllRequest,
   DeleteBeforeRequest,
   DeleteRequest,
@@ -76,6 +77,18 @@ export function signedText(request: UnsignedRequest): Uint8Array {
     case 'revoked_subaccounts':
       return utf8(`revoked_subaccounts${request.timestamp}`);
   }
+}
+
+/** What a subscriber signs for `monitor` (spec/storage-server §5.8). Namespaces ascend. */
+export function monitorSignedText(subscription: {
+  readonly account: AccountPubkey;
+  /** In seconds, unlike all other times. */
+  readonly timestampSeconds: number;
+  readonly wantsData: boolean;
+  readonly namespaces: readonly number[];
+}): Uint8Array {
+  const { account, timestampSeconds, wantsData, namespaces } = subscription;
+  return utf8(`MONITOR${account.hex}${timestampSeconds}${wantsData ? 1 : 0}${namespaces.join(',')}`);
 }
 
 /** NS of the table: nothing for namespace 0. */

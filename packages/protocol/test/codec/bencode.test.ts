@@ -44,6 +44,13 @@ describe('vectors', () => {
   });
 });
 
+test('the bt bodies of the OMQ vectors have one encoding', () => {
+  const parts = vectors.omq_messages.flatMap((message) => [...message.parts, ...(message.reply ?? [])]);
+  const bodies = parts.filter((part) => /^(643[0-9]|6c).*65$/.test(part));
+  expect(bodies.length).toBeGreaterThan(10);
+  for (const body of bodies) expect(toHex(encodeBt(decodeBt(fromHex(body))))).toBe(body);
+});
+
 describe('what is accepted', () => {
   test('integers are numbers while these are exact, then bigints', () => {
     expect(decodeBt(utf8('i9007199254740991e'))).toBe(Number.MAX_SAFE_INTEGER);

@@ -16,6 +16,7 @@ import {
 } from '../../src/storage/requests.ts';
 import {
   expireMode,
+  monitorSignedText,
   nodeSignedText,
   type RequestSigner,
   type SignableRequest,
@@ -399,9 +400,13 @@ describe('subaccounts', () => {
   });
 });
 
-test('the text of monitor stands with the subscriptions; its vectors agree with our verification', () => {
-  for (const vector of vectors.request_signatures.filter(({ method }) => method === 'monitor')) {
-    const key = fromHex(vector.verify_key);
-    expect(ed25519Verify(fromBase64(vector.signature_base64), fromHex(vector.message_hex), key)).toBe(true);
-  }
-});
+test.each(vectors.request_signatures.filter(({ method }) => method === 'monitor'))(
+  'subscription of $pubkey',
+  (vector) => {
+    const { t, d, n } = vector.params as { t: number; d?: number; n: number[] };
+    const account = parseAccountPubkey(vector.pubkey);
+    const text = monitorSignedText({ account, timestampSeconds: t, wantsData: d === 1, namespaces: n });
+    expect(toHex(text)).toBe(vector.message_hex);
+    expect(ed25519Verify(fromBase64(vector.signature_base64), text, fromHex(vector.verify_key))).toBe(true);
+  },
+);
