@@ -109,7 +109,7 @@ export class Connection implements FrameSink {
   #isBlocked = false;
 
   // Times of the clock that `sweep` is called with.
-  #openedAt: number;
+  readonly #openedAt: number;
   #pingedAt: number;
   #askedAt: number | undefined;
   #usedAt: number;
@@ -170,11 +170,6 @@ export class Connection implements FrameSink {
     return this.#queuedBytes;
   }
 
-  /** Times start anew now: the peer's key is known and the connection is in use. */
-  touch(): void {
-    this.#isUsed = true;
-  }
-
   /**
    * Queues one message; before the handshake is done it waits for it. The caller keeps to `MAX_PART`, and does not
    * change the parts any more.
@@ -221,8 +216,10 @@ export class Connection implements FrameSink {
   /** Sends what waits, then closes. */
   finish(): void {
     if (this.#state === 'closed') return;
-    this.#isBlocked = false;
-    this.#flush();
+    while (this.#state === 'ready' && this.#head < this.#queue.length) {
+      this.#isBlocked = false;
+      this.#flush();
+    }
     this.#end('stopped', undefined);
     // Ends after what is buffered is written; a peer that does not read is cut by the caller's `destroy`.
     this.#socket.destroySoon();
@@ -321,7 +318,6 @@ export class Connection implements FrameSink {
     this.#state = 'ready';
     this.#isUsed = true;
     this.#reader.maxBodyBytes = MAX_FRAME;
-    this.#pingedAt = this.#openedAt; // at most ten seconds ago
     this.#events.onReady(peerKey, metadata);
     this.#flush();
   }

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+// What an OMQ endpoint does with a command (spec/storage-server §5.3): looks it up, checks the caller's rights per
+// message, keeps to the limits of its category, runs the handler and sends what it answers.
+import type { Logger } from '@allium/protocol/env';
+import type { OmqAccess, OmqCategoryOptions, OmqContext, OmqHandler, OmqPart } from './omq.ts';
+
+/** Who sent a message, and the way back. */
+export interface Caller {
+  readonly context: OmqContext;
+  access(): OmqAccess;
+  /** Throws when the parts are too large. */
+  send(parts: readonly OmqPart[]): void;
+  /** Handlers at work for this caller. */
+  running: number;
+}
+
+interface Category {
+  readonly access: OmqAccess;
+  readonly maxConcurrent: number;
+  readonly maxQueued: number;
+  running: number;
+  heldBytes: number;
+  /** Waiting messages, from `head` on. */
+  queue: Message[];
+  head: number;
+}
+
+interface Command {
+  readonly name: string;
+  readonly category: Category;
+  readonly handler: OmqHandler;
+  readonly isOneWay: boolean;
+}
+
+interface Message {
+  readonly command: Command;
+  readonly caller: Caller;
+  readonly tag: Uint8Array | undefined;
+  readonly data: Uint8Array[];
+  readonly bytes: number;
+}
+
+// Ours.
+const MAX_CONCURRENT = 256;
+const MAX_QUEUED = 1000;
+/** Of messages running or waiting in one category. */
+const MAX_HELD_BYTES = 128 * 1024 * 1024;
+/** Longer names are not repeated to the sender. */
+const MAX_ECHO = 256;
+
+export class Commands {
+  readonly #isServiceNode: boolean;
+  readonly #log: Logger;
+  readonly #categories = new Map<string, Category>();
+  readonly #commands = new Map<string, Command>();
+  #running = 0;
+  #isStopping = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(options: { readonly isServiceNode: boolean }, log: Logger) {
+    this.#isServiceNode = options.isServiceNode;
+    this.#log = log;
+  }
+
+  category(name: string, options: OmqCategoryOptions): void {
+    this.#categories.set(name, {
+      access: options.access,
+      maxConcurrent: options.maxConcurrent ?? MAX_CONCURRENT,
+      maxQueued: options.maxQueued ?? MAX_QUEUED,
+      running: 0,
+      heldBytes: 0,
+      queue: [],
+      head: 0,
+    });
+  }
+
+  register(name: string, handler: OmqHandler, isOneWay: boolean): void {
+    const category = this.#categories.get(name.slice(0, name.indexOf('.')));
+    if (category === undefined) throw new TypeError(`no category for OMQ command ${name}`);
+    this.#commands.set(name, { name, category, handler, isOneWay });
+  }
+
+  start(): void {
+    this.#isStopping = false;
+  }
+
+  /** Takes no more messages; calls `run` once none is being handled. */
+  stop(run: () => void): void {
+    this.#isStopping = true;
+    for (const category of this.#categories.values()) {
+      for (const message of category.queue.slice(category.head)) category.heldBytes -= message.bytes;
+      category.queue = [];
+      category.head = 0;
+    }
+    if (this.#running === 0) run();
+    else this.#onIdle = run;
+  }
+
+  dispatch(caller: Caller, name: string, parts: Uint8Array[]): void {
+    if (this.#isStopping) return;
+    const command = this.#commands.get(name);
+    if (command === undefined) {
+      if (name.length <= MAX_ECHO) caller.send(['UNKNOWNCOMMAND', parts[0]!]);
+      return;
+    }
+    const { category, isOneWay } = command;
+    const refusal = this.#refusal(category.access, caller);
+    const tag = isOneWay ? undefined : parts[1];
+    if (refusal !== undefined) {
+      caller.send(tag === undefined ? [refusal, parts[0]!] : [refusal, 'REPLY', tag]);
+      return;
+    }
+    if (tag === undefined && !isOneWay) {
+      caller.send(['NO_REPLY_TAG', parts[0]!]);
+      return;
+    }
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    const data = parts.slice(isOneWay ? 1 : 2);
+    const message: Message = { command, caller, tag, data, bytes };
+    if (category.heldBytes + bytes > MAX_HELD_BYTES) return; // as with a full queue
+    if (category.running < category.maxConcurrent) {
+      category.running++;
+      this.#running++;
+      category.heldBytes += bytes;
+      this.#run(message);
+    } else if (category.queue.length - category.head < category.maxQueued) {
+      category.heldBytes += bytes;
+      category.queue.push(message);
+    } // else dropped silently: spec/storage-server §5.3
+  }
+
+  #refusal(wanted: OmqAccess, caller: Caller): string | undefined {
+    if (wanted === 'none') return undefined;
+    if (wanted === 'service_node' && !this.#isServiceNode) return 'NOT_A_SERVICE_NODE';
+    if (caller.access() === wanted) return undefined;
+    return wanted === 'service_node' ? 'FORBIDDEN_SN' : 'FORBIDDEN';
+  }
+
+  /** The message is counted already. */
+  #run(message: Message): void {
+    message.caller.running++;
+    try {
+      const answer = message.command.handler(message.caller.context, message.data);
+      if (answer instanceof Promise) {
+        answer.then(
+          (late) => this.#finish(message, late),
+          (error) => this.#fail(message, error),
+        );
+      } else this.#finish(message, answer);
+    } catch (error) {
+      this.#fail(message, error);
+    }
+  }
+
+  #finish(message: Message, answer: readonly OmqPart[] | undefined): void {
+    if (answer !== undefined && message.tag !== undefined) {
+      try {
+        message.caller.send(['REPLY', message.tag, ...answer]);
+      } catch (error) {
+        this.#log.error({ error, command: message.command.name }, 'omq reply cannot be sent');
+      }
+    }
+    this.#release(message);
+  }
+
+  #fail(message: Message, error: unknown): void {
+    this.#log.error({ error, command: message.command.name }, 'omq handler failed');
+    this.#release(message);
+  }
+
+  #release(message: Message): void {
+    const { category } = message.command;
+    category.heldBytes -= message.bytes;
+    message.caller.running--;
+    if (category.head < category.queue.length) {
+      const next = category.queue[category.head++]!; // takes over the place
+      if (category.head === category.queue.length) {
+        category.queue = [];
+        category.head = 0;
+      } else if (category.head > 1024) {
+        category.queue.splice(0, category.head);
+        category.head = 0;
+      }
+      // Not from here: handlers that answer at once would nest as deep as the queue is long.
+      queueMicrotask(() => this.#run(next));
+      return;
+    }
+    category.running--;
+    this.#running--;
+    if (this.#running === 0 && this.#isStopping) {
+      const run = this.#onIdle;
+      this.#onIdle = undefined;
+      run?.();
+    }
+  }
+}
