@@ -6,6 +6,7 @@
 // The X25519 key follows by conversion. Address, ports and version are zero while unknown.
 
 import { ParseError } from '../errors.ts';
+import { isIpv4 } from './responses.ts';
 
 const RECORD = 51;
 
@@ -27,9 +28,7 @@ export function encodeActiveNodes(nodes: readonly ActiveNode[]): Uint8Array {
     const start = index * RECORD;
     out.set(node.ed25519Key, start);
     view.setBigUint64(start + 32, node.swarmId);
-    const address = node.host.split('.').map(Number);
-    if (address.length === 4 && address.every((byte) => byte >= 0 && byte <= 255))
-      out.set(address, start + 40);
+    if (isIpv4(node.host)) out.set(node.host.split('.').map(Number), start + 40);
     view.setUint16(start + 44, node.httpsPort);
     view.setUint16(start + 46, node.omqPort);
     for (let i = 0; i < 3; i++) out[start + 48 + i] = Math.min(node.version[i]!, 255);

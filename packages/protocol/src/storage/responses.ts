@@ -579,7 +579,11 @@ function isPort(value: unknown): value is number {
 
 /** A dotted IPv4 address, but not the two that stand for "unknown" (spec/storage-server §3.3). */
 export function isUsableIpv4(text: string): boolean {
-  return IPV4.test(text) && text !== '0.0.0.0' && text !== '255.255.255.255';
+  return isIpv4(text) && text !== '0.0.0.0' && text !== '255.255.255.255';
+}
+
+export function isIpv4(text: string): boolean {
+  return IPV4.test(text);
 }
 
 const IPV4 = /^(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})(?:\.(?!$)|$)){4}$/;

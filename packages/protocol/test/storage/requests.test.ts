@@ -117,6 +117,12 @@ describe('framing of JSON bodies', () => {
     expect(decodeJsonBody(utf8(body))).toEqual({ method: 'info' });
   });
 
+  test('blanks around the document pad it', () => {
+    expect(decodeJsonBody(utf8(` {"method":"info","params":{}}${' '.repeat(500)}`))).toEqual({
+      method: 'info',
+    });
+  });
+
   test('foreign text in an answer is cut', () => {
     expect(jsonError('x'.repeat(5_000_000), {}).length).toBeLessThan(300);
   });
