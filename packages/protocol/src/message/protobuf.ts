@@ -9,8 +9,10 @@ import {
   ScalarType,
   toBinary,
 } from '@bufbuild/protobuf';
-import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { ParseError } from '../errors.ts';
+
+/** FeatureSet.FieldPresence.LEGACY_REQUIRED of Protobuf's descriptor.proto: `required` of proto2. */
+const LEGACY_REQUIRED: number = 3;
 
 /** Ours: the deepest message has four levels; unknown groups count too. */
 const MAX_DEPTH = 10;
@@ -99,7 +101,7 @@ function initValue(field: DescField, value: unknown): unknown {
 }
 
 function isRequired(field: DescField): boolean {
-  return field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED;
+  return field.presence === LEGACY_REQUIRED;
 }
 
 function isLong(field: DescField): boolean {
