@@ -101,11 +101,7 @@ describe('three hops and a destination', () => {
     const outer = JSON.parse(Buffer.from(openReply(raw.replyKey, bytes)!).toString());
     expect(JSON.parse(outer.body)).toMatchObject({ version: [2, 11, 0] });
     const binary = layer(node, rpcBody('active_nodes_bin', {}), '{"headers":""}');
-    const nodes = JSON.parse(
-      open(await post(node, binary.body), binary.replyKey)!.body
-        ? `"${open(await post(node, binary.body), binary.replyKey)!.body}"`
-        : '""',
-    );
+    const nodes = open(await post(node, binary.body), binary.replyKey)!.body;
     expect(Buffer.from(nodes, 'base64')).toHaveLength(5 * 51);
   });
 });
@@ -359,7 +355,7 @@ describe('limits', () => {
     });
     const node = small.node(0);
     const statuses: number[] = [];
-    const { body } = onion([node], rpcBody('info', {}));
+    const { body } = layer(node, rpcBody('info', {}), '{"headers":""}');
     for (let i = 0; i < 5; i++) statuses.push((await post(node, body)).status);
     expect(statuses).toEqual([200, 200, 200, 429, 429]);
     expect(await post(node, body)).toMatchObject({ status: 429, text: 'Too Many Requests\n' });
