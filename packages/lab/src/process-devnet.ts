@@ -25,6 +25,8 @@ export interface ProcessDevnet extends AsyncDisposable {
 }
 
 const NODE_PROCESS = join(import.meta.dirname, 'node-process.ts');
+/** Compiled code is kept here: nodes start in half the time. */
+const COMPILE_CACHE = join(import.meta.dirname, '..', '..', '..', 'node_modules', '.cache', 'allium');
 /** Ours: a node that does not answer by then never will (a cold machine with a hundred nodes is slow). */
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -77,7 +79,7 @@ export class ProcessNode {
     const output = this.#silent ? 'ignore' : 2;
     const child = spawn(process.execPath, [NODE_PROCESS, ...this.#arguments], {
       stdio: ['ignore', output, output, 'pipe'],
-      env: { ...process.env, ALLIUM_LIFELINE: '3' },
+      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, ALLIUM_LIFELINE: '3' },
     });
     child.stdio[3]?.on('error', () => {});
     this.#child = child;
