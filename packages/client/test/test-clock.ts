@@ -93,7 +93,7 @@ function macrotask(): Promise<void> {
 }
 
 /** mulberry32: the same chance for the same seed. */
-export function seededRandom(seed: number): Random {
+function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   const unit = () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -25,7 +25,7 @@ const STORE_ATTEMPTS = 3;
 const STORE_PAUSE_MS = 100;
 const STORE_TIMEOUT_MS = 10_000;
 /** §3.5: code points, without Pro. */
-export const MAX_TEXT = 2_000;
+const MAX_TEXT = 2_000;
 // Ours.
 /** A time that is further from the network's is taken anew, even if nodes would accept it. */
 const MAX_CLOCK_ERROR_MS = 10_000;
