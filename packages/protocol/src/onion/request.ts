@@ -217,7 +217,8 @@ export function relayUrl(layer: ServerRelayLayer): string | undefined {
   const isHost = /^(?:[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])$/i.test(host);
   if (!isHost || host.length > MAX_HOST_LENGTH || port === 0) return undefined;
   const isDefaultPort = port === (protocol === 'https' ? 443 : 80);
-  return `${protocol}://${host}${isDefaultPort ? '' : `:${port}`}${target}`;
+  const url = `${protocol}://${host}${isDefaultPort ? '' : `:${port}`}${target}`;
+  return URL.canParse(url) ? url : undefined;
 }
 
 /** Whether relays post to this path (spec/storage-server §4.6). */

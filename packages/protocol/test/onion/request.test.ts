@@ -402,6 +402,8 @@ describe('the address of a server relay', () => {
     { host: 'user@a.example' },
     { host: 'a.example#' },
     { host: 'a example' },
+    { host: '999.999.999.999' },
+    { host: '[:::1]' },
     { host: `${'a'.repeat(254)}` },
     { target: '/oxen/v4/lsrpc#' },
     { target: '/oxen/../admin/lsrpc' },

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// Fuzz targets: what a node learns about the network from others. A target throws on a bug only.
+import type { FuzzTarget } from '../../../scripts/fuzz.ts';
+import { equal, fromBinary, toBinary, toHex, utf8 } from '../src/bytes.ts';
+import { ed25519KeyPair } from '../src/crypto/node.ts';
+import { ParseError } from '../src/errors.ts';
+import { isCanonicalIp } from '../src/membership/ip-address.ts';
+import {
+  acceptStaticList,
+  addNodes,
+  createStaticList,
+  encodeStaticList,
+  parseStaticList,
+  type StaticList,
+  signStaticList,
+  staticListDigest,
+} from '../src/membership/static-list.ts';
+import { parseSwarmId, swarmIdHex } from '../src/swarm/position.ts';
+
+const ADMIN = ed25519KeyPair(new Uint8Array(32).fill(1));
+const VALIDITY = { issued: 1_800_000_000, expires: 1_800_086_400 };
+const node = (byte: number, host: string) => ({
+  ed25519Hex: toHex(ed25519KeyPair(new Uint8Array(32).fill(byte)).publicKey),
+  host,
+  httpsPort: 443,
+  omqPort: 22020,
+});
+const TRUSTED = signStaticList(
+  createStaticList({
+    ...VALIDITY,
+    network: 'ab'.repeat(16),
+    admins: [toHex(ADMIN.publicKey)],
+    threshold: 1,
+    nodes: [node(2, '192.0.2.1'), node(3, '2001:db8::1')],
+  }),
+  ADMIN,
+);
+const NEXT = signStaticList(addNodes(TRUSTED, [node(4, '192.0.2.2')], VALIDITY), ADMIN);
+
+function assert(condition: boolean, what: string): void {
+  if (!condition) throw new Error(what);
+}
+
+function parsed<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof ParseError) return undefined;
+    throw error;
+  }
+}
+
+export const targets: Record<string, FuzzTarget> = {
+  /** Whatever is accepted is canonical; what replaces the list held is what its admin signed. */
+  staticList: {
+    seeds: [encodeStaticList(TRUSTED), encodeStaticList(NEXT)],
+    run(input) {
+      const list: StaticList | undefined = parsed(() => parseStaticList(input));
+      if (list === undefined) return;
+      const text = toBinary(input).replace(/\n$/, '');
+      assert(toBinary(encodeStaticList(list)) === text, 'a form that is not canonical');
+      const { accepted } = acceptStaticList(list, TRUSTED, VALIDITY.issued);
+      if (accepted) assert(equal(staticListDigest(list), staticListDigest(NEXT)), 'a forged list');
+    },
+  },
+  ipAddress: {
+    seeds: ['192.0.2.1', '::', '2001:db8::1:0:0:1', '1:2:3:4:5:6:7:8', '::ffff:1.2.3.4'].map(utf8),
+    run(input) {
+      const text = toBinary(input);
+      if (!isCanonicalIp(text)) return;
+      const host = text.includes(':') ? `[${text}]` : text;
+      assert(new URL(`http://${host}/`).hostname === host, 'an address that URLs write otherwise');
+    },
+  },
+  swarmId: {
+    seeds: ['0', 'eaaaaaaaaaaaaaa7', 'ffffffffffffffff'].map(utf8),
+    run(input) {
+      const id = parsed(() => parseSwarmId(toBinary(input)));
+      if (id === undefined) return;
+      const digits = toBinary(input)
+        .toLowerCase()
+        .replace(/^0+(?=.)/, '');
+      assert(equal(fromBinary(swarmIdHex(id)), fromBinary(digits)), 'another id');
+    },
+  },
+};
