@@ -61,6 +61,8 @@ export class SwarmSync {
   #wanted = 0;
   #cancel: Cancel | undefined;
   #round: Promise<void> | undefined;
+  /** Work came in while a round ran. */
+  #again = false;
   #stopping = new AbortController();
   #stopped = true;
 
@@ -152,10 +154,8 @@ export class SwarmSync {
       // A form that we do not know is a greeting all the same.
     }
     if (wantsDump) {
-      const now = this.#env.clock.monotonic();
       const last = this.#dumpedAt.get(member.ed25519Hex);
-      if (last === undefined || now - last > DUMP_PAUSE_MS) {
-        this.#dumpedAt.set(member.ed25519Hex, now);
+      if (last === undefined || this.#env.clock.monotonic() - last > DUMP_PAUSE_MS) {
         this.#dump(member);
         this.#schedule(0);
       }
@@ -165,16 +165,20 @@ export class SwarmSync {
 
   #schedule(ms: number): void {
     if (this.#stopped) return;
+    if (this.#round !== undefined) {
+      this.#again = true;
+      return;
+    }
     this.#cancel?.();
     this.#cancel = this.#env.clock.after(ms, () => {
-      if (this.#round !== undefined) return this.#schedule(1000);
+      this.#again = false;
       this.#round = this.#run()
         .catch((error: unknown) =>
           this.#env.log.error({ error: String(error) }, 'handing messages over failed'),
         )
         .then(() => {
           this.#round = undefined;
-          this.#schedule(GREET_INTERVAL_MS);
+          this.#schedule(this.#again ? 0 : GREET_INTERVAL_MS);
         });
     });
   }
@@ -250,8 +254,10 @@ export class SwarmSync {
       }
       dump.after = rows[rows.length - 1]!.id;
     }
-    if (sent > 0)
+    if (sent > 0) {
+      this.#dumpedAt.set(ed25519Hex, this.#env.clock.monotonic());
       this.#env.log.info({ peer: ed25519Hex.slice(0, 8), messages: sent }, 'messages handed over');
+    }
     return true;
   }
 
