@@ -479,6 +479,64 @@ test('the whole swarm dead: not_stored, kept as failed', async () => {
   expect(await alice.conversation(BOB.id).history()).toMatchObject([{ state: 'sent' }, { state: 'failed' }]);
 });
 
+test('a swarm that was out for a while is found again', async () => {
+  world = new World();
+  const { clock, network } = world;
+  const alice = await world.open(ALICE);
+  await clock.run(alice.conversation(BOB.id).send('first'));
+  const members = network.swarm(BOB.id);
+  for (const node of members) node.isDead = true;
+  let failures = 0;
+  for (let i = 0; i < 12; i++) {
+    await clock.run(
+      alice
+        .conversation(BOB.id)
+        .send('x')
+        .catch(() => failures++),
+    );
+  }
+  expect(failures).toBe(12);
+  for (const node of members) node.isDead = false;
+  await clock.until(async () => {
+    const sent = await alice
+      .conversation(BOB.id)
+      .send('again')
+      .catch(() => undefined);
+    return sent !== undefined;
+  }, 120_000);
+});
+
+test('the network goes away while a path is suspect: sending does not wait for ever', async () => {
+  world = new World();
+  const { clock, network } = world;
+  const alice = await world.open(ALICE, { receive: false });
+  await clock.run(alice.conversation(BOB.id).send('first'));
+  await clock.until(() => alice.paths().filter((path) => path.state === 'usable').length === 2);
+  for (const path of alice.paths()) network.node(path.hops[0]!.ed25519Hex).isSilent = true;
+  const sending = alice.conversation(BOB.id).send('second');
+  sending.catch(() => undefined);
+  await clock.pass(12_000);
+  network.isOffline = true;
+  await expect(clock.run(sending)).rejects.toMatchObject({ code: 'no_network' });
+});
+
+test('the polling member dies: the next one is asked, and stays the one that is asked', async () => {
+  world = new World();
+  const { clock, network } = world;
+  const bob = await world.open(BOB);
+  await clock.run(bob.poll());
+  const pollers = () =>
+    network.destinations.filter(({ request }) => request.method === 'batch').map(({ node }) => node);
+  const [first] = pollers();
+  network.node(first!).answer = (request) =>
+    request.method === 'batch' ? { status: 500, body: 'request failed' } : undefined;
+  await clock.pass(2_000);
+  network.destinations.length = 0;
+  await clock.pass(2_000);
+  expect(pollers().length).toBeGreaterThan(2);
+  expect(pollers()).not.toContain(first);
+});
+
 test('every hop lies: no_path, and no crash', async () => {
   world = new World();
   const { clock, network } = world;

@@ -115,7 +115,7 @@ export class Inbox {
       if (round % PRUNE_EVERY_ROUNDS === 0) await storage.prune(network.clock.now());
       const asked = new Set<string>();
       // The pinned member alone decides whether the round worked; what others add is welcome.
-      await this.#pollNode(this.#pinned, asked, signal);
+      this.#pinned = await this.#pollNode(this.#pinned, asked, signal);
       const others = round % SECOND_OPINION_ROUNDS === 1 ? Math.max(2, preset.pollNodes) : preset.pollNodes;
       for (let i = 1; i < others; i++) await this.#pollNode(undefined, asked, signal).catch(() => undefined);
       this.#state = { ...this.#state, lastAt: env.clock.now(), error: undefined };
@@ -133,12 +133,12 @@ export class Inbox {
     }
   }
 
-  /** All pages of one member: `prefer`, or one that was not asked in this round. */
+  /** All pages of one member: `prefer`, or one that was not asked in this round. The one to ask next time, if any. */
   async #pollNode(
     prefer: string | undefined,
     asked: Set<string>,
     signal: AbortSignal | undefined,
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const { network } = this.#deps;
     const { account } = this.#options;
     const pubkey = parseAccountPubkey(account.id);
@@ -178,17 +178,16 @@ export class Inbox {
         }),
       });
       asked.add(node.ed25519Hex);
-      if (this.#pinned === undefined) this.#pinned = node.ed25519Hex;
       const newLast = await this.#takeIn(node, result);
       if (newLast === 'lied') {
-        if (this.#pinned === node.ed25519Hex) this.#pinned = undefined;
         network.pool.strike(node.ed25519Hex);
-        return;
+        return undefined;
       }
       const mayHaveMore = result.more || result.messages.length >= FULL_PAGE;
-      if (!mayHaveMore || newLast === undefined || newLast === lastHash) return;
       member = node.ed25519Hex;
+      if (!mayHaveMore || newLast === undefined || newLast === lastHash) break;
     }
+    return member;
   }
 
   /** Stores what is new in an answer; the hash of its last message. `lied`: a message had not the hash it was under. */

@@ -56,6 +56,8 @@ const LIST_FIELDS = {
 };
 // Ours.
 const PROBE_TARGETS = 2;
+/** Pause between two lists that are fetched because nodes were dropped. */
+const REFILL_PAUSE_MS = 10_000;
 /** Wrong-swarm answers that one request follows before they count as attempts. */
 const FREE_SWARM_CHANGES = 2;
 /** spec/storage-server §9.3.13: hops are counted from a random number, so that a node cannot tell its place. */
@@ -119,6 +121,7 @@ export class Network {
   readonly #deps: NetworkDeps;
   #filling: Promise<void> | undefined;
   #resyncing: Promise<void> | undefined;
+  #nextRefillAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: NetworkOptions, deps: NetworkDeps) {
     this.#options = options;
@@ -210,7 +213,7 @@ export class Network {
     let freeChanges = FREE_SWARM_CHANGES;
     let failure = new ClientError('unreachable', 'no member of the swarm answered');
     for (let attempt = 0; attempt < request.attempts; attempt++) {
-      const members = await this.#swarms.members(request.account, signal);
+      const members = await this.#members(request.account, signal);
       const node = this.#chooseMember(members, again, tried);
       again = undefined;
       const requests = await request.make(node, timeRefused);
@@ -284,6 +287,27 @@ export class Network {
     throw failure;
   }
 
+  /** Members that can be asked. When all of them were dropped, the list is fetched anew: they may be back. */
+  async #members(account: AccountId, signal: AbortSignal): Promise<readonly PoolNode[]> {
+    try {
+      if (this.pool.size < this.#options.preset.minimumPool) await this.#refill();
+      return await this.#swarms.members(account, signal);
+    } catch (error) {
+      if (!(error instanceof ClientError) || error.code !== 'no_swarm') throw error;
+      if (!(await this.#refill())) throw error;
+      return await this.#swarms.members(account, signal);
+    }
+  }
+
+  /** A new list, unless the last one was asked for just now; whether there is one. */
+  async #refill(): Promise<boolean> {
+    const { clock } = this.#deps.env;
+    if (clock.monotonic() < this.#nextRefillAt) return false;
+    this.#nextRefillAt = clock.monotonic() + REFILL_PAUSE_MS;
+    await this.#fillPool(true);
+    return true;
+  }
+
   /** Fetches the node list from nodes, else from seeds (§2.2). @throws ClientError */
   async refresh(): Promise<void> {
     const { preset } = this.#options;
@@ -339,10 +363,13 @@ export class Network {
       await this.pool.replace(await fetchFromSeeds(preset.seeds, this.#tasks.signal, { transport, env }));
     } catch (error) {
       this.#tasks.signal.throwIfAborted();
-      if (bundled === undefined) throw error;
-      const nodes = readBundledList(bundled, env.clock.now());
-      if (nodes.length === 0) throw error;
-      await this.pool.replace(nodes);
+      if (error instanceof ClientError && error.code === 'no_network') throw error;
+      const nodes = bundled === undefined ? [] : readBundledList(bundled, env.clock.now());
+      if (nodes.length > 0) return this.pool.replace(nodes);
+      // Ours: the stored list still has those that were dropped; they deserve another chance before we give up.
+      const stored = await this.#deps.storage.nodes();
+      if (stored.length <= this.pool.size) throw error;
+      await this.pool.replace(stored);
     }
   }
 
@@ -470,25 +497,25 @@ export class Network {
   async #probe(path: Path, signal: AbortSignal): Promise<ProbeResult> {
     const startedAt = this.#deps.env.clock.monotonic();
     const exclude = new Set(path.hops.map((hop) => hop.ed25519Hex));
-    let result: ProbeResult = { ok: false, blame: { kind: 'nobody' } };
+    let result: ProbeResult = { ok: false, blame: { kind: 'nobody' }, error: 'no_path' };
     for (const target of this.pool.random(PROBE_TARGETS, exclude, false)) {
       const hops = path.hops;
       const { outcome, json } = await this.#onion(hops, target, { method: 'info' }, PROBE_TIMEOUT_MS, signal);
       signal.throwIfAborted();
-      const { blame } = judge(outcome, routeOf({ hops }, target));
+      const { blame, error } = judge(outcome, routeOf({ hops }, target));
       if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
         // Whatever the node beyond it says: the path has carried it there and back.
         this.#sampleInfo(target, json, startedAt);
         if (json === undefined) this.#paths.blame(path, blame);
         return { ok: true, ms: this.#deps.env.clock.monotonic() - startedAt };
       }
-      result = { ok: false, blame };
+      result = { ok: false, blame, error };
       if (blame.kind === 'node' || blame.kind === 'drop' || blame.kind === 'path_and_node') {
         // It may be the destination's fault alone: another one tells.
         if (blame.ed25519Hex === target.ed25519Hex) {
           if (blame.kind !== 'path_and_node') this.#paths.blame(path, blame);
           else this.pool.strike(target.ed25519Hex);
-          result = { ok: false, blame: { kind: 'path' } };
+          result = { ok: false, blame: { kind: 'path' }, error };
           continue;
         }
       }

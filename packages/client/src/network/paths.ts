@@ -5,7 +5,7 @@
 //   probing ──probe ok──▶ usable ──failure──▶ suspect ──probe ok──▶ usable
 //      └───probe failed──▶ gone ◀──third failure──┘
 import { delay, type Env } from '@allium/protocol/env';
-import { ClientError } from '../errors.ts';
+import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { Signal, type Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
 import { MAX_FAILURES, type NodePool, subnetOf } from './pool.ts';
@@ -37,7 +37,7 @@ interface LivePath extends Path {
 
 export type ProbeResult =
   | { readonly ok: true; readonly ms: number }
-  | { readonly ok: false; readonly blame: Blame };
+  | { readonly ok: false; readonly blame: Blame; readonly error: ClientErrorCode };
 
 interface PathsDeps {
   readonly pool: NodePool;
@@ -184,7 +184,8 @@ export class Paths {
           this.succeeded(path);
           this.#becomes(path, 'usable');
         } else if (result.blame.kind === 'nobody') {
-          // No network here, or nobody to ask: nothing was learnt about the path.
+          // No network here, or nobody to ask: nothing was learnt about the path. But who waits for it must know.
+          this.#fail(new ClientError(result.error, 'the path cannot be tried'));
           await delay(this.#deps.env.clock, BUILD_PAUSE_MS, this.#deps.tasks.signal);
         } else {
           this.blame(path, result.blame);
@@ -210,8 +211,7 @@ export class Paths {
         if (target !== undefined) await this.#buildAround(target);
         else await this.#buildMissing();
       } catch (error) {
-        this.#lastFailure = error;
-        this.#failedBuilds++;
+        this.#fail(error);
         if (!this.#deps.tasks.signal.aborted) {
           this.#deps.env.log.debug({ error: String(error) }, 'no path could be built');
         }
@@ -220,6 +220,13 @@ export class Paths {
         this.#change.notify();
       }
     });
+  }
+
+  /** Whoever waits for a path gets this error. */
+  #fail(error: unknown): void {
+    this.#lastFailure = error;
+    this.#failedBuilds++;
+    this.#change.notify();
   }
 
   async #buildMissing(): Promise<void> {
@@ -276,6 +283,7 @@ export class Paths {
         this.blame(path, result.blame);
       }
       this.#remove(path);
+      if (!result.ok && result.error === 'no_network') throw new ClientError('no_network', 'no network here');
     }
     return false;
   }

@@ -269,7 +269,8 @@ export class SqliteStorage implements Storage {
       this.#database.exec('COMMIT');
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw error;
+      if (error instanceof StorageError) throw error;
+      throw new StorageError('failed', 'the change could not be written', { cause: error });
     }
   }
 
