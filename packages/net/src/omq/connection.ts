@@ -70,8 +70,8 @@ export interface ConnectionEvents {
   onReady(peerKey: Uint8Array, metadata: Metadata): void;
   /** Parts are views of a read buffer that nobody else uses. */
   onMessage(parts: Uint8Array[]): void;
-  /** Once. */
-  onClose(reason: CloseReason, error: Error | undefined): void;
+  /** Once. `unsent`: messages of which the peer has got nothing. */
+  onClose(reason: CloseReason, error: Error | undefined, unsent: Uint8Array[][]): void;
 }
 
 export type ConnectionRole =
@@ -105,6 +105,8 @@ export class Connection implements FrameSink {
   #queueFlags: number[] = [];
   #head = 0;
   #queuedBytes = 0;
+  /** The last part sent was not the last of its message. */
+  #isMidMessage = false;
   #isScheduled = false;
   #isBlocked = false;
 
@@ -241,10 +243,27 @@ export class Connection implements FrameSink {
     this.#budget.used -= this.#budgeted;
     this.#budgeted = 0;
     this.#parts = [];
+    const unsent = this.#unsent();
     this.#queue = [];
     this.#queueFlags = [];
     this.#queuedBytes = 0;
-    this.#events.onClose(reason, error);
+    this.#events.onClose(reason, error, unsent);
+  }
+
+  #unsent(): Uint8Array[][] {
+    const messages: Uint8Array[][] = [];
+    let parts: Uint8Array[] = [];
+    let isPartial = this.#isMidMessage;
+    for (let i = this.#head; i < this.#queue.length; i++) {
+      const flags = this.#queueFlags[i]!;
+      if ((flags & MessageFlag.command) !== 0) continue;
+      parts.push(this.#queue[i]!);
+      if ((flags & MessageFlag.more) !== 0) continue;
+      if (!isPartial) messages.push(parts);
+      isPartial = false;
+      parts = [];
+    }
+    return messages;
   }
 
   // Receiving
@@ -394,6 +413,7 @@ export class Connection implements FrameSink {
         offset = this.#session!.seal(out, offset, this.#queueFlags[i]!, payload);
         this.#queuedBytes -= length;
       }
+      this.#isMidMessage = (this.#queueFlags[end - 1]! & MessageFlag.more) !== 0;
       if (end === this.#queue.length) {
         this.#queue = [];
         this.#queueFlags = [];

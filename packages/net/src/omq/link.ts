@@ -29,14 +29,14 @@ export interface LinkOwner {
 /** A request of ours under way. */
 export class Pending implements Expiring {
   bucket = -1;
-  readonly link: Link;
-  readonly counter: number;
+  link: Link;
+  counter: number;
   readonly command: string;
   readonly timeoutMs: number;
   readonly resolve: (parts: Uint8Array[]) => void;
   readonly reject: (error: OmqError) => void;
   /** Reads of the connection when the request was made. */
-  readonly reads: number;
+  reads: number;
   onSettled: (() => void) | undefined;
 
   constructor(
@@ -118,17 +118,36 @@ export class Link implements Caller {
     resolve: (parts: Uint8Array[]) => void,
     reject: (error: OmqError) => void,
   ): Pending {
-    const counter = (this.#counter + 1) >>> 0;
-    this.#counter = counter;
-    const tag = Buffer.allocUnsafe(TAG_BYTES);
-    tag.set(this.#tagPrefix);
-    tag.writeUInt32BE(counter, TAG_PREFIX);
-    const message = encodeParts([command, tag, ...parts]);
+    const counter = this.#nextCounter();
+    const message = encodeParts([command, this.#tag(counter), ...parts]);
     const pending = new Pending(this, counter, command, timeoutMs, resolve, reject);
     this.#pending.set(counter, pending);
     this.#owner.deadlines.add(pending, timeoutMs);
     this.connection.send(message);
     return pending;
+  }
+
+  /** Takes over a request that another connection could not send any more. Its deadline stays. */
+  adopt(pending: Pending, message: readonly Uint8Array[]): void {
+    pending.link.#pending.delete(pending.counter);
+    pending.link = this;
+    pending.counter = this.#nextCounter();
+    pending.reads = this.connection.reads;
+    this.#pending.set(pending.counter, pending);
+    const [command, , ...data] = message;
+    this.connection.send([command!, this.#tag(pending.counter), ...data]);
+  }
+
+  #nextCounter(): number {
+    this.#counter = (this.#counter + 1) >>> 0;
+    return this.#counter;
+  }
+
+  #tag(counter: number): Uint8Array {
+    const tag = Buffer.allocUnsafe(TAG_BYTES);
+    tag.set(this.#tagPrefix);
+    tag.writeUInt32BE(counter, TAG_PREFIX);
+    return tag;
   }
 
   /** The request that a reply with this tag belongs to. */

@@ -133,6 +133,8 @@ const NO_IDENTITY = new Uint8Array(0);
 /** What is known of a key: connections with it and, if it could not be reached, when to try again. */
 interface Peer {
   readonly keyHex: string;
+  /** Where we were last asked to reach it. */
+  address: OmqPeer | undefined;
   outgoing: Link | undefined;
   /** Ready ones, oldest first. */
   readonly incoming: Link[];
@@ -231,7 +233,7 @@ export class Omq {
       }
       const pending = link.request(command, parts, timeoutMs, resolve, reject);
       if (signal === undefined) return;
-      const onAbort = () => link.settle(pending, abortError(signal));
+      const onAbort = () => pending.link.settle(pending, abortError(signal));
       signal.addEventListener('abort', onAbort, { once: true });
       pending.onSettled = () => signal.removeEventListener('abort', onAbort);
     });
@@ -304,6 +306,7 @@ export class Omq {
     if (this.#state !== 'running') throw new OmqError('closed', 'this endpoint is not running');
     if (to.publicKey.length !== 32) throw new OmqError('handshake', 'a peer key that is not of 32 bytes');
     const peer = this.#peer(toHex(to.publicKey));
+    peer.address = to;
     const outgoing = peer.outgoing?.isSuspect === false ? peer.outgoing : undefined;
     if (outgoing !== undefined && (ownConnection || outgoing.connection.isReady)) return outgoing;
     const incoming = ownConnection ? undefined : peer.incoming.findLast((link) => !link.isSuspect);
@@ -368,7 +371,12 @@ export class Omq {
             this.#env.log.error({ error }, 'omq message not handled'); // `accessOf` threw
           }
         },
-        onClose: (reason, error) => this.#closed(link, peer, reason, error),
+        onClose: (reason, error, unsent) => {
+          this.#closed(link, peer, reason, error);
+          if (isUsable(link) && peer?.address !== undefined) this.#sendAgain(link, peer.address, unsent);
+          link.failAll(closeError(reason, isUsable(link), link.connection.isConnected, error));
+          link.closed();
+        },
       },
       { now, maxQueuedBytes: this.#options.maxQueuedBytes ?? MAX_QUEUED_BYTES, budget: this.#budget },
     );
@@ -377,7 +385,7 @@ export class Omq {
 
   #closed(link: Link, peer: Peer | undefined, reason: CloseReason, error: Error | undefined): void {
     this.#links.delete(link);
-    const wasReady = link.context !== undefined && link.isGreeted;
+    const wasReady = isUsable(link);
     const { isOutgoing } = link;
     this.#env.log.debug({ reason, error: error?.message, wasReady, isOutgoing }, 'omq connection closed');
     if (peer !== undefined) {
@@ -391,14 +399,27 @@ export class Omq {
       }
       this.#forget(peer);
     }
-    link.failAll(closeError(reason, wasReady, link.connection.isConnected, error));
-    link.closed();
+  }
+
+  /** The other side closed a connection while requests waited to be written: they lose nothing but a moment. */
+  #sendAgain(link: Link, to: OmqPeer, unsent: readonly Uint8Array[][]): void {
+    for (const message of unsent) {
+      const pending =
+        message.length > 1 && latin1(message[0]!) !== 'REPLY' ? link.pendingOf(message[1]) : undefined;
+      if (pending === undefined) continue;
+      try {
+        this.#linkTo(to, false).adopt(pending, message);
+      } catch (error) {
+        if (!(error instanceof OmqError)) throw error;
+        link.settle(pending, error);
+      }
+    }
   }
 
   #peer(keyHex: string): Peer {
     let peer = this.#peers.get(keyHex);
     if (peer === undefined) {
-      peer = { keyHex, outgoing: undefined, incoming: [], failures: 0, retryAt: 0 };
+      peer = { keyHex, address: undefined, outgoing: undefined, incoming: [], failures: 0, retryAt: 0 };
       this.#peers.set(keyHex, peer);
     }
     return peer;
@@ -486,6 +507,11 @@ export class Omq {
       link.failAll(new OmqError('refused', 'the peer does not know this command'), command);
     } else if (name !== 'NO_REPLY_TAG') this.#commands.dispatch(link, name, parts);
   }
+}
+
+/** The handshake is done, and the greeting where it is needed. */
+function isUsable(link: Link): boolean {
+  return link.context !== undefined && link.isGreeted;
 }
 
 function closeError(

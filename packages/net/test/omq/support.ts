@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Endpoints of ours and of libzmq for the tests.
+import { connect, type Socket } from 'node:net';
 import { x25519KeyPair } from '@allium/protocol/crypto';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
+import type { Cancel, Clock, Env } from '@allium/protocol/env';
+import { CurveClient, type CurveSession, MESSAGE_OVERHEAD, MessageFlag } from '../../src/omq/curve.ts';
 import { Omq, type OmqOptions, type OmqPeer } from '../../src/omq/omq.ts';
+import {
+  encodeFrame,
+  encodeGreeting,
+  encodeMetadata,
+  FrameFlag,
+  FrameReader,
+  frameHeadSize,
+  writeFrameHead,
+} from '../../src/omq/zmtp.ts';
 import { systemEnv } from '../../src/system-env.ts';
 
 const Z85 = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';
@@ -25,11 +37,11 @@ export interface Endpoint extends AsyncDisposable {
 }
 
 /** An endpoint on loopback with `test.echo`, open to anyone. */
-export async function listener(options: Partial<OmqOptions> = {}): Promise<Endpoint> {
+export async function listener(options: Partial<OmqOptions> = {}, env: Env = systemEnv()): Promise<Endpoint> {
   const keyPair = options.keyPair ?? x25519KeyPair();
   const omq = new Omq(
     { keyPair, listen: { host: '127.0.0.1', port: 0 }, isServiceNode: true, ...options },
-    systemEnv(),
+    env,
   );
   omq.category('test', { access: 'none' });
   omq.register('test.echo', (_context, parts) => parts);
@@ -43,9 +55,12 @@ export async function listener(options: Partial<OmqOptions> = {}): Promise<Endpo
 }
 
 /** An endpoint that only connects. */
-export async function connector(options: Partial<OmqOptions> = {}): Promise<Endpoint> {
+export async function connector(
+  options: Partial<OmqOptions> = {},
+  env: Env = systemEnv(),
+): Promise<Endpoint> {
   const keyPair = options.keyPair ?? x25519KeyPair();
-  const omq = new Omq({ keyPair, isServiceNode: true, ...options }, systemEnv());
+  const omq = new Omq({ keyPair, isServiceNode: true, ...options }, env);
   omq.category('test', { access: 'none' });
   omq.register('test.echo', (_context, parts) => parts);
   await omq.start();
@@ -66,5 +81,140 @@ export async function until(condition: () => boolean, what: string, timeoutMs = 
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Time that moves only when told. */
+export class ManualClock implements Clock {
+  #now = 1_000_000;
+  readonly #timers = new Set<{ at: number; run: () => void }>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  monotonic(): number {
+    return this.#now;
+  }
+
+  after(ms: number, run: () => void): Cancel {
+    const timer = { at: this.#now + ms, run };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  /** Runs what is due in steps of a second, and lets sockets do their work in between. */
+  async advance(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 1000) {
+      this.#now += Math.min(left, 1000);
+      for (const timer of [...this.#timers]) {
+        if (timer.at <= this.#now && this.#timers.delete(timer)) timer.run();
+      }
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+}
+
+export interface RawOptions {
+  readonly keyPair?: KeyPair;
+  /** What is vouched for instead of `keyPair`: a thief. */
+  readonly shownKey?: Uint8Array;
+  readonly identity?: Uint8Array;
+  readonly socketType?: string;
+}
+
+/** The connecting side by hand, to do what neither we nor libzmq would. */
+export class RawPeer implements AsyncDisposable {
+  readonly socket: Socket;
+  readonly received: Uint8Array[][] = [];
+  readonly commands: string[] = [];
+  isReady = false;
+  isClosed = false;
+  answersPing = true;
+  readonly #client: CurveClient;
+  readonly #reader = new FrameReader(20_000_000);
+  #session: CurveSession | undefined;
+  #step = 0;
+  #parts: Uint8Array[] = [];
+
+  constructor(to: OmqPeer, options: RawOptions = {}) {
+    const own = options.keyPair ?? x25519KeyPair();
+    const keyPair = { publicKey: options.shownKey ?? own.publicKey, secretKey: own.secretKey };
+    this.#client = new CurveClient({
+      keyPair,
+      serverKey: to.publicKey,
+      metadata: encodeMetadata({
+        socketType: options.socketType ?? 'DEALER',
+        identity: options.identity ?? new Uint8Array(0),
+      }),
+    });
+    this.socket = connect({ port: to.port, host: to.host, noDelay: true });
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => {
+      this.isClosed = true;
+    });
+    this.socket.write(encodeGreeting({ isServer: false, identityLength: 0 }));
+    this.socket.on('data', (chunk: Buffer) => this.#reader.read(chunk, this));
+  }
+
+  onGreeting(): void {
+    this.socket.write(encodeFrame(FrameFlag.command, this.#client.hello()));
+  }
+
+  onFrame(_flags: number, body: Uint8Array): void {
+    if (this.#step++ === 0) {
+      this.socket.write(encodeFrame(FrameFlag.command, this.#client.initiate(body)));
+      return;
+    }
+    if (this.#session === undefined) {
+      this.#session = this.#client.finish(body).session;
+      this.isReady = true;
+      return;
+    }
+    const plain = this.#session.open(body);
+    const flags = plain[0] ?? 0;
+    const payload = plain.slice(1);
+    if ((flags & MessageFlag.command) !== 0) {
+      this.commands.push(Buffer.from(payload.subarray(1, 5)).toString());
+      if (this.answersPing && payload[1] === 0x50 && payload[2] === 0x49) {
+        this.sendPart(Buffer.from('\x04PONG', 'latin1'), MessageFlag.command);
+      }
+      return;
+    }
+    this.#parts.push(payload);
+    if ((flags & MessageFlag.more) !== 0) return;
+    this.received.push(this.#parts);
+    this.#parts = [];
+  }
+
+  sendPart(payload: Uint8Array, flags: number): void {
+    const length = payload.length + MESSAGE_OVERHEAD;
+    const out = Buffer.alloc(frameHeadSize(length) + length);
+    this.#session?.seal(out, writeFrameHead(out, 0, 0, length), flags, payload);
+    this.socket.write(out);
+  }
+
+  send(...parts: (string | Uint8Array)[]): void {
+    parts.forEach((part, index) => {
+      const bytes = typeof part === 'string' ? Buffer.from(part, 'latin1') : part;
+      this.sendPart(bytes, index === parts.length - 1 ? 0 : MessageFlag.more);
+    });
+  }
+
+  ready(): Promise<void> {
+    return until(() => this.isReady, 'a handshake');
+  }
+
+  closed(): Promise<void> {
+    return until(() => this.isClosed, 'the connection to be closed');
+  }
+
+  async next(): Promise<Uint8Array[]> {
+    await until(() => this.received.length > 0, 'a message');
+    return this.received.shift() ?? [];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.socket.destroy();
   }
 }
