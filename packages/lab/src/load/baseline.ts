@@ -26,6 +26,9 @@ export interface BaselineOptions {
   readonly only: string | undefined;
 }
 
+/** Ours: untimed requests in front of each run; ten fresh processes have much to compile. */
+const WARM_UP = 2_000;
+
 interface Row {
   readonly name: keyof typeof reference.rows;
   readonly scenario: Scenario;
@@ -128,7 +131,11 @@ async function measureRow(
     pids: net.nodes.map((node) => node.pid),
     count: Math.max(50, Math.round(row.count * share)),
     concurrency,
-    extra: [...row.extra, ...(options.sourceBase === undefined ? [] : ['--source-base', options.sourceBase])],
+    extra: [
+      ...row.extra,
+      ...(options.quick ? [] : ['--warmup', `${Math.min(row.count, WARM_UP)}`]),
+      ...(options.sourceBase === undefined ? [] : ['--source-base', options.sourceBase]),
+    ],
   };
   const ours = await repeat(options.runs, () => runSsbench(row.scenario, base));
   const echo = await measureEcho(row, base, options);
@@ -166,7 +173,8 @@ async function measureEcho(row: Row, run: BenchArguments, options: BaselineOptio
   const echoNodes = run.nodes.map((each, index) => (index === 0 ? echo.node : each));
   // The echo is asked directly: a destination that is looked up must be the echo too.
   const extra = row.layers === 0 ? (run.extra ?? []) : [...(run.extra ?? []), '--dest', '0'];
-  return repeat(Math.min(3, options.runs), () =>
+  // Awaited here, since the echo goes with this block.
+  return await repeat(Math.min(3, options.runs), () =>
     runSsbench(row.scenario, { ...run, nodes: echoNodes, pids: [echo.pid], extra, ignoreFailures: true }),
   );
 }
