@@ -64,7 +64,38 @@ export function hashBytes(text: string): Uint8Array | undefined {
 }
 
 type Row = Record<string, unknown>;
-type RetrieveRow = [id: number, hash: Uint8Array, timestamp: number, expiry: number, data: Uint8Array];
+type RetrievedRow = readonly [id: number, length: number, timestamp: number, expiry: number];
+
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * What `retrieve` found. Hashes and data of all messages come as one byte string each: hundreds of small arrays would
+ * cost more than all the rest of the request.
+ */
+export class Retrieved {
+  readonly rows: readonly RetrievedRow[];
+  /** 32 bytes per row. */
+  readonly hashes: Buffer;
+  readonly data: Buffer;
+  readonly more: boolean;
+
+  constructor(rows: readonly RetrievedRow[], hashes: Uint8Array, data: Uint8Array, more: boolean) {
+    this.rows = rows;
+    this.hashes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.byteLength);
+    this.data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    this.more = more;
+  }
+
+  /** One object per message, for whoever is in no hurry. */
+  messages(): StoredMessage[] {
+    let offset = 0;
+    return this.rows.map(([, length, timestamp, expiry], i) => {
+      const data = this.data.subarray(offset, offset + length);
+      offset += length;
+      return { hash: this.hashes.subarray(32 * i, 32 * i + 32), timestamp, expiry, data };
+    });
+  }
+}
 
 export class Mailbox {
   readonly #database: Database;
@@ -79,8 +110,9 @@ export class Mailbox {
     this.#sql = Object.fromEntries(
       Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
     ) as Record<keyof typeof STATEMENTS, StatementSync>;
-    // A quarter cheaper than objects where a hundred rows are usual.
-    this.#sql.retrieve.setReturnArrays(true);
+    // Cheaper than objects where a hundred rows are usual.
+    this.#sql.select.setReturnArrays(true);
+    this.#sql.bodies.setReturnArrays(true);
     database.onRollback(() => this.#accounts.clear());
   }
 
@@ -148,30 +180,39 @@ export class Mailbox {
     lastHash: string | undefined,
     maxCount: number,
     maxSize: number,
-  ): { messages: StoredMessage[]; more: boolean } {
-    const messages: StoredMessage[] = [];
+  ): Retrieved {
     const id = this.#accountForReading(account);
-    if (id === undefined) return { messages, more: false };
-    let after = 0;
+    if (id === undefined) return new Retrieved([], NO_BYTES, NO_BYTES, false);
+    let start = 0;
     if (lastHash !== undefined) {
       const bytes = hashBytes(lastHash);
       const row = bytes && (this.#sql.findIn.get(bytes, id, namespace) as Row | undefined);
-      if (row !== undefined) after = Number(row.id);
+      if (row !== undefined) start = Number(row.id);
     }
+    const { rows, more } = this.#select(id, namespace, start, maxCount, maxSize);
+    const last = rows[rows.length - 1];
+    if (last === undefined) return new Retrieved(rows, NO_BYTES, NO_BYTES, more);
+    const [hashes, data] = this.#sql.bodies.get(id, namespace, start, last[0]) as unknown as Uint8Array[];
+    return new Retrieved(rows, hashes!, data!, more);
+  }
+
+  /** Which messages fit. Rows come in steps, so that neither a long mailbox nor a small limit reads what is not needed. */
+  #select(account: number, namespace: number, start: number, maxCount: number, maxSize: number) {
+    const rows: RetrievedRow[] = [];
+    let after = start;
     let size = 0;
-    // Rows come in steps, so that neither a long mailbox nor a small limit reads what is not needed.
     let step = Math.min(maxCount + 1, 128);
     for (;;) {
-      const rows = this.#sql.retrieve.all(id, namespace, after, step) as unknown as RetrieveRow[];
-      for (const [, hash, timestamp, expiry, data] of rows) {
-        if (messages.length === maxCount) return { messages, more: true };
-        size += 100 + HASH_TEXT_LENGTH + Math.floor((4 * data.length) / 3);
-        if (size > maxSize && messages.length > 0) return { messages, more: true };
-        messages.push({ hash, timestamp, expiry, data });
+      const next = this.#sql.select.all(account, namespace, after, step) as unknown as RetrievedRow[];
+      for (const row of next) {
+        if (rows.length === maxCount) return { rows, more: true };
+        size += 100 + HASH_TEXT_LENGTH + Math.floor((4 * row[1]) / 3);
+        if (size > maxSize && rows.length > 0) return { rows, more: true };
+        rows.push(row);
       }
-      if (rows.length < step) return { messages, more: false };
+      if (next.length < step) return { rows, more: false };
       after = rows[rows.length - 1]![0];
-      step = Math.max(1, Math.min(128, Math.ceil((maxSize - size) / (size / messages.length)) + 1));
+      step = Math.max(1, Math.min(1024, Math.ceil((maxSize - size) / (size / rows.length)) + 1));
     }
   }
 
@@ -387,8 +428,11 @@ const STATEMENTS = {
     'SELECT timestamp FROM messages WHERE account = ? AND namespace = ? ORDER BY timestamp DESC LIMIT 1',
   setExpiry: 'UPDATE messages SET expiry = ? WHERE id = ?',
   deleteOthers: 'DELETE FROM messages WHERE account = ? AND namespace = ? AND hash <> ?',
-  retrieve: `SELECT id, hash, timestamp, expiry, data FROM messages
+  select: `SELECT id, length(data), timestamp, expiry FROM messages
     WHERE account = ? AND namespace = ? AND id > ? ORDER BY id LIMIT ?`,
+  // The inner LIMIT keeps the order of the index scan; group_concat joins blobs byte by byte.
+  bodies: `SELECT CAST(group_concat(hash, '') AS BLOB), CAST(group_concat(data, '') AS BLOB) FROM
+    (SELECT hash, data FROM messages WHERE account = ? AND namespace = ? AND id > ? AND id <= ? ORDER BY id LIMIT -1)`,
   deleteOne: 'DELETE FROM messages WHERE hash = ? AND account = ?',
   deleteBefore: 'DELETE FROM messages WHERE account = ? AND namespace = ? AND timestamp <= ? RETURNING hash',
   deleteBeforeAll: 'DELETE FROM messages WHERE account = ? AND timestamp <= ? RETURNING hash, namespace',

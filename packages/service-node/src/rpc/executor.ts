@@ -15,7 +15,7 @@ import type {
 } from '@allium/protocol/storage/requests';
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
 import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
-import { hashText, type Mailbox, type StoredMessage } from '../mailbox/mailbox.ts';
+import { hashText, type Mailbox, type Retrieved } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
 import type { Replication } from '../swarm/replication.ts';
@@ -119,7 +119,7 @@ export class Executor {
     if (refused !== undefined) return refused;
     const { account, namespace, lastHash } = request;
     const { maxCount, maxSize } = retrieveLimits(request.maxCount, request.maxSize);
-    let found: ReturnType<Mailbox['retrieve']>;
+    let found: Retrieved;
     try {
       found = mailbox.retrieve(account, namespace, lastHash, maxCount, maxSize);
     } catch (error) {
@@ -136,7 +136,7 @@ export class Executor {
       // For bt callers; the common JSON way does not make these objects.
       get value() {
         return {
-          messages: found.messages.map(({ hash, timestamp, expiry, data }) => ({
+          messages: found.messages().map(({ hash, timestamp, expiry, data }) => ({
             hash: hashText(hash),
             timestamp,
             expiration: expiry,
@@ -146,8 +146,7 @@ export class Executor {
           ...stamp,
         };
       },
-      encode: () =>
-        `{"hf":[${stamp.hf[0]},${stamp.hf[1]}],"messages":[${messagesJson(found.messages)}],"more":${found.more},"t":${stamp.t}}`,
+      encode: () => retrievedJson(found, stamp.t),
     };
   }
 
@@ -292,13 +291,26 @@ export class Executor {
   }
 }
 
-function messagesJson(messages: readonly StoredMessage[]): string {
-  let json = '';
-  for (const { hash, timestamp, expiry, data } of messages) {
-    const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
-    json += `${json === '' ? '' : ','}{"data":"${text}","expiration":${expiry},"hash":"${hashText(hash)}","timestamp":${timestamp}}`;
+/** The JSON answer to `retrieve`, written straight into one buffer (bench: retrieve). */
+function retrievedJson({ rows, hashes, data, more }: Retrieved, now: number): Buffer {
+  const end = `],"more":${more},"t":${now}}`;
+  // Numbers have at most 16 digits, so no entry is longer than this.
+  let size = 64 + end.length;
+  for (const [, length] of rows) size += 4 * Math.ceil(length / 3) + 144;
+  const json = Buffer.allocUnsafe(size);
+  let head = `{"hf":[${HARDFORK}],"messages":[`;
+  let written = 0;
+  let offset = 0;
+  for (const [i, [, length, timestamp, expiry]] of rows.entries()) {
+    written += json.write(`${head}{"data":"`, written, 'latin1');
+    written += json.write(data.toString('base64', offset, offset + length), written, 'latin1');
+    offset += length;
+    const hash = hashes.toString('base64', 32 * i, 32 * i + 32).slice(0, 43);
+    head = `","expiration":${expiry},"hash":"${hash}","timestamp":${timestamp}},`;
   }
-  return json;
+  written += json.write(rows.length === 0 ? head : head.slice(0, -1), written, 'latin1');
+  written += json.write(end, written, 'latin1');
+  return json.subarray(0, written);
 }
 
 /** §2.9.2: zero counts as absent, negative sizes are fractions; Ours: negative counts count as absent. */

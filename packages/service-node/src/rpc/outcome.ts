@@ -8,8 +8,8 @@ export type Outcome = {
   readonly status: number;
 } & (
   | { readonly kind: 'text'; readonly text: string }
-  /** `encode`: a faster way to the same JSON. */
-  | { readonly kind: 'json'; readonly value: object; readonly encode?: () => string }
+  /** `encode`: a faster way to the same JSON, as text or as its bytes in ASCII. */
+  | { readonly kind: 'json'; readonly value: object; readonly encode?: () => string | Buffer }
   | { readonly kind: 'binary'; readonly bytes: Uint8Array }
 );
 
@@ -18,8 +18,14 @@ export const failure = (status: number, text: string): Outcome => ({ status, kin
 export const success = (value: object, status = 200): Outcome => ({ status, kind: 'json', value });
 
 /** JSON text of a structured result. */
-export const jsonOf = (outcome: Extract<Outcome, { kind: 'json' }>): string =>
-  outcome.encode?.() ?? toJsonResult(outcome.value);
+export const jsonOf = (outcome: JsonOutcome): string => {
+  const json = jsonBody(outcome);
+  return typeof json === 'string' ? json : json.toString('latin1');
+};
+
+type JsonOutcome = Extract<Outcome, { kind: 'json' }>;
+
+const jsonBody = (outcome: JsonOutcome): string | Buffer => outcome.encode?.() ?? toJsonResult(outcome.value);
 
 /** As a member of a batch: JSON as it is, text and binary as JSON strings. */
 export function nestedJson(outcome: Outcome): string {
@@ -39,7 +45,7 @@ export type ContentType = 'application/json' | 'text/plain' | 'application/octet
 export function httpBody(outcome: Outcome): { contentType: ContentType; body: Uint8Array | string } {
   switch (outcome.kind) {
     case 'json':
-      return { contentType: 'application/json', body: jsonOf(outcome) };
+      return { contentType: 'application/json', body: jsonBody(outcome) };
     case 'text':
       return { contentType: 'text/plain', body: outcome.text };
     case 'binary':

@@ -44,8 +44,9 @@ class Fixture implements Disposable {
   }
 
   texts(namespace = 0, lastHash?: string, maxCount = UNLIMITED, maxSize = UNLIMITED, account = this.alice) {
-    const { messages, more } = this.mailbox.retrieve(account, namespace, lastHash, maxCount, maxSize);
-    return { texts: messages.map(({ data }) => Buffer.from(data).toString()), more };
+    const found = this.mailbox.retrieve(account, namespace, lastHash, maxCount, maxSize);
+    const { more } = found;
+    return { texts: found.messages().map(({ data }) => Buffer.from(data).toString()), more };
   }
 
   [Symbol.dispose](): void {
@@ -73,8 +74,8 @@ describe('storing', () => {
     expect(await f.mailbox.store(sooner)).toMatchObject({ already: true, expiry: first.expiry });
     const later = { ...first, expiry: first.expiry + 10, timestamp: 5 };
     expect(await f.mailbox.store(later)).toMatchObject({ already: true, expiry: first.expiry + 10 });
-    const { messages } = f.mailbox.retrieve(f.alice, 0, undefined, UNLIMITED, UNLIMITED);
-    expect(messages).toMatchObject([{ timestamp: first.timestamp, expiry: first.expiry + 10 }]);
+    const found = f.mailbox.retrieve(f.alice, 0, undefined, UNLIMITED, UNLIMITED);
+    expect(found.messages()).toMatchObject([{ timestamp: first.timestamp, expiry: first.expiry + 10 }]);
   });
 
   test('the same message twice in one turn of the event loop is one message', async () => {
@@ -270,12 +271,12 @@ describe('the file', () => {
       await f.mailbox.revoke(f.alice, [new Uint8Array(36)]);
     }
     using f = new Fixture(path);
-    expect(f.mailbox.retrieve(alice, -42, undefined, UNLIMITED, UNLIMITED).messages).toEqual([
+    expect(f.mailbox.retrieve(alice, -42, undefined, UNLIMITED, UNLIMITED).messages()).toEqual([
       {
-        hash: new Uint8Array(message.hash),
+        hash: Buffer.from(message.hash),
         timestamp: message.timestamp,
         expiry: message.expiry,
-        data: new Uint8Array(message.data),
+        data: message.data,
       },
     ]);
     expect(f.mailbox.isRevoked(alice, new Uint8Array(36))).toBe(true);
