@@ -7,7 +7,7 @@
 // Nothing may be left running: the child holds the other end of a pipe (descriptor 3) and ends when it closes, that is,
 // also after `kill -9` of this process. npm and npx do not pass SIGTERM on, so under them the launcher ends when they go.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import * as module from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -73,14 +73,25 @@ function keepCompiledCode() {
   if (module.enableCompileCache !== undefined) module.enableCompileCache(process.env.NODE_COMPILE_CACHE);
 }
 
-/** Under npm or npx: behave as on SIGTERM once they are gone, which shows as a new parent process. */
+/** Under npm or npx: behave as on SIGTERM once they are gone. npm starts a shell that starts us, so look at both. */
 function endWithNpm() {
   if (process.env.npm_command === undefined) return;
-  const parent = process.ppid;
+  const shell = process.ppid;
+  const npm = parentOf(shell);
   const timer = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (process.ppid === shell && parentOf(shell) === npm) return;
     clearInterval(timer);
     process.kill(process.pid, 'SIGTERM');
   }, 500);
   timer.unref();
+}
+
+/** A process without parent gets another one. Undefined where there is no /proc. */
+function parentOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return undefined;
+  }
 }

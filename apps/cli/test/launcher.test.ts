@@ -105,13 +105,16 @@ describe(`the launcher on the shell's node ${version}`, () => {
     await until(() => !isAlive(pid), 3_000);
   });
 
-  test('ends when the npm that started it is gone', async () => {
-    const shell = spawn('sh', ['-c', `"${node}" "${launcher}" & wait`], {
+  test.each([
+    ['its parent', `"$0" "$1" & wait`],
+    ['the parent of its shell', `sh -c '"$0" "$1"; true' "$0" "$1" & wait`],
+  ])('ends when the npm that started it is gone: %s', async (_, script) => {
+    const npm = spawn('sh', ['-c', script, node, launcher], {
       env: shellEnv({ npm_command: 'exec' }),
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    const { pid } = await greeting(shell);
-    shell.kill('SIGKILL');
+    const { pid } = await greeting(npm);
+    npm.kill('SIGKILL');
     await until(() => !isAlive(pid), 5_000);
   });
 
