@@ -19,16 +19,17 @@ export async function readPassphrase(what: string, options: PassphraseOptions): 
 }
 
 /** A passphrase for a new file, asked for twice. @throws CliError when it is empty or the two differ */
-export async function choosePassphrase(what: string, options: PassphraseOptions): Promise<string> {
+export async function choosePassphrase(
+  what: string,
+  options: PassphraseOptions,
+  { required = false }: { readonly required?: boolean } = {},
+): Promise<string> {
   const fromElsewhere = given(options);
-  const passphrase =
-    fromElsewhere ??
-    (await askSecret(
-      `New passphrase for ${what}`,
-      `${INSTEAD} Or leave the file unprotected with --no-passphrase.`,
-    ));
+  const without = required ? '' : ' Or leave the file unprotected with --no-passphrase.';
+  const passphrase = fromElsewhere ?? (await askSecret(`New passphrase for ${what}`, `${INSTEAD}${without}`));
   if (passphrase === '') {
-    throw new CliError('an empty passphrase protects nothing; use --no-passphrase if that is what you want');
+    const advice = required ? '' : '; use --no-passphrase if that is what you want';
+    throw new CliError(`an empty passphrase protects nothing${advice}`);
   }
   if (fromElsewhere === undefined) {
     const again = await askSecret('The same again', INSTEAD);

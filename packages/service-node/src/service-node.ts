@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // One service node: puts its parts together, opens its listeners, and takes everything down again.
-// Data folder: node.key, cert.pem, key.pem, mailbox.sqlite, network.json.
+// Data folder: see data-folder.ts.
 import { join } from 'node:path';
 import { HttpsServer } from '@allium/net/https-server';
 import { Omq } from '@allium/net/omq';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import type { Env } from '@allium/protocol/env';
 import type { ServiceNodeOptions } from './config.ts';
+import { lockDataFolder, openDataFolder } from './data-folder.ts';
 import { COMMON_HEADERS, HttpRoutes } from './http-routes.ts';
 import { Cleaner } from './mailbox/cleaner.ts';
 import { Database } from './mailbox/database.ts';
@@ -14,6 +15,7 @@ import { Mailbox } from './mailbox/mailbox.ts';
 import { StaticDistribution } from './membership/distribution.ts';
 import { StaticSource } from './membership/static-source.ts';
 import { Metrics, MetricsServer } from './metrics.ts';
+import { Subscriptions } from './monitor/subscriptions.ts';
 import { loadOrCreateCertificate, loadOrCreateNodeKeys, type NodeKeys } from './node-keys.ts';
 import { registerCommands } from './omq-commands.ts';
 import { AddressRules } from './onion/address-rules.ts';
@@ -114,10 +116,13 @@ export class ServiceNode {
 
   async #open(): Promise<Running> {
     const options = this.#options;
+    for (const correction of openDataFolder(options.dataDir)) {
+      this.#env.log.warn({ correction }, 'permissions of the data folder corrected');
+    }
     const keys = this.#identity();
     const env: Env = { ...this.#env, log: this.#env.log.child({ id: keys.ed25519Hex.slice(0, 8) }) };
     /** Closed in the opposite order of opening. */
-    const closers: (() => void | Promise<void>)[] = [];
+    const closers: (() => void | Promise<void>)[] = [lockDataFolder(options.dataDir)];
     const stop = async () => {
       for (const close of closers.reverse()) await close();
     };
@@ -170,14 +175,20 @@ export class ServiceNode {
     const sync = new SwarmSync(shared, env);
     const intake = new Intake(shared, env);
     const distribution = new StaticDistribution(source, omq, keys.ed25519Hex, env);
+    const keyConverter = new KeyConverter();
+    const subscriptions = new Subscriptions(
+      { mailbox, swarm, metrics, keys: keyConverter, max: options.maxSubscriptions },
+      env,
+    );
     const executor = new Executor(
       {
         mailbox,
-        checks: new Checks(mailbox, clock, new KeyConverter()),
+        checks: new Checks(mailbox, clock, keyConverter),
         apply: new Apply(mailbox, keys, clock),
         swarm,
         replication: new Replication(omq, metrics),
         retries,
+        subscriptions,
         metrics,
         ownHex: keys.ed25519Hex,
       },
@@ -218,6 +229,7 @@ export class ServiceNode {
         sync,
         intake,
         distribution,
+        subscriptions,
         rpcLimit,
         metrics,
         notReady,
@@ -247,6 +259,9 @@ export class ServiceNode {
     closers.push(() => source.stop());
     const cancelChange = source.onChange((_next, previous) => {
       sync.changed(previous);
+      subscriptions
+        .swarmChanged()
+        .catch((error: unknown) => log.error({ error: String(error) }, 'ending subscriptions failed'));
       retries
         .dropStrangers()
         .catch((error: unknown) => log.error({ error: String(error) }, 'clearing the queue failed'));
@@ -254,6 +269,8 @@ export class ServiceNode {
     closers.push(cancelChange);
     const omqPort = (await omq.start()).port ?? 0;
     closers.push(() => omq.stop());
+    subscriptions.start();
+    closers.push(() => subscriptions.stop());
     const cleaner = new Cleaner(mailbox, env);
     cleaner.start();
     closers.push(() => cleaner.stop());
@@ -270,7 +287,7 @@ export class ServiceNode {
       options,
       metrics,
       source,
-      { database, retries, omq },
+      { database, retries, omq, subscriptions },
       closers,
     );
     closers.push(() => {
@@ -300,7 +317,7 @@ export class ServiceNode {
     options: ServiceNodeOptions,
     metrics: Metrics,
     source: StaticSource,
-    parts: { database: Database; retries: RetryQueue; omq: Omq },
+    parts: { database: Database; retries: RetryQueue; omq: Omq; subscriptions: Subscriptions },
     closers: (() => void | Promise<void>)[],
   ): Promise<number | undefined> {
     if (options.metricsPort === 0) return undefined;
@@ -312,6 +329,7 @@ export class ServiceNode {
           const { incoming, outgoing } = parts.omq.statistics();
           return incoming + outgoing;
         },
+        subscriptions: () => parts.subscriptions.size,
         membershipVersion: () => source.list.version,
         membershipExpiry: () => source.list.expires,
       }),
