@@ -10,6 +10,16 @@ import { ParseError } from '../src/errors.ts';
 import { decodeActiveNodes, encodeActiveNodes } from '../src/storage/active-nodes.ts';
 import { decodeDataPush, encodeDataPush } from '../src/storage/data-push.ts';
 import {
+  decodeMessageNotification,
+  decodeMonitorRequest,
+  encodeMessageNotification,
+  encodeMonitorReply,
+  encodeMonitorRequest,
+  isMonitorRefusal,
+  type MonitorRefusal,
+  type MonitorSubscription,
+} from '../src/storage/monitor.ts';
+import {
   decodeForward,
   decodeJsonBody,
   decodeMethodBody,
@@ -130,6 +140,9 @@ const methodBodies = ALL_METHODS.flatMap((method, index) => [
   concat(Uint8Array.of(index), encodeBt(btParams(method))),
   concat(Uint8Array.of(index), utf8(stringifyJson(withAuth(method)))),
 ]);
+
+const isSubscription = (entry: MonitorSubscription | MonitorRefusal): entry is MonitorSubscription =>
+  !isMonitorRefusal(entry);
 
 /** A request that was read can be signed, sent and forwarded. */
 function checkRequest(request: StorageRequest): void {
@@ -285,6 +298,29 @@ export const targets: Record<string, FuzzTarget> = {
       if (messages === undefined) return;
       const [blob] = [...encodeDataPush(messages)];
       sure(equal([...encodeDataPush(decodeDataPush(blob!))][0]!, blob!), 'a blob changed');
+    },
+  },
+  monitor: {
+    seeds: vectors.omq_messages
+      .filter(({ name }) => name.startsWith('monitor') || name.startsWith('notification'))
+      .map(({ parts }) => fromHex(parts.at(-1)!)),
+    run(input) {
+      const { isList, entries } = decodeMonitorRequest(input);
+      encodeMonitorReply(
+        entries.map((entry) => (isMonitorRefusal(entry) ? entry : 'success')),
+        isList,
+      );
+      const good = entries.filter(isSubscription);
+      const written = encodeMonitorRequest(good, true);
+      const again = decodeMonitorRequest(written).entries.filter(isSubscription);
+      sure(equal(encodeMonitorRequest(again, true), written), 'a subscription changed');
+      const notification = attempt(() => decodeMessageNotification(input));
+      if (notification === undefined) return;
+      const bytes = encodeMessageNotification(notification);
+      sure(
+        equal(encodeMessageNotification(decodeMessageNotification(bytes)), bytes),
+        'a notification changed',
+      );
     },
   },
   activeNodes: {

@@ -25,6 +25,7 @@ export class ParseError extends AlliumError<
   | 'hex'
   | 'json'
   | 'mnemonic'
+  | 'monitor'
   | 'node_list'
   | 'onion'
   | 'request'

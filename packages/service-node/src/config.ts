@@ -89,6 +89,11 @@ export const OPTIONS = {
   maxRequests: option('count', 1000, 'Client requests in work at once; further ones get 503'),
   maxHops: option('count', 1000, 'Onion hops waiting for the next node at once; further ones get 503'),
   maxRelays: option('count', 100, 'Relays to servers at once; further ones get 503'),
+  maxSubscriptions: option(
+    'count',
+    100_000,
+    'Accounts that push servers may watch at once, a tenth of them over one connection; further ones are refused',
+  ),
   relayHttp: option('yesno', true, 'Relay also to servers without TLS (some community servers have none)'),
   relayExemptRanges: option('list', [], 'Private or local address ranges to which relaying is allowed', {
     check: ranges,

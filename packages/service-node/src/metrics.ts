@@ -18,6 +18,7 @@ export interface Observed {
   readonly databaseBytes: () => { used: number; total: number; max: number };
   readonly queuedForwards: () => number;
   readonly omqConnections: () => number;
+  readonly subscriptions: () => number;
   readonly membershipVersion: () => number;
   readonly membershipExpiry: () => number;
 }
@@ -35,6 +36,8 @@ export class Metrics {
   onionLayers = 0;
   hopsRelayed = 0;
   limited = 0;
+  notifications = 0;
+  subscriptionsRefused = 0;
   readonly totals: Record<Statistic, number> = { store: 0, retrieve: 0, onion: 0, proxy: 0 };
   readonly failures = new Map<string, { requests: number; pushes: number }>();
   readonly #env: Env;
@@ -164,6 +167,17 @@ export class Metrics {
     );
     gauge('allium_forwards_waiting', 'Requests kept for members that do not answer', observed.queuedForwards);
     gauge('allium_omq_connections', 'Open OMQ connections', observed.omqConnections);
+    gauge('allium_subscriptions', 'Accounts watched over OMQ connections', observed.subscriptions);
+    counter(
+      'allium_subscriptions_refused_total',
+      'Subscriptions refused because there were too many',
+      () => this.subscriptionsRefused,
+    );
+    counter(
+      'allium_notifications_total',
+      'Messages of which a subscriber was told',
+      () => this.notifications,
+    );
     gauge('allium_membership_version', 'Version of the node list in force', observed.membershipVersion);
     gauge(
       'allium_membership_expiry_seconds',

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// What the node answers over OMQ (spec/storage-server §5.3–§5.7): RPC of clients, everything between nodes, the
-// operator's statistics.
+// What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
+// nodes, the operator's statistics.
 import type { Omq, OmqContext, OmqPart } from '@allium/net/omq';
 import type { RateLimiter } from '@allium/net/rate-limiter';
 import { fromUtf8 } from '@allium/protocol/bytes';
@@ -17,6 +17,7 @@ import {
 } from '@allium/protocol/storage/requests';
 import type { StaticDistribution } from './membership/distribution.ts';
 import type { Metrics } from './metrics.ts';
+import type { Subscriptions } from './monitor/subscriptions.ts';
 import type { OnionRelay } from './onion/relay.ts';
 import type { Executor } from './rpc/executor.ts';
 import { omqBody } from './rpc/outcome.ts';
@@ -36,6 +37,7 @@ export interface OmqCommandsParts {
   readonly sync: SwarmSync;
   readonly intake: Intake;
   readonly distribution: StaticDistribution;
+  readonly subscriptions: Subscriptions;
   readonly rpcLimit: RateLimiter;
   readonly metrics: Metrics;
   readonly notReady: () => readonly string[];
@@ -50,6 +52,8 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   omq.category('sn', { access: 'service_node', maxConcurrent: 2000, maxQueued: 1000 });
   omq.category('storage', { access: 'none', maxConcurrent: 500, maxQueued: 200 });
   omq.category('rpc', { access: 'none', maxConcurrent: 100, maxQueued: 200 });
+  // Ours: one list of subscriptions at a time, each entry costs a signature.
+  omq.category('monitor', { access: 'none', maxConcurrent: 1, maxQueued: 200 });
   omq.category('service', { access: 'admin' });
 
   /** Commands between nodes; a peer that speaks is there, so what waits for it goes out. */
@@ -82,6 +86,7 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   for (const method of METHOD_NAMES) {
     omq.register(`storage.${method}`, (context, data) => clientCall(parts, env, method, context, data));
   }
+  omq.register('monitor.messages', (context, [part]) => parts.subscriptions.answer(context, part));
   omq.register('rpc.get_service_nodes', (context, data) => nodeList(parts, context, data));
   omq.register('service.get_stats', () => [parts.statistics()]);
 }

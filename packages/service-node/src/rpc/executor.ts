@@ -17,6 +17,7 @@ import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
 import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
 import { hashText, type Mailbox, type Retrieved } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Subscriptions } from '../monitor/subscriptions.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
 import type { Replication } from '../swarm/replication.ts';
 import type { RetryQueue } from '../swarm/retry-queue.ts';
@@ -39,6 +40,7 @@ export interface ExecutorParts {
   readonly swarm: Swarm;
   readonly replication: Replication;
   readonly retries: RetryQueue;
+  readonly subscriptions: Subscriptions;
   readonly metrics: Metrics;
   readonly ownHex: string;
 }
@@ -180,12 +182,15 @@ export class Executor {
 
   /** Local execution; a failure of the database becomes an entry. `id`: row number of a stored message. */
   async #apply(request: RecursiveRequest): Promise<{ entry: NodeEntry; id?: number }> {
-    const { apply, metrics } = this.#parts;
+    const { apply, metrics, subscriptions } = this.#parts;
     try {
       if (request.method !== 'store') return { entry: await apply.other(request) };
       const stored = await apply.store(request);
       metrics.count('store');
-      if (stored.entry.already !== true) metrics.messagesStored++;
+      if (stored.entry.already !== true) {
+        metrics.messagesStored++;
+        subscriptions.stored(request, stored.entry.hash, stored.entry.expiry);
+      }
       return stored;
     } catch (error) {
       this.#env.log.error({ method: request.method, error: String(error) }, 'executing a request failed');
