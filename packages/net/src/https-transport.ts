@@ -54,6 +54,11 @@ interface Exchange {
   current: ClientRequest | TLSSocket | undefined;
 }
 
+/** The URL of a node's HTTPS listener, without path. `host`: an IP address of either family. */
+export function httpsOrigin(host: string, port: number): string {
+  return `https://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+}
+
 export class HttpsTransport implements Transport {
   readonly #maxResponseBytes: number;
   readonly #secure: HttpsAgent;

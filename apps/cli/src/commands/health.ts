@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium health`: the list of a seed, then one question to each node on it.
-import { HttpsTransport } from '@allium/net/https-transport';
+import { HttpsTransport, httpsOrigin } from '@allium/net/https-transport';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
 import {
   decodeJsonRpcAnswer,
@@ -82,7 +82,7 @@ async function ask(transport: HttpsTransport, node: ServiceNodeState): Promise<N
   const began = performance.now();
   try {
     const answer = await transport.request({
-      url: `https://${node.host}:${node.httpsPort}/storage_rpc/v1`,
+      url: `${httpsOrigin(node.host, node.httpsPort)}/storage_rpc/v1`,
       body: utf8('{"method":"info","params":{}}'),
       headers: { 'Content-Type': 'application/json' },
       timeoutMs: TIMEOUT_MS,

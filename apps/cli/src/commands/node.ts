@@ -22,6 +22,10 @@ export async function runNode(args: readonly string[]): Promise<number> {
     const { nodeKey } = await import('./node-key.ts');
     return nodeKey(parse(rest));
   }
+  if (command === 'doctor') {
+    const { nodeDoctor } = await import('./node-doctor.ts');
+    return nodeDoctor(parse(rest));
+  }
   const code = await runServiceNode(args);
   if (args.includes('--help') || args.includes('-h')) process.stdout.write(COMMANDS);
   return code;

@@ -13,6 +13,7 @@ import { AlliumError } from '@allium/protocol/errors';
 
 // From the specification (§7).
 const MAX_BYTES = 3584 * 1024 * 1024;
+const BUSY_TIMEOUT_MS = 15_000;
 
 // Ours.
 const PAGE_BYTES = 4096;
@@ -62,9 +63,12 @@ PRAGMA application_id = ${APPLICATION_ID};
 PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
-/** `corrupt`, `foreign`, `newer`: the file cannot be used; `full`: the page limit is reached; `closed`: after `close`. */
+/**
+ * `corrupt`, `foreign`, `newer`: the file cannot be used; `locked`: another program has it; `full`: the page limit or the
+ * end of the disk is reached; `closed`: after `close`.
+ */
 export class DatabaseError extends AlliumError<
-  'corrupt' | 'foreign' | 'newer' | 'unreadable' | 'full' | 'closed' | 'failed'
+  'corrupt' | 'foreign' | 'newer' | 'locked' | 'unreadable' | 'full' | 'closed' | 'failed'
 > {
   override readonly name = 'DatabaseError';
 }
@@ -74,6 +78,8 @@ export interface DatabaseOptions {
   readonly path: string;
   /** Limit of the file's pages in bytes; beyond it inserts fail with `full`. */
   readonly maxBytes?: number;
+  /** Runs the commit of all writes made before it; default `setImmediate`, a simulation has its own time. */
+  readonly defer?: (commit: () => void) => void;
 }
 
 interface Job {
@@ -89,6 +95,7 @@ export class Database {
   readonly #rollback: StatementSync;
   readonly #rolledBack: (() => void)[] = [];
   #jobs: Job[] = [];
+  readonly #defer: (commit: () => void) => void;
   #scheduled = false;
   #closed = false;
 
@@ -98,22 +105,8 @@ export class Database {
     let db: DatabaseSync | undefined;
     try {
       db = new DatabaseSync(path, { enableForeignKeyConstraints: false });
-      db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA busy_timeout = 15000;`);
-      const applicationId = Number(db.prepare('PRAGMA application_id').get()?.application_id);
-      const version = Number(db.prepare('PRAGMA user_version').get()?.user_version);
-      const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n);
-      if (tables > 0 && applicationId !== APPLICATION_ID) {
-        throw new DatabaseError(
-          'foreign',
-          `${path} is a database of another program: choose another data folder`,
-        );
-      }
-      if (version > SCHEMA_VERSION) {
-        throw new DatabaseError(
-          'newer',
-          `${path} was written by a newer release (schema ${version}): update this program`,
-        );
-      }
+      db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS};`);
+      const isNew = checkOurs(db, path);
       db.exec(`
         PRAGMA journal_mode = WAL;
         PRAGMA synchronous = NORMAL;
@@ -122,30 +115,14 @@ export class Database {
         PRAGMA journal_size_limit = 8388608;
         PRAGMA max_page_count = ${Math.floor((options.maxBytes ?? MAX_BYTES) / PAGE_BYTES)};
       `);
-      if (tables === 0) db.exec(`BEGIN; ${SCHEMA} COMMIT;`);
-      // Touches the roots only: a damaged file shows itself here, a large one costs nothing.
-      for (const table of ['accounts', 'messages', 'revocations', 'forwards']) {
-        db.prepare(`SELECT max(id) AS n FROM ${table}`).get();
-      }
+      if (isNew) db.exec(`BEGIN; ${SCHEMA} COMMIT;`);
+      touchRoots(db);
     } catch (error) {
       db?.close();
-      if (error instanceof DatabaseError) throw error;
-      const detail = error instanceof Error ? error.message : String(error);
-      if (/not a database|malformed|corrupt/i.test(detail)) {
-        throw new DatabaseError(
-          'corrupt',
-          `${path} is damaged (${detail}). Move it and its -wal and -shm files away and start again: the node then ` +
-            'begins with an empty mailbox and gets the messages from the other members of its swarm.',
-          { cause: error },
-        );
-      }
-      throw new DatabaseError(
-        'unreadable',
-        `${path} cannot be opened (${detail}): check that the folder exists, belongs to this user, and has space.`,
-        { cause: error },
-      );
+      throw openingFailed(path, error);
     }
     this.#db = db;
+    this.#defer = options.defer ?? setImmediate;
     this.#begin = db.prepare('BEGIN IMMEDIATE');
     this.#commit = db.prepare('COMMIT');
     this.#rollback = db.prepare('ROLLBACK');
@@ -175,7 +152,7 @@ export class Database {
       this.#jobs.push({ run, resolve: resolve as (value: unknown) => void, reject });
       if (!this.#scheduled) {
         this.#scheduled = true;
-        setImmediate(this.#flush);
+        this.#defer(this.#flush);
       }
     });
   }
@@ -237,10 +214,93 @@ export class Database {
   }
 }
 
+/** True for a file without tables. @throws DatabaseError for another program's or a newer release's */
+function checkOurs(db: DatabaseSync, path: string): boolean {
+  const applicationId = Number(db.prepare('PRAGMA application_id').get()?.application_id);
+  const version = Number(db.prepare('PRAGMA user_version').get()?.user_version);
+  const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n);
+  if (tables > 0 && applicationId !== APPLICATION_ID) {
+    throw new DatabaseError(
+      'foreign',
+      `${path} is a database of another program: choose another data folder`,
+    );
+  }
+  if (version > SCHEMA_VERSION) {
+    throw new DatabaseError(
+      'newer',
+      `${path} was written by a newer release (schema ${version}): update this program`,
+    );
+  }
+  return tables === 0;
+}
+
+/** A damaged file shows itself here, a large one costs nothing. */
+function touchRoots(db: DatabaseSync): void {
+  for (const table of ['accounts', 'messages', 'revocations', 'forwards']) {
+    db.prepare(`SELECT max(id) AS n FROM ${table}`).get();
+  }
+}
+
+/** Bytes of data in a mailbox, of which a node may be at work. Changes nothing. @throws DatabaseError */
+export function inspectDatabase(path: string): { usedBytes: number } {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { readOnly: true });
+    db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS};`);
+    if (!checkOurs(db, path)) touchRoots(db);
+    const row = db
+      .prepare('SELECT page_count - freelist_count AS n FROM pragma_page_count, pragma_freelist_count')
+      .get();
+    return { usedBytes: Number(row?.n) * PAGE_BYTES };
+  } catch (error) {
+    throw openingFailed(path, error);
+  } finally {
+    db?.close();
+  }
+}
+
+/** The error in an operator's words. */
+function openingFailed(path: string, error: unknown): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  const detail = error instanceof Error ? error.message : String(error);
+  switch (primaryCode(error)) {
+    case 11:
+    case 26:
+      return new DatabaseError(
+        'corrupt',
+        `${path} is damaged (${detail}). Move it and its -wal and -shm files away and start again: the node then ` +
+          'begins with an empty mailbox and gets the messages from the other members of its swarm.',
+        { cause: error },
+      );
+    case 5:
+    case 6:
+      return new DatabaseError(
+        'locked',
+        `${path} is locked by another program (${detail}): end what has it open, such as a backup or a database shell.`,
+        { cause: error },
+      );
+    case 13:
+      return new DatabaseError('full', `${path} cannot be opened: the disk is full. Free some space.`, {
+        cause: error,
+      });
+    default:
+      return new DatabaseError(
+        'unreadable',
+        `${path} cannot be opened (${detail}): check that the folder exists, belongs to this user, and has space.`,
+        { cause: error },
+      );
+  }
+}
+
+/** SQLite's primary result code: the low byte. 5 BUSY, 6 LOCKED, 11 CORRUPT, 13 FULL, 26 NOTADB. */
+function primaryCode(error: unknown): number | undefined {
+  return error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : undefined;
+}
+
 function wrap(error: unknown): unknown {
-  if (!(error instanceof Error) || !('errcode' in error)) return error;
-  // SQLite's primary result code is the low byte: 13 SQLITE_FULL, 11 SQLITE_CORRUPT, 26 SQLITE_NOTADB.
-  const code = Number(error.errcode) & 0xff;
-  const kind = code === 13 ? 'full' : code === 11 || code === 26 ? 'corrupt' : 'failed';
-  return new DatabaseError(kind, `database: ${error.message}`, { cause: error });
+  const code = primaryCode(error);
+  if (code === undefined) return error;
+  const kind =
+    code === 13 ? 'full' : code === 11 || code === 26 ? 'corrupt' : code === 5 ? 'locked' : 'failed';
+  return new DatabaseError(kind, `database: ${(error as Error).message}`, { cause: error });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Spreads the static node list between nodes: `sn.chain_static` (spec/chain §4.23 "Details").
-import { type Omq, OmqError } from '@allium/net/omq';
+import { type OmqEndpoint, OmqError } from '@allium/net/omq';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Member, Membership } from '@allium/protocol/membership';
@@ -17,14 +17,14 @@ const FIRST_ASK_MS = 5_000;
 
 export class StaticDistribution {
   readonly #source: StaticSource;
-  readonly #omq: Omq;
+  readonly #omq: OmqEndpoint;
   readonly #ownHex: string;
   readonly #env: Env;
   readonly #running = new Set<Promise<void>>();
   #cancels: Cancel[] = [];
   #stopping = new AbortController();
 
-  constructor(source: StaticSource, omq: Omq, ownHex: string, env: Env) {
+  constructor(source: StaticSource, omq: OmqEndpoint, ownHex: string, env: Env) {
     this.#source = source;
     this.#omq = omq;
     this.#ownHex = ownHex;

@@ -17,6 +17,8 @@ import {
   staticListDigest,
 } from '@allium/protocol/membership/static-list';
 
+const HELD = 'network.json';
+
 // Ours.
 const POLL_MS = 3_000;
 /** A warning that nobody reads at first is repeated. */
@@ -36,6 +38,39 @@ export interface StaticSourceOptions {
   readonly networkDigest: string;
 }
 
+/** Where lists lie; default: the disk. */
+export interface ListFiles {
+  /** Changes whenever the file does; undefined when there is none. */
+  mark(path: string): Promise<string | undefined>;
+  /** Undefined when there is none. */
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** Whole or not at all. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+}
+
+export const diskFiles: ListFiles = {
+  mark: (path) =>
+    ifThere(async () => {
+      const { mtimeMs, size, ino } = await stat(path);
+      return `${mtimeMs} ${size} ${ino}`;
+    }),
+  read: (path) => ifThere<Uint8Array>(() => readFile(path)),
+  async write(path, bytes) {
+    const temporary = `${path}.new`;
+    await writeFile(temporary, bytes);
+    await rename(temporary, path);
+  },
+};
+
+async function ifThere<T>(look: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** What was done with a list that came in. `text` is the answer to a peer. */
 export interface Offer {
   readonly accepted: boolean;
@@ -44,6 +79,7 @@ export interface Offer {
 
 export class StaticSource implements MembershipSource {
   readonly #env: Env;
+  readonly #files: ListFiles;
   readonly #path: string;
   readonly #watched: { readonly path: string; seen: string }[];
   #list: StaticList;
@@ -55,8 +91,14 @@ export class StaticSource implements MembershipSource {
   #stopped = true;
   #remindAt = 0;
 
-  private constructor(options: StaticSourceOptions, env: Env, path: string, list: StaticList) {
-    this.#env = env;
+  private constructor(
+    options: StaticSourceOptions,
+    deps: { env: Env; files: ListFiles },
+    path: string,
+    list: StaticList,
+  ) {
+    this.#env = deps.env;
+    this.#files = deps.files;
     this.#path = path;
     this.#list = list;
     this.#bytes = encodeStaticList(list);
@@ -66,35 +108,14 @@ export class StaticSource implements MembershipSource {
   }
 
   /** Reads the list in force, or the configured one at the first start. @throws NetworkFileError */
-  static async open(options: StaticSourceOptions, env: Env): Promise<StaticSource> {
-    const path = join(options.dataDir, 'network.json');
-    const held = await readList(path);
-    const configured = options.networkFile === '' ? undefined : await readList(options.networkFile);
-    if (held !== undefined) {
-      if (configured !== undefined && configured.network !== held.network) {
-        throw new NetworkFileError(
-          'other_network',
-          `${options.networkFile} is the list of another network than ${path}: choose another data folder for it`,
-        );
-      }
-      return new StaticSource(options, env, path, held);
-    }
-    if (configured === undefined) {
-      throw new NetworkFileError(
-        'no_network',
-        options.networkFile === ''
-          ? 'no node list: name the signed list of your network with --network-file'
-          : `${options.networkFile} does not exist: name the signed list of your network with --network-file`,
-      );
-    }
-    if (options.networkDigest !== '' && toHex(staticListDigest(configured)) !== options.networkDigest) {
-      throw new NetworkFileError(
-        'wrong_digest',
-        `${options.networkFile} is not the list with the configured digest`,
-      );
-    }
-    const source = new StaticSource(options, env, path, configured);
-    await source.#write();
+  static async open(
+    options: StaticSourceOptions,
+    env: Env,
+    files: ListFiles = diskFiles,
+  ): Promise<StaticSource> {
+    const { list, isFirst } = await readListInForce(options, files);
+    const source = new StaticSource(options, { env, files }, join(options.dataDir, HELD), list);
+    if (isFirst) await source.#write();
     return source;
   }
 
@@ -142,13 +163,12 @@ export class StaticSource implements MembershipSource {
   async #poll(): Promise<void> {
     for (const watched of this.#watched) {
       try {
-        const { mtimeMs, size, ino } = await stat(watched.path);
-        const mark = `${mtimeMs} ${size} ${ino}`;
-        if (mark === watched.seen) continue;
+        const mark = await this.#files.mark(watched.path);
+        if (mark === undefined || mark === watched.seen) continue;
         watched.seen = mark;
-        this.offer(await readFile(watched.path), watched.path);
+        const bytes = await this.#files.read(watched.path);
+        if (bytes !== undefined) this.offer(bytes, watched.path);
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
         this.#env.log.warn({ file: watched.path, error: String(error) }, 'node list not readable');
       }
     }
@@ -213,18 +233,49 @@ export class StaticSource implements MembershipSource {
 
   async #write(): Promise<void> {
     await this.#writing;
-    const temporary = `${this.#path}.new`;
-    await writeFile(temporary, this.#bytes);
-    await rename(temporary, this.#path);
+    await this.#files.write(this.#path, this.#bytes);
   }
 }
 
-async function readList(path: string): Promise<StaticList | undefined> {
-  let bytes: Uint8Array;
+/** The list that a start with these options puts in force; writes nothing. @throws NetworkFileError */
+export async function readListInForce(
+  options: StaticSourceOptions,
+  files: ListFiles = diskFiles,
+): Promise<{ list: StaticList; isFirst: boolean }> {
+  const path = join(options.dataDir, HELD);
+  const held = await readList(files, path);
+  const configured = options.networkFile === '' ? undefined : await readList(files, options.networkFile);
+  if (held !== undefined) {
+    if (configured !== undefined && configured.network !== held.network) {
+      throw new NetworkFileError(
+        'other_network',
+        `${options.networkFile} is the list of another network than ${path}: choose another data folder for it`,
+      );
+    }
+    return { list: held, isFirst: false };
+  }
+  if (configured === undefined) {
+    throw new NetworkFileError(
+      'no_network',
+      options.networkFile === ''
+        ? 'no node list: name the signed list of your network with --network-file'
+        : `${options.networkFile} does not exist: name the signed list of your network with --network-file`,
+    );
+  }
+  if (options.networkDigest !== '' && toHex(staticListDigest(configured)) !== options.networkDigest) {
+    throw new NetworkFileError(
+      'wrong_digest',
+      `${options.networkFile} is not the list with the configured digest`,
+    );
+  }
+  return { list: configured, isFirst: true };
+}
+
+async function readList(files: ListFiles, path: string): Promise<StaticList | undefined> {
+  let bytes: Uint8Array | undefined;
   try {
-    bytes = await readFile(path);
+    bytes = await files.read(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new NetworkFileError(
       'unreadable',
       `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
@@ -233,6 +284,7 @@ async function readList(path: string): Promise<StaticList | undefined> {
       },
     );
   }
+  if (bytes === undefined) return undefined;
   try {
     return parseStaticList(bytes);
   } catch (error) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The key of a node goes to a backup and comes back on another machine.
+// What an operator does beside the node: its key goes to a backup and comes back, the doctor looks it over.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,4 +85,20 @@ test('wrong usage is told apart', async () => {
   for (const args of [[], ['backup'], ['lose', 'x'], ['backup', 'a', 'b'], ['show', '--colour', 'red']]) {
     await expect(key(...args)).rejects.toMatchObject({ exitCode: 2 });
   }
+});
+
+test('doctor prints a line per check, or JSON, and says by its exit code whether there is something to do', async () => {
+  output = '';
+  expect(await runCommandLine(['node', 'doctor', '--data-dir', at('nowhere')])).toBe(1);
+  expect(output).toMatch(/^ok {4}version {6}allium \d/);
+  expect(output).toMatch(/^TODO {2}data folder {2}.*nowhere does not exist/m);
+  expect(output).toMatch(/\d things to do\.\n$/);
+  output = '';
+  expect(await runCommandLine(['node', 'doctor', '--json', '--data-dir', at('nowhere')])).toBe(1);
+  expect(JSON.parse(output)).toMatchObject({
+    ok: false,
+    checks: [{ name: 'version', ok: true }, {}, {}, {}, {}, {}, {}, {}],
+  });
+  await expect(runCommandLine(['node', 'doctor', 'please'])).rejects.toMatchObject({ exitCode: 2 });
+  expect(existsSync(at('nowhere'))).toBe(false);
 });
