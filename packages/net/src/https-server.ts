@@ -127,7 +127,15 @@ class Exchange implements HttpsRequest {
   }
 }
 
-export class HttpsServer {
+/** What a node needs of its listener; a simulated network has its own. */
+export interface HttpsListener {
+  /** Resolves when it listens. */
+  start(): Promise<{ port: number }>;
+  /** Lets running requests end, within limits. */
+  stop(): Promise<void>;
+}
+
+export class HttpsServer implements HttpsListener {
   readonly #options: HttpsServerOptions;
   readonly #env: Env;
   readonly #headers: readonly string[];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
 // nodes, the operator's statistics.
-import type { Omq, OmqContext, OmqPart } from '@allium/net/omq';
+import type { OmqContext, OmqEndpoint, OmqPart } from '@allium/net/omq';
 import type { RateLimiter } from '@allium/net/rate-limiter';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
@@ -29,7 +29,7 @@ import type { SwarmSync } from './swarm/swarm-sync.ts';
 type Reply = readonly OmqPart[];
 
 export interface OmqCommandsParts {
-  readonly omq: Omq;
+  readonly omq: OmqEndpoint;
   readonly executor: Executor;
   readonly onions: OnionRelay;
   readonly swarm: Swarm;

@@ -2,18 +2,18 @@
 // One service node: puts its parts together, opens its listeners, and takes everything down again.
 // Data folder: see data-folder.ts.
 import { join } from 'node:path';
-import { HttpsServer } from '@allium/net/https-server';
-import { Omq } from '@allium/net/omq';
+import { type HttpsListener, HttpsServer, type HttpsServerOptions } from '@allium/net/https-server';
+import { Omq, type OmqEndpoint, type OmqOptions } from '@allium/net/omq';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import type { Env } from '@allium/protocol/env';
 import type { ServiceNodeOptions } from './config.ts';
 import { lockDataFolder, openDataFolder } from './data-folder.ts';
 import { COMMON_HEADERS, HttpRoutes } from './http-routes.ts';
 import { Cleaner } from './mailbox/cleaner.ts';
-import { Database } from './mailbox/database.ts';
+import { Database, type DatabaseOptions } from './mailbox/database.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { StaticDistribution } from './membership/distribution.ts';
-import { StaticSource } from './membership/static-source.ts';
+import { diskFiles, type ListFiles, StaticSource } from './membership/static-source.ts';
 import { Metrics, MetricsServer } from './metrics.ts';
 import { Subscriptions } from './monitor/subscriptions.ts';
 import { loadOrCreateCertificate, loadOrCreateNodeKeys, type NodeKeys } from './node-keys.ts';
@@ -39,9 +39,23 @@ export interface Ports {
   readonly metrics?: number;
 }
 
-/** What tests may put in the place of the machine's own. */
+/** What tests and simulations put in the place of the machine's own. */
 export interface ServiceNodeDeps {
   readonly resolve?: Resolve;
+  /** Default: sockets. */
+  readonly omq?: (options: OmqOptions, env: Env) => OmqEndpoint;
+  readonly https?: (options: HttpsServerOptions, env: Env) => HttpsListener;
+  /** Instead of the data folder, which is then neither made nor read. */
+  readonly state?: NodeState;
+}
+
+/** What a node keeps from one start to the next. */
+export interface NodeState {
+  readonly keys: NodeKeys;
+  /** Must be the only one that uses it. */
+  readonly database: Pick<DatabaseOptions, 'path' | 'defer'>;
+  readonly files: ListFiles;
+  readonly certificate: { readonly certificatePem: string; readonly keyPem: string };
 }
 
 /** Everything that exists between `start` and `stop`. */
@@ -84,7 +98,7 @@ export class ServiceNode {
   }
 
   #identity(): NodeKeys {
-    this.#keys ??= loadOrCreateNodeKeys(this.#options.dataDir);
+    this.#keys ??= this.#deps.state?.keys ?? loadOrCreateNodeKeys(this.#options.dataDir);
     return this.#keys;
   }
 
@@ -116,13 +130,14 @@ export class ServiceNode {
 
   async #open(): Promise<Running> {
     const options = this.#options;
-    for (const correction of openDataFolder(options.dataDir)) {
+    const hasFolder = this.#deps.state === undefined;
+    for (const correction of hasFolder ? openDataFolder(options.dataDir) : []) {
       this.#env.log.warn({ correction }, 'permissions of the data folder corrected');
     }
     const keys = this.#identity();
     const env: Env = { ...this.#env, log: this.#env.log.child({ id: keys.ed25519Hex.slice(0, 8) }) };
     /** Closed in the opposite order of opening. */
-    const closers: (() => void | Promise<void>)[] = [lockDataFolder(options.dataDir)];
+    const closers: (() => void | Promise<void>)[] = hasFolder ? [lockDataFolder(options.dataDir)] : [];
     const stop = async () => {
       for (const close of closers.reverse()) await close();
     };
@@ -142,10 +157,11 @@ export class ServiceNode {
   ): Promise<Omit<Running, 'stop'>> {
     const { clock, log } = env;
     const metrics = new Metrics(env);
-    const source = await StaticSource.open(options, env);
+    const { state } = this.#deps;
+    const source = await StaticSource.open(options, env, state?.files ?? diskFiles);
     const swarm = new Swarm(source, keys.ed25519Hex);
     const database = new Database({
-      path: join(options.dataDir, 'mailbox.sqlite'),
+      ...(state?.database ?? { path: join(options.dataDir, 'mailbox.sqlite') }),
       maxBytes: options.databaseMaxMib * 1024 * 1024,
     });
     closers.push(() => database.close());
@@ -156,7 +172,7 @@ export class ServiceNode {
     const notReady = () => (stopping ? shuttingDown : ready);
 
     const admins = new Set(options.statsAccessKeys);
-    const omq = new Omq(
+    const omq = (this.#deps.omq ?? sockets.omq)(
       {
         keyPair: keys.x25519,
         listen: { host: options.bindHost, port: options.omqPort },
@@ -241,11 +257,11 @@ export class ServiceNode {
       { executor, onions, rpcLimit, onionLimit, metrics, ed25519Key: keys.ed25519Key, notReady },
       env,
     );
-    const https = new HttpsServer(
+    const https = (this.#deps.https ?? sockets.https)(
       {
         host: options.bindHost,
         port: options.httpsPort,
-        ...loadOrCreateCertificate(options.dataDir),
+        ...(state?.certificate ?? loadOrCreateCertificate(options.dataDir)),
         headers: COMMON_HEADERS,
         maxConcurrentRequests: options.maxRequests,
         precheck: (head) => routes.precheck(head),
@@ -317,7 +333,7 @@ export class ServiceNode {
     options: ServiceNodeOptions,
     metrics: Metrics,
     source: StaticSource,
-    parts: { database: Database; retries: RetryQueue; omq: Omq; subscriptions: Subscriptions },
+    parts: { database: Database; retries: RetryQueue; omq: OmqEndpoint; subscriptions: Subscriptions },
     closers: (() => void | Promise<void>)[],
   ): Promise<number | undefined> {
     if (options.metricsPort === 0) return undefined;
@@ -339,6 +355,11 @@ export class ServiceNode {
     return port;
   }
 }
+
+const sockets = {
+  omq: (options: OmqOptions, env: Env): OmqEndpoint => new Omq(options, env),
+  https: (options: HttpsServerOptions, env: Env): HttpsListener => new HttpsServer(options, env),
+};
 
 const bucket = (burst: number, perSecond: number) => ({
   capacity: burst,

@@ -130,6 +130,31 @@ const STOP_MS = 2000;
 const LINGER_MS = 500;
 const NO_IDENTITY = new Uint8Array(0);
 
+/** What users of an endpoint rely on; a simulated network has its own. */
+export interface OmqEndpoint {
+  /** Declares a category, before its commands. */
+  category(name: string, options: OmqCategoryOptions): void;
+  /**
+   * Registers `category.command`. Unless `oneWay`, a message without tag is refused and the handler's answer is the
+   * reply.
+   */
+  register(command: string, handler: OmqHandler, options?: { readonly oneWay?: boolean }): void;
+  /** Must come before requests. @returns the port, when listening */
+  start(): Promise<{ port?: number }>;
+  /** Fails waiting requests with `closed`. */
+  stop(): Promise<void>;
+  /** @returns the data parts of the reply. @throws OmqError */
+  request(
+    peer: OmqPeer,
+    command: string,
+    parts: readonly OmqPart[],
+    options?: OmqRequestOptions,
+  ): Promise<Uint8Array[]>;
+  /** One way, without a promise that it arrives. @throws OmqError */
+  send(peer: OmqPeer, command: string, parts: readonly OmqPart[]): Promise<void>;
+  statistics(): OmqStatistics;
+}
+
 /** What is known of a key: connections with it and, if it could not be reached, when to try again. */
 interface Peer {
   readonly keyHex: string;
@@ -142,7 +167,7 @@ interface Peer {
   retryAt: number;
 }
 
-export class Omq {
+export class Omq implements OmqEndpoint {
   readonly #options: OmqOptions;
   readonly #env: Env;
   readonly #owner: LinkOwner;

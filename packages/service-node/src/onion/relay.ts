@@ -2,7 +2,7 @@
 // Onion requests: opens one layer and does what it says (spec/storage-server §4). Answers of this node as the
 // destination, and its complaints about a layer that it could open, are encrypted for the layer's key; all others are plain
 // and visible to the hops before us (§4.8).
-import type { Omq } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq';
 import { OmqError } from '@allium/net/omq';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
@@ -46,7 +46,7 @@ export interface OnionRelayParts {
   readonly ownHex: string;
   readonly executor: Executor;
   readonly swarm: Swarm;
-  readonly omq: Omq;
+  readonly omq: OmqEndpoint;
   readonly relay: ServerRelay;
   readonly metrics: Metrics;
   readonly isReady: () => boolean;

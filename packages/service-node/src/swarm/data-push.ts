@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `sn.data`: stored messages handed from node to node (spec/storage-server §5.5), and the checks of §9.3.2 that a
 // receiver makes, since a blob carries no client's signature.
-import type { Omq } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq';
 import { OmqError } from '@allium/net/omq';
 import { toHex } from '@allium/protocol/bytes';
 import type { Clock } from '@allium/protocol/env';
@@ -42,7 +42,7 @@ export function encodeMessages(
 
 /** Sends one blob; true when the peer took it. */
 export async function sendData(
-  omq: Omq,
+  omq: OmqEndpoint,
   member: Member,
   blob: Uint8Array,
   signal: AbortSignal,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Forwards recursive requests to the other members of the swarm (spec/storage-server §2.7, §5.6) and reads what
 // they answer.
-import type { Omq } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq';
 import { OmqError } from '@allium/net/omq';
 import { decodeBtDict } from '@allium/protocol/bencode';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
@@ -31,10 +31,10 @@ export interface Forwards {
 export const hasAddress = (member: Member): boolean => member.host !== '0.0.0.0' && member.omqPort !== 0;
 
 export class Replication {
-  readonly #omq: Omq;
+  readonly #omq: OmqEndpoint;
   readonly #metrics: Metrics;
 
-  constructor(omq: Omq, metrics: Metrics) {
+  constructor(omq: OmqEndpoint, metrics: Metrics) {
     this.#omq = omq;
     this.#metrics = metrics;
   }

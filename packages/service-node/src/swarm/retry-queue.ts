@@ -4,7 +4,7 @@
 // `sn.data`: small, and valid however old its signature. Other requests are kept whole and repeated as they came.
 
 import type { StatementSync } from 'node:sqlite';
-import type { Omq } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq';
 import { OmqError } from '@allium/net/omq';
 import { fromHex, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
@@ -46,7 +46,7 @@ interface Peer {
 export type Missed = number | { readonly method: string; readonly body: Uint8Array };
 
 export class RetryQueue {
-  readonly #parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics };
+  readonly #parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics };
   readonly #env: Env;
   readonly #insert: StatementSync;
   readonly #next: StatementSync;
@@ -61,7 +61,7 @@ export class RetryQueue {
   #stopping = new AbortController();
 
   constructor(
-    parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics },
+    parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics },
     env: Env,
   ) {
     this.#parts = parts;

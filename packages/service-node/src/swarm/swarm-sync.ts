@@ -4,7 +4,7 @@
 // another swarm take their messages along, a node that starts with an empty mailbox asks for a dump.
 
 import type { StatementSync } from 'node:sqlite';
-import type { Omq } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq';
 import { OmqError } from '@allium/net/omq';
 import { btInteger, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
 import { utf8 } from '@allium/protocol/bytes';
@@ -48,7 +48,7 @@ interface Seen {
 }
 
 export class SwarmSync {
-  readonly #parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics };
+  readonly #parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics };
   readonly #env: Env;
   readonly #load: StatementSync;
   readonly #save: StatementSync;
@@ -67,7 +67,7 @@ export class SwarmSync {
   #stopped = true;
 
   constructor(
-    parts: { database: Database; mailbox: Mailbox; omq: Omq; swarm: Swarm; metrics: Metrics },
+    parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics },
     env: Env,
   ) {
     this.#parts = parts;
