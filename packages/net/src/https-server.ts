@@ -25,6 +25,12 @@ export interface HttpsRequest extends HttpsRequestHead {
   readonly body: Uint8Array;
   /** Aborts when the client goes away before its answer is out. Made on first use. */
   readonly signal: AbortSignal;
+  /**
+   * For handlers that from now on only wait, until they answer: the request gives its place in `maxConcurrentRequests`
+   * and its body back. How many may wait is for the caller to limit. `onGone` runs when the client goes away before;
+   * the one given last.
+   */
+  hold(onGone?: () => void): void;
 }
 
 export interface HttpsResponse {
@@ -55,9 +61,9 @@ export interface HttpsServerOptions {
   readonly headTimeoutMs?: number;
   /** An idle connection is kept that long, default 60 000. */
   readonly keepAliveMs?: number;
-  /** Default 10 000. */
+  /** Default 20 000. */
   readonly maxConnections?: number;
-  /** Requests read or handled at once, default 1000; further ones get 503. */
+  /** Requests read or handled at once, those on hold not counted, default 1000; further ones get 503. */
   readonly maxConcurrentRequests?: number;
   /** Bytes of bodies being read or handled, default 256 MiB; further ones get 503. */
   readonly maxBufferedBytes?: number;
@@ -82,7 +88,7 @@ const SILENT_SOCKET_MS = 90_000;
 /** A large answer must be out by then, or a slow reader could hold its memory for ever. */
 const ANSWER_TIMEOUT_MS = 120_000;
 const LARGE_ANSWER_BYTES = 65_536;
-const MAX_CONNECTIONS = 10_000;
+const MAX_CONNECTIONS = 20_000;
 const MAX_CONNECTIONS_PER_ADDRESS = 2_000;
 const MAX_CONCURRENT_REQUESTS = 1000;
 const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
@@ -92,6 +98,12 @@ const EMPTY = new Uint8Array(0);
 const TEXT = { 'Content-Type': 'text/plain' };
 
 /** One exchange: what the handler sees of it, and what has to be given back when it ends. */
+/** What all requests under way share. */
+interface Load {
+  running: number;
+  bufferedBytes: number;
+}
+
 class Exchange implements HttpsRequest {
   readonly method: string;
   readonly path: string;
@@ -102,10 +114,14 @@ class Exchange implements HttpsRequest {
   answerBytes = 0;
   isCounted = false;
   isClosed = false;
+  isAnswered = false;
   cancelDeadline: Cancel | undefined;
   #abort: AbortController | undefined;
+  #onGone: (() => void) | undefined;
+  readonly #load: Load;
 
-  constructor(request: IncomingMessage) {
+  constructor(request: IncomingMessage, load: Load) {
+    this.#load = load;
     this.method = request.method ?? '';
     this.path = request.url ?? '';
     this.headers = request.headers;
@@ -120,10 +136,29 @@ class Exchange implements HttpsRequest {
     return this.#abort.signal;
   }
 
+  hold(onGone?: () => void): void {
+    if (this.isClosed) {
+      onGone?.();
+      return;
+    }
+    this.#onGone = onGone;
+    this.body = EMPTY;
+    this.giveBack();
+  }
+
+  giveBack(): void {
+    this.#load.bufferedBytes -= this.bufferedBytes;
+    this.bufferedBytes = 0;
+    if (this.isCounted) this.#load.running--;
+    this.isCounted = false;
+  }
+
   close(): void {
     this.isClosed = true;
+    this.giveBack();
     this.cancelDeadline?.();
     this.#abort?.abort();
+    if (!this.isAnswered) this.#onGone?.();
   }
 }
 
@@ -148,9 +183,8 @@ export class HttpsServer implements HttpsListener {
   #stopping: Promise<void> | undefined;
   /** Requests whose answer is not out. */
   #open = 0;
-  /** … of them those past the checks. */
-  #running = 0;
-  #bufferedBytes = 0;
+  /** … of them those past the checks, and their bodies. */
+  readonly #load: Load = { running: 0, bufferedBytes: 0 };
   #answerBytes = 0;
   #onNoneOpen: (() => void) | undefined;
 
@@ -165,7 +199,7 @@ export class HttpsServer implements HttpsListener {
 
   /** Requests being read or handled. */
   get runningRequests(): number {
-    return this.#running;
+    return this.#load.running;
   }
 
   get connections(): number {
@@ -288,7 +322,7 @@ export class HttpsServer implements HttpsListener {
   }
 
   #receive(request: IncomingMessage, response: ServerResponse, wantsContinue: boolean): void {
-    const exchange = new Exchange(request);
+    const exchange = new Exchange(request, this.#load);
     this.#open++;
     response.on('close', () => this.#release(exchange));
     let early: HttpsResponse | undefined;
@@ -297,13 +331,13 @@ export class HttpsServer implements HttpsListener {
     } catch (error) {
       early = this.#failed(error);
     }
-    if (early === undefined && this.#running >= this.#maxConcurrent) early = text(503, BUSY);
+    if (early === undefined && this.#load.running >= this.#maxConcurrent) early = text(503, BUSY);
     if (early !== undefined) {
       this.#answerUnread(request, response, exchange, early);
       return;
     }
     exchange.isCounted = true;
-    this.#running++;
+    this.#load.running++;
     if (wantsContinue) response.writeContinue();
     const length = request.headers['content-length'];
     if (length === undefined ? request.headers['transfer-encoding'] === undefined : length === '0') {
@@ -327,10 +361,10 @@ export class HttpsServer implements HttpsListener {
     request.on('data', (chunk: Buffer) => {
       if (refusal !== undefined) return;
       exchange.bufferedBytes += chunk.length;
-      this.#bufferedBytes += chunk.length;
+      this.#load.bufferedBytes += chunk.length;
       // spec/storage-server §3.1: a chunked body has the same limit.
       if (exchange.bufferedBytes > this.#maxBodyBytes) refusal = text(413, TOO_LARGE, true);
-      else if (this.#bufferedBytes > this.#maxBufferedBytes) refusal = text(503, BUSY, true);
+      else if (this.#load.bufferedBytes > this.#maxBufferedBytes) refusal = text(503, BUSY, true);
       if (refusal !== undefined) {
         first = undefined;
         more = undefined;
@@ -383,6 +417,7 @@ export class HttpsServer implements HttpsListener {
 
   #answer(response: ServerResponse, exchange: Exchange, answer: HttpsResponse): void {
     if (exchange.isClosed || response.headersSent) return;
+    exchange.isAnswered = true;
     try {
       this.#write(response, exchange, answer);
     } catch (error) {
@@ -419,9 +454,7 @@ export class HttpsServer implements HttpsListener {
   #release(exchange: Exchange): void {
     if (exchange.isClosed) return;
     exchange.close();
-    this.#bufferedBytes -= exchange.bufferedBytes;
     this.#answerBytes -= exchange.answerBytes;
-    if (exchange.isCounted) this.#running--;
     this.#open--;
     if (this.#open === 0) this.#onNoneOpen?.();
   }

@@ -97,7 +97,7 @@ const btAuth = {
 const params: Record<string, { [name: string]: Json }> = {
   info: {},
   store: { timestamp: NOW, ttl: 60_000, namespace: 11, sig_timestamp: NOW, data: 'aGVsbG8=' },
-  retrieve: { namespace: -10, last_hash: HASH, max_count: 5, max_size: -8, timestamp: NOW },
+  retrieve: { namespace: -10, last_hash: HASH, max_count: 5, max_size: -8, wait: 20_000, timestamp: NOW },
   delete: { messages: [HASH, HASH], required: true },
   delete_all: { namespace: 'all', timestamp: NOW },
   delete_before: { namespace: -42, before: NOW },

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What an OMQ endpoint does with a command (spec/storage-server §5.3): looks it up, checks the caller's rights per
 // message, keeps to the limits of its category, runs the handler and sends what it answers.
-import type { Logger } from '@allium/protocol/env';
-import type { OmqAccess, OmqCategoryOptions, OmqContext, OmqHandler, OmqPart } from './omq.ts';
+import type { Cancel, Logger } from '@allium/protocol/env';
+import type { OmqAccess, OmqCategoryOptions, OmqContext, OmqExchange, OmqHandler, OmqPart } from './omq.ts';
 
 /** Who sent a message, and the way back. */
 export interface Caller {
@@ -32,13 +32,51 @@ interface Command {
   readonly isOneWay: boolean;
 }
 
-interface Message {
+class Message implements OmqExchange {
   readonly command: Command;
   readonly caller: Caller;
   readonly tag: Uint8Array | undefined;
-  readonly data: Uint8Array[];
   readonly bytes: number;
+  data: Uint8Array[];
+  /** Has no place in its category any more, and nothing of the read buffer. */
+  isHeld = false;
+  isOver = false;
+  #cancelGone: Cancel | undefined;
+  readonly #giveBack: (message: Message) => void;
+
+  constructor(
+    command: Command,
+    caller: Caller,
+    tag: Uint8Array | undefined,
+    data: Uint8Array[],
+    bytes: number,
+    giveBack: (message: Message) => void,
+  ) {
+    this.command = command;
+    this.caller = caller;
+    this.tag = tag;
+    this.data = data;
+    this.bytes = bytes;
+    this.#giveBack = giveBack;
+  }
+
+  hold(onGone?: () => void): void {
+    if (this.isOver) return;
+    this.#cancelGone?.();
+    this.#cancelGone = onGone && this.caller.context.connection.onClose(onGone);
+    if (this.isHeld) return;
+    this.isHeld = true;
+    this.data = NO_DATA;
+    this.#giveBack(this);
+  }
+
+  end(): void {
+    this.isOver = true;
+    this.#cancelGone?.();
+  }
 }
+
+const NO_DATA: Uint8Array[] = [];
 
 // Ours.
 const MAX_CONCURRENT = 256;
@@ -117,7 +155,7 @@ export class Commands {
     let bytes = 0;
     for (const part of parts) bytes += part.length;
     const data = parts.slice(isOneWay ? 1 : 2);
-    const message: Message = { command, caller, tag, data, bytes };
+    const message = new Message(command, caller, tag, data, bytes, this.#giveBack);
     if (category.heldBytes + bytes > MAX_HELD_BYTES) return; // as with a full queue
     if (category.running < category.maxConcurrent) {
       category.running++;
@@ -141,7 +179,7 @@ export class Commands {
   #run(message: Message): void {
     message.caller.running++;
     try {
-      const answer = message.command.handler(message.caller.context, message.data);
+      const answer = message.command.handler(message.caller.context, message.data, message);
       if (answer instanceof Promise) {
         answer.then(
           (late) => this.#finish(message, late),
@@ -170,11 +208,24 @@ export class Commands {
   }
 
   #release(message: Message): void {
+    message.end();
+    message.caller.running--;
+    this.#running--;
+    if (!message.isHeld) this.#giveBack(message);
+    if (this.#running === 0 && this.#isStopping) {
+      const run = this.#onIdle;
+      this.#onIdle = undefined;
+      run?.();
+    }
+  }
+
+  /** The place in the category, to the next that waits for one. */
+  readonly #giveBack = (message: Message): void => {
     const { category } = message.command;
     category.heldBytes -= message.bytes;
-    message.caller.running--;
     if (category.head < category.queue.length) {
       const next = category.queue[category.head++]!; // takes over the place
+      this.#running++;
       if (category.head === category.queue.length) {
         category.queue = [];
         category.head = 0;
@@ -187,11 +238,5 @@ export class Commands {
       return;
     }
     category.running--;
-    this.#running--;
-    if (this.#running === 0 && this.#isStopping) {
-      const run = this.#onIdle;
-      this.#onIdle = undefined;
-      run?.();
-    }
-  }
+  };
 }

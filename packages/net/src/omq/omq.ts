@@ -63,6 +63,16 @@ export interface OmqContext {
   readonly connection: OmqConnection;
 }
 
+/** A message whose answer may be long in coming. */
+export interface OmqExchange {
+  /**
+   * For handlers that from now on only wait, until they answer: gives the place in the category back to others. How
+   * many may wait is for the caller to limit. `onGone` runs when the connection closes before the answer; the one given
+   * last.
+   */
+  hold(onGone?: () => void): void;
+}
+
 /**
  * Answers a message. `parts` are views of a shared read buffer: copy what is kept for long. `undefined` (and any
  * exception, which is logged) gives no reply, so that the caller times out.
@@ -70,6 +80,7 @@ export interface OmqContext {
 export type OmqHandler = (
   context: OmqContext,
   parts: Uint8Array[],
+  exchange: OmqExchange,
 ) => readonly OmqPart[] | undefined | Promise<readonly OmqPart[] | undefined>;
 
 export interface OmqOptions {

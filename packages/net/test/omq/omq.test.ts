@@ -268,6 +268,39 @@ describe('handlers', () => {
     expect(waiting).toHaveLength(3);
   });
 
+  test('on hold leave their places to others, and learn when their caller goes', async () => {
+    await using a = await listener();
+    a.omq.category('one', { access: 'none', maxConcurrent: 1, maxQueued: 1 });
+    const held: (() => void)[] = [];
+    let gone = 0;
+    a.omq.register('one.hold', (_context, parts, exchange) => {
+      exchange.hold(() => gone++);
+      exchange.hold(() => gone++); // in place of the first
+      return new Promise((resolve) => held.push(() => resolve(parts)));
+    });
+    let over: (() => void) | undefined;
+    a.omq.register('one.busy', (_context, parts) => {
+      return new Promise((resolve) => {
+        over = () => resolve(parts);
+      });
+    });
+    const peer = new RawPeer(a.peer);
+    await peer.ready();
+    for (let i = 0; i < 20; i++) peer.send('one.hold', String(i), String(i));
+    peer.send('one.busy', 'busy', 'busy');
+    peer.send('one.hold', 'queued', 'queued');
+    await until(() => over !== undefined, 'the one that is not held');
+    expect(held).toHaveLength(20);
+    over?.();
+    await until(() => held.length === 21, 'the queued one');
+    expect(text(await peer.next())[1]).toBe('busy');
+    held[0]?.();
+    expect(text(await peer.next())[1]).toBe('0');
+    await peer[Symbol.asyncDispose]();
+    await until(() => gone === 20, 'word of the connection');
+    for (const finish of held) finish();
+  });
+
   test('push to the connection, learn of its end, and one-way commands have no reply', async () => {
     await using a = await listener();
     await using b = await connector();

@@ -20,6 +20,8 @@ const MAX_SUBREQUESTS = 20;
 const MAX_REVOKED = 50;
 const HASH_LENGTH = 43;
 const TOKEN_LENGTH = 36;
+/** §2.9.2: hops give up after 30 s. */
+export const MAX_WAIT_MS = 25_000;
 /** 10^6 seconds: a smaller number was meant as seconds. */
 const MIN_JSON_TIMESTAMP = 1_000_000_000;
 
@@ -78,6 +80,8 @@ export interface RetrieveRequest {
   /** As sent; `retrieveLimits` interprets them. */
   readonly maxCount?: number | undefined;
   readonly maxSize?: number | undefined;
+  /** Ours (§2.9.2): hold the answer so long, in ms, while there is nothing to tell. */
+  readonly wait?: number | undefined;
   /** Present exactly when `auth` is. */
   readonly timestamp?: number | undefined;
   readonly auth?: RequestAuth | undefined;
@@ -822,6 +826,10 @@ function parseRetrieve(fields: Fields): RetrieveRequest {
   }
   const maxCount = fields.integer('max_count');
   const maxSize = fields.integer('max_size');
+  const wait = fields.integer('wait');
+  if (wait !== undefined && (wait < 0 || wait > MAX_WAIT_MS)) {
+    throw invalid("Invalid value given for 'wait': value out of range");
+  }
   let timestamp: number | undefined;
   let auth: RequestAuth | undefined;
   if (
@@ -834,7 +842,7 @@ function parseRetrieve(fields: Fields): RetrieveRequest {
     // Ours (spec/storage-server §2.9.2): undefined behaviour upstream.
     timestamp = required(fields.timestamp('timestamp', true), 'timestamp');
   }
-  return { method: 'retrieve', account, namespace, lastHash, maxCount, maxSize, timestamp, auth };
+  return { method: 'retrieve', account, namespace, lastHash, maxCount, maxSize, wait, timestamp, auth };
 }
 
 function isHash(text: string): boolean {
@@ -1245,6 +1253,7 @@ function jsonParams(request: StorageRequest): { readonly [name: string]: JsonInp
         last_hash: request.lastHash,
         max_count: request.maxCount,
         max_size: request.maxSize,
+        wait: request.wait,
         timestamp: request.timestamp,
       };
     case 'delete':

@@ -92,10 +92,14 @@ export interface RetrievedMessage {
 export interface RetrieveResult extends Stamp {
   readonly messages: readonly RetrievedMessage[];
   readonly more: boolean;
+  /** Ours (§2.9.2): ms for which the answer was held. Absent: the node does not know `wait`. */
+  readonly waited?: number | undefined;
 }
 export interface InfoResult extends Stamp {
   readonly version: readonly [number, number, number];
   readonly timestamp: number;
+  /** Ours (§2.9.3): names of extensions; none from other implementations. */
+  readonly capabilities: readonly string[];
 }
 export interface GetExpiriesResult {
   readonly expiries: Readonly<Record<string, number>>;
@@ -341,6 +345,9 @@ const KEY = /^[0-9a-f]{64}$/;
 const NAMESPACE = /^(?:0|-?[1-9][0-9]{0,4})$/;
 /** Ours: a peer's reason reaches clients and logs. */
 const MAX_REASON = 500;
+/** Of the names in `info`. */
+const MAX_CAPABILITIES = 32;
+const MAX_CAPABILITY_LENGTH = 32;
 
 function hash(members: Members, value: unknown): string {
   const text = members.text(value);
@@ -482,7 +489,13 @@ export function parseRetrieveResult(json: unknown): RetrieveResult {
       data: base64(message.get('data'), Number.POSITIVE_INFINITY, 'data'),
     };
   });
-  return { messages, more: flag(members.get('more'), 'more') ?? false, ...stamp(members) };
+  const waited = members.get('waited');
+  return {
+    messages,
+    more: flag(members.get('more'), 'more') ?? false,
+    ...(waited !== undefined && waited !== null && { waited: count(waited, 'waited') }),
+    ...stamp(members),
+  };
 }
 
 /** @throws ParseError */
@@ -494,8 +507,17 @@ export function parseInfoResult(json: unknown): InfoResult {
   return {
     version: [major!, minor!, patch!],
     timestamp: count(members.get('timestamp'), 'timestamp'),
+    capabilities: capabilities(members.get('capabilities')),
     ...stamp(members),
   };
+}
+
+/** Whatever else it is counts as none: an extension of others may use the name. */
+function capabilities(value: unknown): string[] {
+  if (!Array.isArray(value)) return [];
+  return value
+    .slice(0, MAX_CAPABILITIES)
+    .filter((name): name is string => typeof name === 'string' && name.length <= MAX_CAPABILITY_LENGTH);
 }
 
 /** @throws ParseError */

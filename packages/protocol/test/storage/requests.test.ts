@@ -240,6 +240,9 @@ describe('general rules', () => {
     ['store', { ...STORE, namespace: 1e300 }, "'namespace': value out of range"],
     ['retrieve', { pubkey: PUBKEY, max_count: '5' }, "'max_count': expected integer"],
     ['retrieve', { pubkey: PUBKEY, max_size: 1.5 }, "'max_size': expected integer"],
+    ['retrieve', { pubkey: PUBKEY, wait: '5' }, "'wait': expected integer"],
+    ['retrieve', { pubkey: PUBKEY, wait: -1 }, "'wait': value out of range"],
+    ['retrieve', { pubkey: PUBKEY, wait: 25_001 }, "'wait': value out of range"],
     ['retrieve', { pubkey: PUBKEY, last_hash: 5 }, "'last_hash': expected string"],
     ['delete', { ...SIGNED, messages: [HASH, 7] }, "'messages': expected string array"],
     ['delete', { ...SIGNED, messages: {} }, "'messages': expected string array"],
@@ -531,6 +534,12 @@ describe('retrieve', () => {
   });
 
   test('limits are taken as they come', () => {
+    for (const wait of [0, 25_000]) {
+      const request = json('retrieve', { pubkey: PUBKEY, wait });
+      expect(request).toMatchObject({ wait });
+      expect(decodeJsonBody(encodeJsonBody(request))).toMatchObject({ wait });
+    }
+    expect(json('retrieve', { pubkey: PUBKEY, wait: null })).toMatchObject({ wait: undefined });
     expect(json('retrieve', { pubkey: PUBKEY, max_count: 0, max_size: -8 })).toMatchObject({
       maxCount: 0,
       maxSize: -8,

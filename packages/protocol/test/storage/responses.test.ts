@@ -195,7 +195,9 @@ describe('retrieve', () => {
 
 test('info', () => {
   const result = { version: [2, 11, 0] as [number, number, number], timestamp: NOW, ...stamp };
-  expect(parseInfoResult(received(result))).toEqual(result);
+  expect(parseInfoResult(received(result))).toEqual({ ...result, capabilities: [] });
+  const capable = { ...result, capabilities: ['wait', 5, 'x'.repeat(33), 'more'] };
+  expect(parseInfoResult(capable).capabilities).toEqual(['wait', 'more']);
   for (const version of [undefined, [2, 11], [2, 11, -1], '2.11.0', [2, 11, 0, 0]]) {
     expect(() => parseInfoResult({ ...result, version })).toThrow(ParseError);
   }
