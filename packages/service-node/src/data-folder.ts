@@ -108,7 +108,7 @@ function correct(path: string, { mode, uid }: Stats, wanted: number): void {
 function unwritable(path: string, error: unknown): DataFolderError {
   const { code, message } = error as NodeJS.ErrnoException;
   const advice =
-    code === 'ENOSPC'
+    code === 'ENOSPC' || /disk is full/.test(message)
       ? 'the disk is full: free some space'
       : code === 'EACCES' || code === 'EPERM'
         ? 'it belongs to another user: change its owner, or start the node as that user'
@@ -157,7 +157,8 @@ export function lockDataFolder(path: string): () => void {
   let lock: DatabaseSync | undefined;
   try {
     lock = new DatabaseSync(file);
-    lock.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+    // A journal in memory: the lock must be had on a full disk as well.
+    lock.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     lock?.close();
     if (isBusy(error)) {

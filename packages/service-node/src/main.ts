@@ -70,7 +70,7 @@ async function run(options: ServiceNodeOptions, program: string): Promise<number
     return code;
   } catch (error) {
     if (error instanceof AlliumError || (error instanceof Error && 'code' in error)) {
-      process.stderr.write(`${program}: ${error.message}\n`);
+      process.stderr.write(`${program}: ${inWords(error)}\n`);
     } else {
       onFault(error);
     }
@@ -80,6 +80,23 @@ async function run(options: ServiceNodeOptions, program: string): Promise<number
     process.off('SIGINT', onSignal);
     process.off('uncaughtException', onFault);
     process.off('unhandledRejection', onFault);
+  }
+}
+
+/** What the system says, with what to do about it. */
+function inWords(error: Error): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'ENOSPC':
+      return `the disk is full (${message}): free some space`;
+    case 'EADDRINUSE':
+      return `${message}: another program listens there, perhaps another node. End it, or choose another port`;
+    case 'EADDRNOTAVAIL':
+      return `${message}: this machine has no such address, correct --bind-host`;
+    case 'EACCES':
+      return `${message}: not allowed to this user`;
+    default:
+      return message;
   }
 }
 

@@ -21,6 +21,7 @@ export interface Observed {
   readonly subscriptions: () => number;
   readonly membershipVersion: () => number;
   readonly membershipExpiry: () => number;
+  readonly clockOffsetMs: () => number | undefined;
 }
 
 type Window = { since: number } & Record<Statistic, number>;
@@ -36,6 +37,7 @@ export class Metrics {
   onionLayers = 0;
   hopsRelayed = 0;
   limited = 0;
+  mailboxFailures = 0;
   notifications = 0;
   subscriptionsRefused = 0;
   readonly totals: Record<Statistic, number> = { store: 0, retrieve: 0, onion: 0, proxy: 0 };
@@ -136,6 +138,11 @@ export class Metrics {
       },
     });
     counter('allium_requests_limited_total', 'Requests refused by a rate limit', () => this.limited);
+    counter(
+      'allium_mailbox_failures_total',
+      'Requests that the mailbox could not execute',
+      () => this.mailboxFailures,
+    );
     counter('allium_onion_layers_total', 'Onion layers opened', () => this.onionLayers);
     counter(
       'allium_onion_hops_relayed_total',
@@ -179,6 +186,11 @@ export class Metrics {
       () => this.notifications,
     );
     gauge('allium_membership_version', 'Version of the node list in force', observed.membershipVersion);
+    gauge(
+      'allium_clock_offset_seconds',
+      'Our clock minus those of other members; NaN while none has answered',
+      () => (observed.clockOffsetMs() ?? Number.NaN) / 1000,
+    );
     gauge(
       'allium_membership_expiry_seconds',
       'Unix time at which the node list expires',

@@ -12,6 +12,7 @@ import { COMMON_HEADERS, HttpRoutes } from './http-routes.ts';
 import { Cleaner } from './mailbox/cleaner.ts';
 import { Database, type DatabaseOptions } from './mailbox/database.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
+import { ClockWatch } from './membership/clock-watch.ts';
 import { StaticDistribution } from './membership/distribution.ts';
 import { diskFiles, type ListFiles, StaticSource } from './membership/static-source.ts';
 import { Metrics, MetricsServer } from './metrics.ts';
@@ -30,6 +31,7 @@ import { statisticsJson } from './statistics.ts';
 import { Intake } from './swarm/intake.ts';
 import { Replication } from './swarm/replication.ts';
 import { RetryQueue } from './swarm/retry-queue.ts';
+import { Place } from './swarm/place.ts';
 import { Swarm } from './swarm/swarm.ts';
 import { SwarmSync } from './swarm/swarm-sync.ts';
 
@@ -273,7 +275,9 @@ export class ServiceNode {
     // Newer lists first, then the peers' side, then clients.
     await source.start();
     closers.push(() => source.stop());
+    const place = new Place(swarm, options.publicIp, env);
     const cancelChange = source.onChange((_next, previous) => {
+      place.check();
       sync.changed(previous);
       subscriptions
         .swarmChanged()
@@ -292,6 +296,9 @@ export class ServiceNode {
     closers.push(() => cleaner.stop());
     distribution.start();
     closers.push(() => distribution.stop());
+    const clocks = new ClockWatch({ omq, swarm }, env);
+    clocks.start();
+    closers.push(() => clocks.stop());
     retries.start();
     closers.push(() => retries.stop());
     sync.start();
@@ -303,13 +310,13 @@ export class ServiceNode {
       options,
       metrics,
       source,
-      { database, retries, omq, subscriptions },
+      { database, retries, omq, subscriptions, clocks },
       closers,
     );
     closers.push(() => {
       stopping = true;
     });
-    if (swarm.self === undefined) log.warn({}, 'this node is not in the node list: it serves no accounts');
+    place.check();
     log.info(
       {
         ed25519: keys.ed25519Hex,
@@ -333,7 +340,13 @@ export class ServiceNode {
     options: ServiceNodeOptions,
     metrics: Metrics,
     source: StaticSource,
-    parts: { database: Database; retries: RetryQueue; omq: OmqEndpoint; subscriptions: Subscriptions },
+    parts: {
+      database: Database;
+      retries: RetryQueue;
+      omq: OmqEndpoint;
+      subscriptions: Subscriptions;
+      clocks: ClockWatch;
+    },
     closers: (() => void | Promise<void>)[],
   ): Promise<number | undefined> {
     if (options.metricsPort === 0) return undefined;
@@ -348,6 +361,7 @@ export class ServiceNode {
         subscriptions: () => parts.subscriptions.size,
         membershipVersion: () => source.list.version,
         membershipExpiry: () => source.list.expires,
+        clockOffsetMs: () => parts.clocks.offsetMs,
       }),
     );
     const { port } = await server.start();

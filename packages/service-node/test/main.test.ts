@@ -105,7 +105,10 @@ describe('a node as a process', () => {
     await first.up();
     const second = new Program(argsOf(net, node, ['--data-dir', `${node.folder.path}/second`]));
     expect(await second.ended).toBe(1);
-    expect(second.output).toContain('EADDRINUSE');
+    expect(second.output).toMatch(/EADDRINUSE.*: another program listens there/);
+    const third = new Program(argsOf(net, node));
+    expect(await third.ended).toBe(1);
+    expect(third.output).toContain('another node runs on the data folder');
     first.child.kill('SIGINT');
     expect(await first.ended).toBe(0);
   });

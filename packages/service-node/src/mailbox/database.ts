@@ -78,6 +78,8 @@ export interface DatabaseOptions {
   readonly path: string;
   /** Limit of the file's pages in bytes; beyond it inserts fail with `full`. */
   readonly maxBytes?: number;
+  /** How long to wait for another program that holds the file; default 15 s. */
+  readonly busyTimeoutMs?: number;
   /** Runs the commit of all writes made before it; default `setImmediate`, a simulation has its own time. */
   readonly defer?: (commit: () => void) => void;
 }
@@ -101,11 +103,11 @@ export class Database {
 
   /** @throws DatabaseError when the file is not ours or cannot be read; its message says what to do */
   constructor(options: DatabaseOptions) {
-    const { path } = options;
+    const { path, busyTimeoutMs = BUSY_TIMEOUT_MS } = options;
     let db: DatabaseSync | undefined;
     try {
       db = new DatabaseSync(path, { enableForeignKeyConstraints: false });
-      db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS};`);
+      db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA busy_timeout = ${busyTimeoutMs};`);
       const isNew = checkOurs(db, path);
       db.exec(`
         PRAGMA journal_mode = WAL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Compares our clock with those of other members: a clock that is off by more than the tolerances of
 // spec/storage-server §2.9 makes this node refuse good requests, and nobody sees why.
-import type { Omq } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Member } from '@allium/protocol/membership';
@@ -32,7 +32,7 @@ export function offsetText(ms: number): string {
 }
 
 export class ClockWatch {
-  readonly #omq: Omq;
+  readonly #omq: OmqEndpoint;
   readonly #swarm: Swarm;
   readonly #env: Env;
   #cancel: Cancel | undefined;
@@ -41,7 +41,7 @@ export class ClockWatch {
   #offsetMs: number | undefined;
   #wasOff = false;
 
-  constructor(parts: { omq: Omq; swarm: Swarm }, env: Env) {
+  constructor(parts: { omq: OmqEndpoint; swarm: Swarm }, env: Env) {
     this.#omq = parts.omq;
     this.#swarm = parts.swarm;
     this.#env = env;

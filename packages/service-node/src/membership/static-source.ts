@@ -244,7 +244,13 @@ export async function readListInForce(
 ): Promise<{ list: StaticList; isFirst: boolean }> {
   const path = join(options.dataDir, HELD);
   const held = await readList(files, path);
-  const configured = options.networkFile === '' ? undefined : await readList(files, options.networkFile);
+  let configured: StaticList | undefined;
+  try {
+    configured = options.networkFile === '' ? undefined : await readList(files, options.networkFile);
+  } catch (error) {
+    // A file that is being copied must not keep a node down that has a list; whoever watches the file tells of it.
+    if (held === undefined) throw error;
+  }
   if (held !== undefined) {
     if (configured !== undefined && configured.network !== held.network) {
       throw new NetworkFileError(

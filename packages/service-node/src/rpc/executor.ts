@@ -16,6 +16,7 @@ import type {
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
 import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
 import { hashText, type Mailbox, type Retrieved } from '../mailbox/mailbox.ts';
+import { Trouble } from '../mailbox/trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Subscriptions } from '../monitor/subscriptions.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
@@ -48,10 +49,12 @@ export interface ExecutorParts {
 export class Executor {
   readonly #parts: ExecutorParts;
   readonly #env: Env;
+  readonly #trouble: Trouble;
 
   constructor(parts: ExecutorParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#trouble = new Trouble(parts.metrics, env);
   }
 
   /** A client's request. Rejects only on faults of our own: the carrier answers 500 `request failed`. */
@@ -125,7 +128,7 @@ export class Executor {
     try {
       found = mailbox.retrieve(account, namespace, lastHash, maxCount, maxSize);
     } catch (error) {
-      this.#env.log.error({ error: String(error) }, 'reading messages failed');
+      this.#trouble.report('retrieve', error);
       const { hex } = account;
       const name = `${hex.slice(0, 4)}…${hex.slice(-2)}`;
       return failure(500, `Internal Server Error. Could not retrieve messages for ${name}`);
@@ -193,7 +196,7 @@ export class Executor {
       }
       return stored;
     } catch (error) {
-      this.#env.log.error({ method: request.method, error: String(error) }, 'executing a request failed');
+      this.#trouble.report(request.method, error);
       return { entry: OWN_FAILURE };
     }
   }

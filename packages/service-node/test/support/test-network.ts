@@ -35,16 +35,17 @@ export interface Answer {
 
 const agent = new Agent({ keepAlive: true, rejectUnauthorized: false, maxSockets: 64 });
 
-/** One HTTPS request to 127.0.0.1. */
+/** One HTTPS request to this machine. */
 export function http(
   port: number,
   method: string,
   path: string,
   body: Uint8Array | string = '',
   headers: Record<string, string> = {},
+  host = '127.0.0.1',
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const outgoing = httpsRequest({ agent, host: '127.0.0.1', port, method, path, headers }, (incoming) => {
+    const outgoing = httpsRequest({ agent, host, port, method, path, headers }, (incoming) => {
       const parts: Buffer[] = [];
       incoming.on('data', (part: Buffer) => parts.push(part));
       incoming.on('error', reject);
