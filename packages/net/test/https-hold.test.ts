@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Requests on hold: they wait without the places and the memory that others need.
-import { Agent, type ClientRequest, request } from 'node:https';
+import type { ClientRequest } from 'node:http';
+import { Agent, request } from 'node:https';
 import { afterEach, expect, test } from 'vitest';
 import { createCertificate } from '../src/certificate.ts';
 import { HttpsServer } from '../src/https-server.ts';

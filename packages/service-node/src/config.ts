@@ -86,8 +86,21 @@ export const OPTIONS = {
   rpcPerSecond: option('count', 300, 'RPC requests per second that one address may go on sending'),
   onionBurst: option('count', 2000, 'Onion requests that one address may send to this entry at once'),
   onionPerSecond: option('count', 1000, 'Onion requests per second that one address may go on sending'),
-  maxRequests: option('count', 1000, 'Client requests in work at once; further ones get 503'),
-  maxHops: option('count', 1000, 'Onion hops waiting for the next node at once; further ones get 503'),
+  maxRequests: option(
+    'count',
+    1000,
+    'Client requests in work at once, those that only wait not counted; further ones get 503',
+  ),
+  maxHops: option(
+    'count',
+    20_000,
+    'Onion hops waiting for the next node at once, long polls of clients mostly; further ones get 503',
+  ),
+  maxPolls: option(
+    'count',
+    20_000,
+    'Requests held at once until a message arrives; further ones are answered at once',
+  ),
   maxRelays: option('count', 100, 'Relays to servers at once; further ones get 503'),
   maxSubscriptions: option(
     'count',

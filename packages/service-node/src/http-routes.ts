@@ -70,9 +70,9 @@ export class HttpRoutes {
   handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
     switch (route(request)) {
       case 'POST /storage_rpc/v1':
-        return this.#rpc(request.body);
+        return this.#rpc(request);
       case 'POST /onion_req/v2':
-        return this.#onion(request.body);
+        return this.#onion(request);
       case 'POST /json_rpc':
         return this.#jsonRpc(request.body);
       case 'POST /ping_test/v1':
@@ -93,18 +93,18 @@ export class HttpRoutes {
     return text(429, 'Too Many Requests\n');
   }
 
-  async #rpc(body: Uint8Array): Promise<HttpsResponse> {
+  async #rpc(http: HttpsRequest): Promise<HttpsResponse> {
     let outcome: Outcome;
     try {
       let request: StorageRequest;
       try {
-        request = decodeJsonBody(body);
+        request = decodeJsonBody(http.body);
       } catch (error) {
         if (!(error instanceof RequestError)) throw error;
         this.#parts.metrics.request('invalid', error.status);
         return text(error.status, error.text);
       }
-      outcome = await this.#parts.executor.execute(request);
+      outcome = await this.#parts.executor.execute(request, http);
     } catch (error) {
       this.#env.log.error({ error: String(error) }, 'a request failed');
       outcome = failure(500, 'request failed');
@@ -113,8 +113,8 @@ export class HttpRoutes {
     return { status: outcome.status, headers: HEADERS_OF[contentType], body: answer };
   }
 
-  async #onion(body: Uint8Array): Promise<HttpsResponse> {
-    const answer = await this.#parts.onions.entry(body);
+  async #onion(request: HttpsRequest): Promise<HttpsResponse> {
+    const answer = await this.#parts.onions.entry(request.body, request);
     this.#parts.metrics.request('onion', answer.status);
     return { status: answer.status, headers: answer.headers ?? TEXT, body: answer.body };
   }

@@ -19,6 +19,8 @@ export interface Observed {
   readonly queuedForwards: () => number;
   readonly omqConnections: () => number;
   readonly subscriptions: () => number;
+  readonly longPolls: () => number;
+  readonly waitingHops: () => number;
   readonly membershipVersion: () => number;
   readonly membershipExpiry: () => number;
   readonly clockOffsetMs: () => number | undefined;
@@ -40,6 +42,8 @@ export class Metrics {
   mailboxFailures = 0;
   notifications = 0;
   subscriptionsRefused = 0;
+  pollsHeld = 0;
+  pollsNotHeld = 0;
   readonly totals: Record<Statistic, number> = { store: 0, retrieve: 0, onion: 0, proxy: 0 };
   readonly failures = new Map<string, { requests: number; pushes: number }>();
   readonly #env: Env;
@@ -174,6 +178,14 @@ export class Metrics {
     );
     gauge('allium_forwards_waiting', 'Requests kept for members that do not answer', observed.queuedForwards);
     gauge('allium_omq_connections', 'Open OMQ connections', observed.omqConnections);
+    gauge('allium_long_polls', 'Requests held until a message arrives', observed.longPolls);
+    counter('allium_long_polls_held_total', 'Requests that were held', () => this.pollsHeld);
+    counter(
+      'allium_long_polls_not_held_total',
+      'Requests answered at once because too many were held',
+      () => this.pollsNotHeld,
+    );
+    gauge('allium_onion_hops_waiting', 'Onion requests that wait for the next node', observed.waitingHops);
     gauge('allium_subscriptions', 'Accounts watched over OMQ connections', observed.subscriptions);
     counter(
       'allium_subscriptions_refused_total',

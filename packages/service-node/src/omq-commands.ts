@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
 // nodes, the operator's statistics.
-import type { OmqContext, OmqEndpoint, OmqPart } from '@allium/net/omq';
+import type { OmqContext, OmqEndpoint, OmqExchange, OmqPart } from '@allium/net/omq';
 import type { RateLimiter } from '@allium/net/rate-limiter';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
@@ -18,7 +18,7 @@ import {
 import type { StaticDistribution } from './membership/distribution.ts';
 import type { Metrics } from './metrics.ts';
 import type { Subscriptions } from './monitor/subscriptions.ts';
-import type { OnionRelay } from './onion/relay.ts';
+import type { OnionAnswer, OnionRelay } from './onion/relay.ts';
 import type { Executor } from './rpc/executor.ts';
 import { omqBody } from './rpc/outcome.ts';
 import type { Intake } from './swarm/intake.ts';
@@ -63,12 +63,13 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
       member: Member | undefined,
       data: Uint8Array[],
       context: OmqContext,
+      exchange: OmqExchange,
     ) => Reply | undefined | Promise<Reply | undefined>,
   ) =>
-    omq.register(`sn.${command}`, (context, data) => {
+    omq.register(`sn.${command}`, (context, data, exchange) => {
       const member = swarm.membership.byX25519.get(context.peerKeyHex);
       if (member !== undefined) retries.wake(member.ed25519Hex);
-      return answer(member, data, context);
+      return answer(member, data, context, exchange);
     });
 
   between('ping', () => ['pong']);
@@ -77,39 +78,43 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   between('chain_static', (member, data) =>
     distribution.answer(data[0], member?.ed25519Hex.slice(0, 8) ?? 'unknown'),
   );
-  between('onion_request', async (_, data) => {
-    const { status, body } = await onions.hop(data[0]);
-    return [String(status), body];
+  between('onion_request', (_, [part], __, exchange) => {
+    const answer = onions.hop(part, exchange);
+    return answer instanceof Promise ? answer.then(asReply) : asReply(answer);
   });
   between('storage_cc', (_, data) => forwarded(parts, data));
 
   for (const method of METHOD_NAMES) {
-    omq.register(`storage.${method}`, (context, data) => clientCall(parts, env, method, context, data));
+    omq.register(`storage.${method}`, (context, data, exchange) =>
+      clientCall(parts, env, { method, context, exchange }, data),
+    );
   }
   omq.register('monitor.messages', (context, [part]) => parts.subscriptions.answer(context, part));
   omq.register('rpc.get_service_nodes', (context, data) => nodeList(parts, context, data));
   omq.register('service.get_stats', () => [parts.statistics()]);
 }
 
+const asReply = ({ status, body }: OnionAnswer): Reply => [String(status), body];
+
 const OVER_LIMIT: Reply = ['429', 'Too many requests, try again later'];
 
 async function clientCall(
   parts: OmqCommandsParts,
   env: Env,
-  method: string,
-  { remoteAddress }: OmqContext,
+  call: { method: string; context: OmqContext; exchange: OmqExchange },
   data: Uint8Array[],
 ): Promise<Reply> {
+  const { method, exchange } = call;
   const reasons = parts.notReady();
   if (reasons.length > 0) return ['503', `Service node is not ready: ${reasons.join('; ')}\n`];
-  if (!parts.rpcLimit.take(remoteAddress)) {
+  if (!parts.rpcLimit.take(call.context.remoteAddress)) {
     parts.metrics.limited++;
     return OVER_LIMIT;
   }
   if (data.length > 1) return ['400', `Invalid request: expected 1 message parts, received ${data.length}`];
   try {
     const { request, isBt } = decodeMethodBody(method, data[0] ?? new Uint8Array(0));
-    const outcome = await parts.executor.execute(request);
+    const outcome = await parts.executor.execute(request, exchange);
     const body = omqBody(outcome, isBt);
     return outcome.status === 200 ? [body] : [String(outcome.status), body];
   } catch (error) {

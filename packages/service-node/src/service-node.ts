@@ -16,6 +16,7 @@ import { ClockWatch } from './membership/clock-watch.ts';
 import { StaticDistribution } from './membership/distribution.ts';
 import { diskFiles, type ListFiles, StaticSource } from './membership/static-source.ts';
 import { Metrics, MetricsServer } from './metrics.ts';
+import { LongPolls } from './monitor/long-polls.ts';
 import { Subscriptions } from './monitor/subscriptions.ts';
 import { loadOrCreateCertificate, loadOrCreateNodeKeys, type NodeKeys } from './node-keys.ts';
 import { registerCommands } from './omq-commands.ts';
@@ -29,11 +30,14 @@ import { Executor } from './rpc/executor.ts';
 import { KeyConverter } from './rpc/key-converter.ts';
 import { statisticsJson } from './statistics.ts';
 import { Intake } from './swarm/intake.ts';
+import { Place } from './swarm/place.ts';
 import { Replication } from './swarm/replication.ts';
 import { RetryQueue } from './swarm/retry-queue.ts';
-import { Place } from './swarm/place.ts';
 import { Swarm } from './swarm/swarm.ts';
 import { SwarmSync } from './swarm/swarm-sync.ts';
+
+/** Ours: an upgrade may wait so long for members that are slow to take what they missed. */
+const HAND_OVER_MS = 5_000;
 
 export interface Ports {
   readonly https: number;
@@ -198,6 +202,8 @@ export class ServiceNode {
       { mailbox, swarm, metrics, keys: keyConverter, max: options.maxSubscriptions },
       env,
     );
+    const polls = new LongPolls({ swarm, metrics, max: options.maxPolls }, env);
+    mailbox.onArrival((accountHex, namespace) => polls.arrived(accountHex, namespace));
     const executor = new Executor(
       {
         mailbox,
@@ -207,6 +213,7 @@ export class ServiceNode {
         replication: new Replication(omq, metrics),
         retries,
         subscriptions,
+        polls,
         metrics,
         ownHex: keys.ed25519Hex,
       },
@@ -279,6 +286,7 @@ export class ServiceNode {
     const cancelChange = source.onChange((_next, previous) => {
       place.check();
       sync.changed(previous);
+      polls.swarmChanged();
       subscriptions
         .swarmChanged()
         .catch((error: unknown) => log.error({ error: String(error) }, 'ending subscriptions failed'));
@@ -300,7 +308,10 @@ export class ServiceNode {
     clocks.start();
     closers.push(() => clocks.stop());
     retries.start();
-    closers.push(() => retries.stop());
+    closers.push(async () => {
+      await retries.handOver(HAND_OVER_MS);
+      await retries.stop();
+    });
     sync.start();
     closers.push(() => sync.stop());
     const httpsPort = (await https.start()).port;
@@ -310,9 +321,12 @@ export class ServiceNode {
       options,
       metrics,
       source,
-      { database, retries, omq, subscriptions, clocks },
+      { database, retries, omq, subscriptions, polls, onions, clocks },
       closers,
     );
+    // First of all: nothing new, and no answer is held any longer.
+    closers.push(() => onions.stop());
+    closers.push(() => polls.stop());
     closers.push(() => {
       stopping = true;
     });
@@ -345,6 +359,8 @@ export class ServiceNode {
       retries: RetryQueue;
       omq: OmqEndpoint;
       subscriptions: Subscriptions;
+      polls: LongPolls;
+      onions: OnionRelay;
       clocks: ClockWatch;
     },
     closers: (() => void | Promise<void>)[],
@@ -359,6 +375,8 @@ export class ServiceNode {
           return incoming + outgoing;
         },
         subscriptions: () => parts.subscriptions.size,
+        longPolls: () => parts.polls.size,
+        waitingHops: () => parts.onions.waiting,
         membershipVersion: () => source.list.version,
         membershipExpiry: () => source.list.expires,
         clockOffsetMs: () => parts.clocks.offsetMs,

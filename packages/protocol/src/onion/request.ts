@@ -273,10 +273,13 @@ export function encodeFinalReply(reply: FinalReply, embedJson = false): Uint8Arr
   return utf8(`{"body":${body},"status":${reply.status}}`);
 }
 
+/** How the request wants its answer. */
+export type ReplyForm = Pick<FinalLayer, 'embedJson' | 'base64'>;
+
 /** Wraps, encrypts and, unless the request said no, base64-encodes: the HTTP body of the answer (status 200). */
-export function sealFinalReply(reply: FinalReply, layer: FinalLayer, replyKey: ReplyKey): Uint8Array {
-  const sealed = sealReply(replyKey, encodeFinalReply(reply, layer.embedJson));
-  return layer.base64 ? utf8(toBase64(sealed)) : sealed;
+export function sealFinalReply(reply: FinalReply, form: ReplyForm, replyKey: ReplyKey): Uint8Array {
+  const sealed = sealReply(replyKey, encodeFinalReply(reply, form.embedJson));
+  return form.base64 ? utf8(toBase64(sealed)) : sealed;
 }
 
 /** Accepts both names of the status, and a body that is JSON instead of text. @throws ParseError */

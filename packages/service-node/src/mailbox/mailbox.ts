@@ -103,6 +103,7 @@ export class Mailbox {
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
   /** Account hex → row number, most recently used last. */
   readonly #accounts = new Map<string, number>();
+  #onArrival: ((accountHex: string, namespace: number) => void) | undefined;
 
   constructor(database: Database, clock: Clock) {
     this.#database = database;
@@ -120,23 +121,32 @@ export class Mailbox {
    * Stores, or extends the expiry of the same message (§2.9.1). `onlyOne`: a public outbox, where every other message
    * of the namespace goes first. Data of a message that exists are never changed.
    */
-  store(message: NewMessage, onlyOne = false): Promise<Stored> {
-    return this.#database.write(() => this.#store(message, onlyOne));
+  async store(message: NewMessage, onlyOne = false): Promise<Stored> {
+    const stored = await this.#database.write(() => this.#store(message, onlyOne));
+    if (!stored.already) this.#onArrival?.(message.account.hex, message.namespace);
+    return stored;
+  }
+
+  /** Tells of every new message, whoever brought it, once it is committed. */
+  onArrival(listener: (accountHex: string, namespace: number) => void): void {
+    this.#onArrival = listener;
   }
 
   /** Stores what a peer hands over (§5.5): existing messages stay as they are. Returns how many were new. */
-  storeMany(messages: readonly NewMessage[]): Promise<number> {
-    return this.#database.write(() => {
-      let added = 0;
+  async storeMany(messages: readonly NewMessage[]): Promise<number> {
+    const added = await this.#database.write(() => {
+      const added: NewMessage[] = [];
       for (const message of messages) {
         if (this.#sql.findMessage.get(message.hash) !== undefined) continue;
         const outbox = isPublicOutbox(message.namespace);
         if (outbox && this.#holdsNewer(message)) continue;
         this.#store(message, outbox);
-        added++;
+        added.push(message);
       }
       return added;
     });
+    for (const { account, namespace } of added) this.#onArrival?.(account.hex, namespace);
+    return added.length;
   }
 
   /** In a public outbox the newest message stands for all (§2.2): an older one handed over late is not wanted. */

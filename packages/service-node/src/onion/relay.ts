@@ -8,6 +8,7 @@ import { fromUtf8 } from '@allium/protocol/bytes';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
+import type { Member } from '@allium/protocol/membership';
 import { openLayer, type ReplyKey } from '@allium/protocol/onion/layer';
 import {
   encodeHop,
@@ -19,12 +20,14 @@ import {
   parseEntry,
   parseHop,
   parseLayer,
+  type ReplyForm,
   relayedStatus,
   type ServerRelayLayer,
   sealFinalReply,
 } from '@allium/protocol/onion/request';
-import { decodeJsonBody, RequestError } from '@allium/protocol/storage/requests';
+import { decodeJsonBody, RequestError, type StorageRequest } from '@allium/protocol/storage/requests';
 import type { Metrics } from '../metrics.ts';
+import type { Carrier } from '../monitor/long-polls.ts';
 import type { Executor } from '../rpc/executor.ts';
 import { failure, jsonOf, type Outcome } from '../rpc/outcome.ts';
 import { hasAddress } from '../swarm/replication.ts';
@@ -33,6 +36,9 @@ import { relayTarget, type ServerRelay } from './server-relay.ts';
 
 // From the specification.
 const HOP_TIMEOUT_MS = 30_000;
+// Ours.
+/** When the node stops, ordinary requests have that long to end; held ones are given up then. */
+const STOP_MS = 1_000;
 
 export interface OnionAnswer {
   readonly status: number;
@@ -59,15 +65,33 @@ const plain = (status: number, body: string): OnionAnswer => ({ status, body });
 export class OnionRelay {
   readonly #parts: OnionRelayParts;
   readonly #env: Env;
-  #waiting = 0;
+  /** Gives a hop up that waits for the next node. */
+  readonly #waiting = new Set<() => void>();
+  #onNoneWaiting: (() => void) | undefined;
 
   constructor(parts: OnionRelayParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
   }
 
+  /** Onion requests that wait for the next node. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Resolves when no hop waits any more: after a moment the others are answered that this node is going. */
+  async stop(): Promise<void> {
+    if (this.#waiting.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onNoneWaiting = resolve;
+      this.#env.clock.after(STOP_MS, () => {
+        for (const giveUp of [...this.#waiting]) giveUp();
+      });
+    });
+  }
+
   /** Body of `POST /onion_req/v2`. */
-  entry(body: Uint8Array): OnionAnswer | Promise<OnionAnswer> {
+  entry(body: Uint8Array, carrier?: Carrier): OnionAnswer | Promise<OnionAnswer> {
     let hop: Hop;
     try {
       hop = parseEntry(body);
@@ -75,11 +99,11 @@ export class OnionRelay {
       if (!(error instanceof ParseError)) throw error;
       return plain(400, `Error parsing onion request: ${error.message}`);
     }
-    return this.#hop({ ...hop, hopNo: Math.max(0, hop.hopNo) });
+    return this.#hop({ ...hop, hopNo: Math.max(0, hop.hopNo) }, carrier);
   }
 
   /** The data part of `sn.onion_request`. */
-  hop(part: Uint8Array | undefined): OnionAnswer | Promise<OnionAnswer> {
+  hop(part: Uint8Array | undefined, carrier?: Carrier): OnionAnswer | Promise<OnionAnswer> {
     let hop: Hop;
     try {
       if (part === undefined) throw new ParseError('onion', 'expected one part');
@@ -88,10 +112,10 @@ export class OnionRelay {
       if (!(error instanceof ParseError)) throw error;
       return plain(400, `Invalid internal onion request: ${error.message}`);
     }
-    return this.#hop({ ...hop, hopNo: Math.max(1, hop.hopNo) });
+    return this.#hop({ ...hop, hopNo: Math.max(1, hop.hopNo) }, carrier);
   }
 
-  #hop(hop: Hop): OnionAnswer | Promise<OnionAnswer> {
+  #hop(hop: Hop, carrier: Carrier | undefined): OnionAnswer | Promise<OnionAnswer> {
     const { metrics, keyPair, ownHex } = this.#parts;
     // §9.3.4: at the entry as well.
     if (hop.hopNo > MAX_HOPS) return plain(400, 'onion request max path length exceeded');
@@ -106,30 +130,42 @@ export class OnionRelay {
       if (!(error instanceof ParseError)) throw error;
       return encrypted(opened.replyKey, 400, 'Invalid json');
     }
-    if (layer.kind === 'final') return this.#final(layer, opened.replyKey);
+    if (layer.kind === 'final') return this.#final(layer, opened.replyKey, carrier);
     if (!this.#parts.isReady()) return plain(503, `Snode not ready: ${ownHex}`);
     if (layer.kind === 'server') return this.#server(layer, opened.replyKey);
-    return this.#next(layer, hop.hopNo);
+    return this.#next(layer, hop.hopNo, carrier);
   }
 
-  async #final(layer: FinalLayer, replyKey: ReplyKey): Promise<OnionAnswer> {
-    const outcome = await this.#execute(layer.body);
-    const reply =
-      outcome.kind === 'json'
-        ? { status: outcome.status, body: jsonOf(outcome), isJson: true }
-        : { status: outcome.status, body: outcome.kind === 'text' ? outcome.text : outcome.bytes };
-    return { status: 200, body: sealFinalReply(reply, layer, replyKey) };
-  }
-
-  async #execute(body: Uint8Array): Promise<Outcome> {
-    if (!this.#parts.isReady()) return failure(503, 'Snode not ready');
+  #final(
+    { body, ...form }: FinalLayer,
+    replyKey: ReplyKey,
+    carrier: Carrier | undefined,
+  ): OnionAnswer | Promise<OnionAnswer> {
+    const answer = (outcome: Outcome): OnionAnswer => {
+      const reply =
+        outcome.kind === 'json'
+          ? { status: outcome.status, body: jsonOf(outcome), isJson: true }
+          : { status: outcome.status, body: outcome.kind === 'text' ? outcome.text : outcome.bytes };
+      return { status: 200, body: sealFinalReply(reply, form, replyKey) };
+    };
+    if (!this.#parts.isReady()) return answer(failure(503, 'Snode not ready'));
+    let request: StorageRequest;
     try {
-      return await this.#parts.executor.execute(decodeJsonBody(body));
+      request = decodeJsonBody(body);
     } catch (error) {
-      if (error instanceof RequestError) return failure(error.status, error.text);
-      this.#env.log.error({ error: String(error) }, 'an onion request failed');
-      return failure(500, 'request failed');
+      if (error instanceof RequestError) return answer(failure(error.status, error.text));
+      return answer(this.#failed(error));
     }
+    // Nothing of the layer is kept while the answer is held.
+    return this.#parts.executor
+      .execute(request, carrier)
+      .catch((error: unknown) => this.#failed(error))
+      .then(answer);
+  }
+
+  #failed(error: unknown): Outcome {
+    this.#env.log.error({ error: String(error) }, 'an onion request failed');
+    return failure(500, 'request failed');
   }
 
   async #server(layer: ServerRelayLayer, replyKey: ReplyKey): Promise<OnionAnswer> {
@@ -139,37 +175,61 @@ export class OnionRelay {
     return this.#parts.relay.relay(target, layer.payload);
   }
 
-  async #next(layer: NodeRelayLayer, hopNo: number): Promise<OnionAnswer> {
-    const { swarm, omq, metrics, maxHops } = this.#parts;
+  #next(
+    layer: NodeRelayLayer,
+    hopNo: number,
+    carrier: Carrier | undefined,
+  ): OnionAnswer | Promise<OnionAnswer> {
+    const { swarm, maxHops } = this.#parts;
     const { destination } = layer;
     const member = swarm.membership.byEd25519.get(destination);
     if (member === undefined) return plain(502, `Next node not found: ${destination}`);
     if (!hasAddress(member)) return plain(502, `Next node is currently unreachable: ${destination}`);
-    if (this.#waiting >= maxHops) return plain(503, 'Next hop congested');
+    if (this.#waiting.size >= maxHops) return plain(503, 'Next hop congested');
     const { ciphertext, ephemeralKey, encType } = layer;
     const part = encodeHop({ ciphertext, ephemeralKey, encType, hopNo: hopNo + 1 });
-    this.#waiting++;
-    let reply: Uint8Array[];
-    try {
-      reply = await omq.request(
-        { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
-        'sn.onion_request',
-        [part],
-        { timeoutMs: HOP_TIMEOUT_MS },
-      );
-    } catch (error) {
-      if (!(error instanceof OmqError)) throw error;
-      return hopFailure(error, destination);
-    } finally {
-      this.#waiting--;
-    }
-    metrics.hopsRelayed++;
+    // §9.3.16: what we relay may be held for 25 s. Neither the layer nor the part is kept meanwhile.
+    carrier?.hold();
+    return this.#send(member, part).then(
+      (reply) => this.#relayed(reply),
+      (error: unknown) => {
+        if (error instanceof OmqError) return hopFailure(error, destination);
+        if (error === GIVEN_UP) return plain(503, `Snode not ready: ${this.#parts.ownHex}`);
+        throw error;
+      },
+    );
+  }
+
+  #send(member: Member, part: Uint8Array): Promise<Uint8Array[]> {
+    return new Promise((resolve, reject) => {
+      const giveUp = () => {
+        this.#waiting.delete(giveUp);
+        if (this.#waiting.size === 0) this.#onNoneWaiting?.();
+        reject(GIVEN_UP); // unless it has the reply
+      };
+      this.#waiting.add(giveUp);
+      this.#parts.omq
+        .request(
+          { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
+          'sn.onion_request',
+          [part],
+          { timeoutMs: HOP_TIMEOUT_MS },
+        )
+        .then(resolve, reject)
+        .finally(giveUp);
+    });
+  }
+
+  #relayed(reply: readonly Uint8Array[]): OnionAnswer {
+    this.#parts.metrics.hopsRelayed++;
     const [status, body] = reply;
     const code = status === undefined ? Number.NaN : statusCode(status);
     if (body === undefined || Number.isNaN(code)) return plain(500, 'Invalid response from snode');
     return { status: relayedStatus(code), body };
   }
 }
+
+const GIVEN_UP = new Error('the node stops');
 
 function hopFailure(error: OmqError, destination: string): OnionAnswer {
   switch (error.code) {
@@ -205,4 +265,4 @@ function encrypted(replyKey: ReplyKey, status: number, text: string): OnionAnswe
   return { status: 200, body: sealFinalReply({ status, body: text }, COMPLAINT, replyKey) };
 }
 
-const COMPLAINT: FinalLayer = { kind: 'final', body: new Uint8Array(0), embedJson: false, base64: true };
+const COMPLAINT: ReplyForm = { embedJson: false, base64: true };

@@ -72,6 +72,14 @@ export class Checks {
       : failure(401, 'retrieve signature verification failed');
   }
 
+  /** What may have changed while the answer to a good request was held. */
+  heldRetrieve({ account, namespace, auth }: RetrieveRequest): Outcome | undefined {
+    if (auth?.subaccount === undefined || isUnrevocable(namespace)) return undefined;
+    return this.#mailbox.isRevoked(account, auth.subaccount.token)
+      ? failure(401, 'retrieve signature verification failed')
+      : undefined;
+  }
+
   /** Methods that always carry a signature. */
   signed(request: Checked, forwarded: boolean): Outcome | undefined {
     const now = this.#clock.now();

@@ -11,13 +11,15 @@ import type {
   OxendRequest,
   RecursiveRequest,
   RetrieveRequest,
+  SimpleRequest,
   StorageRequest,
 } from '@allium/protocol/storage/requests';
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
 import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
-import { hashText, type Mailbox, type Retrieved } from '../mailbox/mailbox.ts';
+import { hashText, type Mailbox, Retrieved } from '../mailbox/mailbox.ts';
 import { Trouble } from '../mailbox/trouble.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Carrier, LongPolls, Woken } from '../monitor/long-polls.ts';
 import type { Subscriptions } from '../monitor/subscriptions.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
 import type { Replication } from '../swarm/replication.ts';
@@ -31,6 +33,9 @@ import { failure, nestedJson, type Outcome, success } from './outcome.ts';
 const RETRIEVE_MAX = 7_800_000;
 const RETRIEVE_DEFAULT_DIVISOR = 5;
 
+// Ours (§2.9.3).
+const CAPABILITIES = ['wait'];
+
 /** §2.7: own failure, for instance a full database. */
 const OWN_FAILURE: NodeEntry = { failed: true, query_failure: true };
 
@@ -42,6 +47,7 @@ export interface ExecutorParts {
   readonly replication: Replication;
   readonly retries: RetryQueue;
   readonly subscriptions: Subscriptions;
+  readonly polls: LongPolls;
   readonly metrics: Metrics;
   readonly ownHex: string;
 }
@@ -57,9 +63,12 @@ export class Executor {
     this.#trouble = new Trouble(parts.metrics, env);
   }
 
-  /** A client's request. Rejects only on faults of our own: the carrier answers 500 `request failed`. */
-  async execute(request: StorageRequest): Promise<Outcome> {
-    const outcome = await this.#dispatch(request);
+  /**
+   * A client's request. Rejects only on faults of our own: the carrier answers 500 `request failed`. Without a carrier
+   * nothing is held.
+   */
+  async execute(request: StorageRequest, carrier?: Carrier): Promise<Outcome> {
+    const outcome = await this.#dispatch(request, carrier);
     this.#parts.metrics.request(request.method, outcome.status);
     return outcome;
   }
@@ -69,15 +78,21 @@ export class Executor {
     return Math.floor(this.#env.clock.now() / 120_000);
   }
 
-  #dispatch(request: StorageRequest): Outcome | Promise<Outcome> {
+  #dispatch(request: StorageRequest, carrier: Carrier | undefined): Outcome | Promise<Outcome> {
     if (isRecursive(request)) return this.#recursive(request);
     switch (request.method) {
       case 'info': {
         const now = this.#env.clock.now();
-        return success({ version: WIRE_VERSION, timestamp: now, t: now, hf: HARDFORK });
+        return success({
+          version: WIRE_VERSION,
+          timestamp: now,
+          capabilities: CAPABILITIES,
+          t: now,
+          hf: HARDFORK,
+        });
       }
       case 'retrieve':
-        return this.#wrongSwarm(request.account) ?? this.#retrieve(request);
+        return this.#retrieveOrWait(request, carrier);
       case 'get_expiries':
         return (
           this.#wrongSwarm(request.account) ??
@@ -102,7 +117,7 @@ export class Executor {
       }
       case 'batch':
       case 'sequence':
-        return this.#batch(request);
+        return this.#batch(request, carrier);
       case 'ifelse':
         return this.#ifElse(request);
     }
@@ -118,10 +133,77 @@ export class Executor {
     return success(swarm.describe(account.key, this.#env.clock.now()), 421);
   }
 
+  #retrieveOrWait(request: RetrieveRequest, carrier: Carrier | undefined): Outcome | Promise<Outcome> {
+    const outcome = this.#wrongSwarm(request.account) ?? this.#retrieve(request);
+    if (carrier === undefined || request.wait === undefined || !isEmpty(outcome)) return outcome;
+    const outcomes = [outcome];
+    const seen = this.#parts.polls.arrivals;
+    return this.#wait([request], outcomes, seen, carrier).then(() => outcomes[0]!);
+  }
+
   #retrieve(request: RetrieveRequest): Outcome {
-    const { checks, mailbox, metrics } = this.#parts;
+    const { checks, metrics } = this.#parts;
     const refused = checks.retrieve(request);
     if (refused !== undefined) return refused;
+    const outcome = this.#read(request, request.wait === undefined ? undefined : 0);
+    if (outcome.status === 200) metrics.count('retrieve');
+    return outcome;
+  }
+
+  /**
+   * §2.9.2: holds the answer as long as all that was asked with `wait` is empty, and puts what comes in the place of
+   * those outcomes. `seen`: arrivals when they were made.
+   */
+  async #wait(
+    requests: readonly SimpleRequest[],
+    outcomes: Outcome[],
+    seen: number,
+    carrier: Carrier,
+  ): Promise<void> {
+    const waiting: RetrieveRequest[] = [];
+    const places: number[] = [];
+    let ms = 0;
+    for (const [i, request] of requests.entries()) {
+      if (request.method !== 'retrieve' || request.wait === undefined) continue;
+      if (!isEmpty(outcomes[i]!)) return;
+      waiting.push(request);
+      places.push(i);
+      ms = Math.max(ms, request.wait);
+    }
+    if (ms === 0) return;
+    const { polls } = this.#parts;
+    const { clock } = this.#env;
+    const began = clock.monotonic();
+    // What came while other requests of the batch were executed was seen by none of ours.
+    let woken: Woken = 'news';
+    if (seen === polls.arrivals) {
+      const held = polls.hold(waiting, ms, carrier);
+      if (held === undefined) return;
+      woken = await held;
+    }
+    for (;;) {
+      const waited = Math.round(clock.monotonic() - began);
+      for (const [i, request] of waiting.entries()) {
+        outcomes[places[i]!] =
+          woken === 'over' ? this.#retrieved(NOTHING, waited) : this.#readAgain(request, waited);
+      }
+      if (woken === 'over' || places.some((place) => !isEmpty(outcomes[place]!))) return;
+      const held = polls.hold(waiting, ms - waited, carrier);
+      if (held === undefined) return;
+      woken = await held;
+    }
+  }
+
+  #readAgain(request: RetrieveRequest, waited: number): Outcome {
+    return (
+      this.#wrongSwarm(request.account) ??
+      this.#parts.checks.heldRetrieve(request) ??
+      this.#read(request, waited)
+    );
+  }
+
+  #read(request: RetrieveRequest, waited: number | undefined): Outcome {
+    const { mailbox } = this.#parts;
     const { account, namespace, lastHash } = request;
     const { maxCount, maxSize } = retrieveLimits(request.maxCount, request.maxSize);
     let found: Retrieved;
@@ -133,11 +215,15 @@ export class Executor {
       const name = `${hex.slice(0, 4)}…${hex.slice(-2)}`;
       return failure(500, `Internal Server Error. Could not retrieve messages for ${name}`);
     }
-    metrics.count('retrieve');
+    return this.#retrieved(found, waited);
+  }
+
+  #retrieved(found: Retrieved, waited: number | undefined): Outcome {
     const stamp = this.#stamp();
     return {
       status: 200,
       kind: 'json',
+      isEmpty: found.rows.length === 0,
       // For bt callers; the common JSON way does not make these objects.
       get value() {
         return {
@@ -148,10 +234,11 @@ export class Executor {
             data,
           })),
           more: found.more,
+          ...(waited !== undefined && { waited }),
           ...stamp,
         };
       },
-      encode: () => retrievedJson(found, stamp.t),
+      encode: () => retrievedJson(found, stamp.t, waited),
     };
   }
 
@@ -209,10 +296,12 @@ export class Executor {
     return outcome;
   }
 
-  async #batch(request: BatchRequest): Promise<Outcome> {
+  async #batch(request: BatchRequest, carrier: Carrier | undefined): Promise<Outcome> {
     const outcomes: Outcome[] = [];
+    const seen = this.#parts.polls.arrivals;
     if (request.method === 'batch') {
       outcomes.push(...(await Promise.all(request.requests.map((entry) => this.#guarded(entry)))));
+      if (carrier !== undefined) await this.#wait(request.requests, outcomes, seen, carrier);
     } else {
       for (const entry of request.requests) {
         const outcome = await this.#guarded(entry);
@@ -299,9 +388,17 @@ export class Executor {
   }
 }
 
+const NOTHING = new Retrieved([], new Uint8Array(0), new Uint8Array(0), false);
+
+const isEmpty = (outcome: Outcome): boolean => outcome.kind === 'json' && outcome.isEmpty === true;
+
 /** The JSON answer to `retrieve`, written straight into one buffer (bench: retrieve). */
-function retrievedJson({ rows, hashes, data, more }: Retrieved, now: number): Buffer {
-  const end = `],"more":${more},"t":${now}}`;
+function retrievedJson(
+  { rows, hashes, data, more }: Retrieved,
+  now: number,
+  waited: number | undefined,
+): Buffer {
+  const end = `],"more":${more},"t":${now}${waited === undefined ? '' : `,"waited":${waited}`}}`;
   // Numbers have at most 16 digits, so no entry is longer than this.
   let size = 64 + end.length;
   for (const [, length] of rows) size += 4 * Math.ceil(length / 3) + 144;

@@ -8,8 +8,14 @@ export type Outcome = {
   readonly status: number;
 } & (
   | { readonly kind: 'text'; readonly text: string }
-  /** `encode`: a faster way to the same JSON, as text or as its bytes in ASCII. */
-  | { readonly kind: 'json'; readonly value: object; readonly encode?: () => string | Buffer }
+  | {
+      readonly kind: 'json';
+      readonly value: object;
+      /** A faster way to the same JSON, as text or as its bytes in ASCII. */
+      readonly encode?: () => string | Buffer;
+      /** Of `retrieve`: no messages, so that the answer can be held. */
+      readonly isEmpty?: boolean;
+    }
   | { readonly kind: 'binary'; readonly bytes: Uint8Array }
 );
 
