@@ -94,6 +94,26 @@ export class RetryQueue {
     await Promise.all(this.#running);
   }
 
+  /**
+   * One more try for every peer before a stop, so that an upgrade leaves nothing waiting here that could be there.
+   * Resolves after `ms` at the latest; what is left waits on disk.
+   */
+  async handOver(ms: number): Promise<void> {
+    if (this.#stopped) return;
+    for (const [hex, peer] of this.#peers) {
+      if (peer.running) continue;
+      peer.cancel?.();
+      this.#run(hex, peer);
+    }
+    if (this.#running.size === 0) return;
+    let cancel: Cancel = () => {};
+    const over = new Promise<void>((resolve) => {
+      cancel = this.#env.clock.after(ms, resolve);
+    });
+    await Promise.race([Promise.all(this.#running), over]);
+    cancel();
+  }
+
   /** How many entries wait, for all peers. */
   size(): number {
     return Number(this.#count.get()?.n);
