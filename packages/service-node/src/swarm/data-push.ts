@@ -40,13 +40,16 @@ export function encodeMessages(
   return limitBytes === undefined ? encodeDataPush(pushed) : encodeDataPush(pushed, limitBytes);
 }
 
-/** Sends one blob; true when the peer took it. */
+/** `refused`: the peer answered, but cannot take it now. `silent`: it did not answer. */
+export type Delivery = 'taken' | 'refused' | 'silent';
+
+/** Sends one blob. */
 export async function sendData(
   omq: OmqEndpoint,
   member: Member,
   blob: Uint8Array,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Delivery> {
   try {
     const reply = await omq.request(
       { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
@@ -56,11 +59,19 @@ export async function sendData(
     );
     // §5.5: no parts when done; `OK` in later releases.
     const text = reply[0] === undefined ? '' : Buffer.from(reply[0]).toString();
-    return text === '' || text === 'OK';
+    return text === '' || text === 'OK' ? 'taken' : 'refused';
   } catch (error) {
-    if (error instanceof OmqError) return false;
+    if (error instanceof OmqError) return 'silent';
     throw error;
   }
+}
+
+/**
+ * Whether only a wrong clock explains the time of a message: ours, or that of whoever stored it first. Such a message
+ * may be good later.
+ */
+export function isAheadOf({ timestamp }: PushedMessage, clock: Clock): boolean {
+  return timestamp > clock.now() + MAX_SKEW_MS;
 }
 
 /** The message as it may be stored here, or undefined when a rule of §9.3.2 refuses it. */

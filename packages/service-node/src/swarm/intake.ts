@@ -6,7 +6,7 @@ import { ParseError } from '@allium/protocol/errors';
 import { decodeDataPush, type PushedMessage } from '@allium/protocol/storage/data-push';
 import type { Mailbox } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
-import { acceptPushed } from './data-push.ts';
+import { acceptPushed, isAheadOf } from './data-push.ts';
 import type { Swarm } from './swarm.ts';
 
 // Ours.
@@ -15,6 +15,8 @@ const VOLUME_BYTES = 4 * 1024 ** 3;
 const VOLUME_WINDOW_MS = 3_600_000;
 /** Messages checked in one turn of the event loop: about a millisecond. */
 const STEP = 100;
+/** As to clients: any text but OK has the sender try again later. */
+const CLOCK_ERROR = 'Timestamp error: check your clock';
 
 export class Intake {
   readonly #parts: { mailbox: Mailbox; swarm: Swarm; metrics: Metrics };
@@ -42,7 +44,8 @@ export class Intake {
     const mine = this.#last.then(() => this.#store(messages));
     this.#last = mine.catch(() => undefined);
     await mine;
-    return [];
+    // Ours: silence would count as taken, and the messages would be missing here when the clock is right again.
+    return messages.some((message) => isAheadOf(message, this.#env.clock)) ? [Buffer.from(CLOCK_ERROR)] : [];
   }
 
   async #store(messages: readonly PushedMessage[]): Promise<void> {

@@ -13,8 +13,13 @@ import type { NodeEntry } from '../rpc/apply.ts';
 
 // From the specification (§5.6).
 const FORWARD_TIMEOUT_MS = 5_000;
+/** §2.5: the peer's clock and the request's time differ too much. */
+const WRONG_TIME = '406';
 
-/** What became of a forward. `undelivered`: the peer did not answer, so it may not have got it. */
+/**
+ * What became of a forward. `undelivered`: the peer may not have got it, because it did not answer, or refused for the
+ * sake of a clock that we do not share: it passed our own checks.
+ */
 export interface Forwarded {
   readonly member: Member;
   readonly entry: NodeEntry;
@@ -66,7 +71,8 @@ export class Replication {
     const entry = readReply(request, reply);
     if ('failed' in entry) this.#metrics.forwardsFailed++;
     else this.#metrics.forwardsOk++;
-    return { member, entry, undelivered: false };
+    const isClockOff = request.method === 'store' && 'failed' in entry && entry.code === WRONG_TIME;
+    return { member, entry, undelivered: isClockOff };
   }
 
   /** @throws OmqError */

@@ -12,7 +12,7 @@ import type { Member } from '@allium/protocol/membership';
 import type { Database } from '../mailbox/database.ts';
 import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
-import { encodeMessages, sendData } from './data-push.ts';
+import { type Delivery, encodeMessages, sendData } from './data-push.ts';
 import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
@@ -37,6 +37,8 @@ interface Entry {
 }
 
 interface Peer {
+  /** It answers, but does not take what waits: being spoken to by it is no reason to try again at once. */
+  refuses: boolean;
   delayMs: number;
   cancel: Cancel | undefined;
   running: boolean;
@@ -139,7 +141,7 @@ export class RetryQueue {
   /** Called when a peer has shown that it is there: what waits goes out now. */
   wake(ed25519Hex: string): void {
     const peer = this.#peers.get(ed25519Hex);
-    if (peer === undefined || peer.running) return;
+    if (peer === undefined || peer.running || peer.refuses) return;
     peer.cancel?.();
     peer.delayMs = FIRST_DELAY_MS;
     this.#run(ed25519Hex, peer);
@@ -158,7 +160,7 @@ export class RetryQueue {
 
   #schedule(hex: string): void {
     if (this.#stopped || this.#peers.has(hex)) return;
-    const peer: Peer = { delayMs: FIRST_DELAY_MS, cancel: undefined, running: false };
+    const peer: Peer = { refuses: false, delayMs: FIRST_DELAY_MS, cancel: undefined, running: false };
     this.#peers.set(hex, peer);
     peer.cancel = this.#env.clock.after(peer.delayMs, () => this.#run(hex, peer));
   }
@@ -172,13 +174,14 @@ export class RetryQueue {
           { peer: hex.slice(0, 8), error: String(error) },
           'delivering kept requests failed',
         );
-        return false;
+        return 'silent' as const;
       })
-      .then((done) => {
+      .then((delivery) => {
         peer.running = false;
         this.#running.delete(run);
         if (this.#stopped) return;
-        if (done) {
+        peer.refuses = delivery === 'refused';
+        if (delivery === 'taken') {
           this.#peers.delete(hex);
           // Something may have come in between the last look and now.
           if (this.#next.get(fromHex(hex), 1) !== undefined) this.#schedule(hex);
@@ -190,31 +193,34 @@ export class RetryQueue {
     this.#running.add(run);
   }
 
-  /** True when nothing is left for the peer. */
-  async #drain(hex: string): Promise<boolean> {
+  /** `taken`: nothing is left for the peer. */
+  async #drain(hex: string): Promise<Delivery> {
     const { database, swarm, metrics } = this.#parts;
     const member = swarm.peers.find((peer) => peer.ed25519Hex === hex);
     if (member === undefined) {
       await database.write(() => this.#removePeer.run(fromHex(hex)));
-      return true;
+      return 'taken';
     }
-    if (!hasAddress(member)) return false;
+    if (!hasAddress(member)) return 'silent';
     for (;;) {
       const entries = this.#next.all(member.ed25519Key, STEP_ENTRIES) as unknown as Entry[];
-      if (entries.length === 0) return true;
-      const { finished, alive } = await this.#deliver(member, entries);
+      if (entries.length === 0) return 'taken';
+      const { finished, delivery } = await this.#deliver(member, entries);
       if (finished.length > 0) {
         await database.write(() => {
           for (const { id } of finished) this.#remove.run(id);
         });
       }
-      if (!alive) return false;
+      if (delivery !== 'taken') return delivery;
       metrics.retriesDelivered += finished.length;
     }
   }
 
   /** Delivers the first entries: all leading messages in one blob, or one request. */
-  async #deliver(member: Member, entries: readonly Entry[]): Promise<{ finished: Entry[]; alive: boolean }> {
+  async #deliver(
+    member: Member,
+    entries: readonly Entry[],
+  ): Promise<{ finished: Entry[]; delivery: Delivery }> {
     const { mailbox } = this.#parts;
     const oldest = this.#env.clock.now() - KEEP_MS;
     const finished: Entry[] = [];
@@ -228,7 +234,7 @@ export class RetryQueue {
       if (entry.message === null) {
         if (finished.length > 0) break;
         const alive = await this.#repeat(member, entry);
-        return { finished: alive ? [entry] : [], alive };
+        return { finished: alive ? [entry] : [], delivery: alive ? 'taken' : 'silent' };
       }
       // A message that was deleted or expired meanwhile is not missed any more.
       const message = mailbox.message(entry.message);
@@ -238,12 +244,12 @@ export class RetryQueue {
       messages.push(message);
       bytes += message.data.length;
     }
-    if (messages.length === 0) return { finished, alive: true };
+    if (messages.length === 0) return { finished, delivery: 'taken' };
     for (const blob of encodeMessages(messages)) {
-      if (!(await sendData(this.#parts.omq, member, blob, this.#stopping.signal)))
-        return { finished: [], alive: false };
+      const delivery = await sendData(this.#parts.omq, member, blob, this.#stopping.signal);
+      if (delivery !== 'taken') return { finished: [], delivery };
     }
-    return { finished, alive: true };
+    return { finished, delivery: 'taken' };
   }
 
   /** Sends a kept request; any answer ends it, be it a refusal (§5.6). */

@@ -245,7 +245,7 @@ export class SwarmSync {
       );
       if (theirs.length > 0) {
         for (const blob of encodeMessages(theirs, STEP_BYTES)) {
-          if (!(await sendData(omq, member, blob, this.#stopping.signal))) {
+          if ((await sendData(omq, member, blob, this.#stopping.signal)) !== 'taken') {
             metrics.peerFailed(ed25519Hex, 'pushes');
             return false;
           }
