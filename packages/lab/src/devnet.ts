@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A network on loopback in one process: real TLS, OMQ and SQLite files. What the integration tests run on.
-import { systemEnv } from '@allium/net/system-env';
+import { Client } from '@allium/client';
+import { NETWORKS } from '@allium/client/network/presets';
+import { MemoryStorage } from '@allium/client/storage/memory';
+import { HttpsTransport } from '@allium/net/https-transport';
+import { systemClock, systemEnv } from '@allium/net/system-env';
 import { type AccountId, parseAccountId, x25519KeyOf } from '@allium/protocol/account-id';
-import type { Logger } from '@allium/protocol/env';
+import { delay, type Logger } from '@allium/protocol/env';
 import { chooseSwarm, parseSwarmId, swarmIdHex, swarmPosition } from '@allium/protocol/swarm';
 import { ServiceNode } from '@allium/service-node';
 import { type ServiceNodeOptions, serviceNodeOptions } from '@allium/service-node/config';
 import { DevnetError, type Layout, type LayoutOptions, type NodeLayout, openLayout } from './layout.ts';
 import { NetworkCut } from './network-cut.ts';
 import type { ReadyNode } from './process-devnet.ts';
+import { type ScenarioClientOptions, type ScenarioNetwork, type ScenarioNode, UNTIL_MS } from './scenario.ts';
 
 export interface DevnetOptions extends LayoutOptions {
   /** False: any number of requests from one address. */
@@ -21,8 +26,11 @@ export interface DevnetOptions extends LayoutOptions {
   readonly onProgress?: (up: number) => void;
 }
 
+/** How often `until` looks. */
+const POLL_MS = 50;
+
 /** One service node and the switches to disturb it. */
-export class DevnetNode {
+export class DevnetNode implements ScenarioNode {
   readonly index: number;
   readonly name: string;
   /** Its data folder. */
@@ -106,11 +114,13 @@ export class DevnetNode {
 }
 
 /** A whole network in this process. Start it with `await using net = await Devnet.start()`. */
-export class Devnet implements AsyncDisposable {
+export class Devnet implements ScenarioNetwork<DevnetNode> {
   readonly nodes: readonly DevnetNode[];
   /** Where all its state is. */
   readonly folder: string;
   readonly networkFile: string;
+  readonly clock = systemClock;
+  readonly transport = new HttpsTransport();
   readonly #layout: Layout;
 
   private constructor(layout: Layout, options: DevnetOptions) {
@@ -183,8 +193,37 @@ export class Devnet implements AsyncDisposable {
     return node;
   }
 
+  /** A client with everything in memory, unless it brings a storage. */
+  client(options: ScenarioClientOptions): Promise<Client> {
+    const { account, receive, pollEveryMs, storage } = options;
+    const transport = new HttpsTransport();
+    return Client.open({
+      account,
+      network: { preset: { ...NETWORKS.local, seeds: [{ url: this.seed }] } },
+      ...(receive !== undefined && { receive }),
+      ...(pollEveryMs !== undefined && { pollEveryMs }),
+      storage: storage ?? new MemoryStorage(),
+      transport,
+      env: systemEnv(),
+      onClose: () => transport.close(),
+    });
+  }
+
+  pass(ms: number): Promise<void> {
+    return delay(this.clock, ms);
+  }
+
+  async until(condition: () => boolean | Promise<boolean>, limitMs = UNTIL_MS): Promise<void> {
+    const end = this.clock.now() + limitMs;
+    while (!(await condition())) {
+      if (this.clock.now() > end) throw new Error(`condition not met within ${limitMs} ms`);
+      await this.pass(POLL_MS);
+    }
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.stop()));
+    this.transport.close();
     this.#layout.release();
   }
 

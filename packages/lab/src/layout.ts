@@ -217,7 +217,7 @@ export function readAdmin(folder: string) {
 }
 
 /** One swarm id per node, the swarms spread evenly over the ring. */
-function handMadeSwarms(sizes: readonly number[]): bigint[] {
+export function handMadeSwarms(sizes: readonly number[]): bigint[] {
   const step = (1n << 64n) / BigInt(sizes.length);
   return sizes.flatMap((size, i) => Array.from({ length: size }, () => step * BigInt(i) + step / 2n));
 }
