@@ -99,6 +99,13 @@ test('doctor prints a line per check, or JSON, and says by its exit code whether
     ok: false,
     checks: [{ name: 'version', ok: true }, {}, {}, {}, {}, {}, {}, {}],
   });
+  output = '';
+  const only = ['--only', 'version,open files', '--data-dir', at('nowhere')];
+  expect(await runCommandLine(['node', 'doctor', ...only])).toBe(0);
+  expect(output).toMatch(/^ok .*\nok .*\nAll is well\.\n$/);
+  await expect(runCommandLine(['node', 'doctor', '--only', 'weather'])).rejects.toMatchObject({
+    exitCode: 2,
+  });
   await expect(runCommandLine(['node', 'doctor', 'please'])).rejects.toMatchObject({ exitCode: 2 });
   expect(existsSync(at('nowhere'))).toBe(false);
 });

@@ -38,7 +38,7 @@ const EXPIRES_SOON_SECONDS = 14 * 86_400;
 const DAY_SECONDS = 86_400;
 
 export interface Finding {
-  readonly name: string;
+  readonly name: Check;
   readonly ok: boolean;
   /** What was found; when not ok, also what to do. */
   readonly text: string;
@@ -48,52 +48,76 @@ type Told = Omit<Finding, 'name'>;
 const well = (text: string): Told => ({ ok: true, text });
 const todo = (text: string): Told => ({ ok: false, text });
 
-/** All checks in the order in which one thing depends on another. Rejects only on faults of our own. */
-export async function examine(options: ServiceNodeOptions, env: Env): Promise<Finding[]> {
+/** In the order in which one thing depends on another. Those after the node list are made only when there is one. */
+export const CHECKS = [
+  ...([
+    'version',
+    'data folder',
+    'key',
+    'certificate',
+    'database',
+    'open files',
+    'node',
+    'node list',
+  ] as const),
+  ...(['membership', 'https port', 'omq port', 'clock'] as const),
+];
+export type Check = (typeof CHECKS)[number];
+
+/** The checks in `only`, by default all. Rejects only on faults of our own. */
+export async function examine(
+  options: ServiceNodeOptions,
+  env: Env,
+  only: readonly string[] = CHECKS,
+): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const tell = async (name: string, check: () => Told | Promise<Told>) => {
+  const asksOthers: readonly Check[] = ['https port', 'omq port', 'clock'];
+  const tell = async (name: Check, check: () => Told | Promise<Told>) => {
+    // Quick ones are made in any case: later ones need what they find.
+    if (asksOthers.includes(name) && !only.includes(name)) return;
     try {
       findings.push({ name, ...(await check()) });
     } catch (error) {
       findings.push({ name, ...todo(error instanceof Error ? error.message : String(error)) });
     }
   };
+  const wanted = () => findings.filter(({ name }) => only.includes(name));
   const { dataDir } = options;
   let keys: NodeKeys | undefined;
   let list: StaticList | undefined;
   let isRunning = false;
-
-  await tell('version', version);
-  await tell('data folder', () => dataFolder(options));
-  await tell('key', () => {
-    const seed = readNodeSeed(dataDir);
-    if (seed === undefined) return todo(`no key in ${dataDir} yet: the first start of the node makes it`);
-    keys = new NodeKeys(seed);
-    return well(keys.ed25519Hex);
-  });
-  await tell('certificate', () => certificate(dataDir));
-  await tell('database', () => database(options));
-  await tell('open files', openFiles);
-  await tell('node', () => {
-    isRunning = isInUse(dataDir);
-    return isRunning ? well('running') : todo('not running: start it');
-  });
-  await tell('node list', async () => {
-    const { list: found, isFirst } = await readListInForce(options);
-    list = found;
-    return nodeList(found, isFirst, options, env);
-  });
-  if (list === undefined) return findings;
-  const membership = membershipOf(list);
-  const self = keys && membership.byEd25519.get(keys.ed25519Hex);
-  if (keys !== undefined) {
-    const { ed25519Hex } = keys;
-    await tell('membership', () => placeInList(ed25519Hex, self, membership, options));
-  }
   const transport = new HttpsTransport();
   const omq = new Omq({ keyPair: x25519KeyPair(), isServiceNode: false }, env);
+
   try {
     await omq.start();
+    await tell('version', version);
+    await tell('data folder', () => dataFolder(options));
+    await tell('key', () => {
+      const seed = readNodeSeed(dataDir);
+      if (seed === undefined) return todo(`no key in ${dataDir} yet: the first start of the node makes it`);
+      keys = new NodeKeys(seed);
+      return well(keys.ed25519Hex);
+    });
+    await tell('certificate', () => certificate(dataDir));
+    await tell('database', () => database(options));
+    await tell('open files', openFiles);
+    await tell('node', () => {
+      isRunning = isInUse(dataDir);
+      return isRunning ? answering(transport, options, env) : todo('not running: start it');
+    });
+    await tell('node list', async () => {
+      const { list: found, isFirst } = await readListInForce(options);
+      list = found;
+      return nodeList(found, isFirst, options, env);
+    });
+    if (list === undefined) return wanted();
+    const membership = membershipOf(list);
+    const self = keys && membership.byEd25519.get(keys.ed25519Hex);
+    if (keys !== undefined) {
+      const { ed25519Hex } = keys;
+      await tell('membership', () => placeInList(ed25519Hex, self, membership, options));
+    }
     const host = publicHost(options, self);
     const httpsPort = self?.httpsPort || options.httpsPort;
     const omqPort = self?.omqPort || options.omqPort;
@@ -112,8 +136,39 @@ export async function examine(options: ServiceNodeOptions, env: Env): Promise<Fi
     await omq.stop();
     await transport.close();
   }
-  return findings;
+  return wanted();
 }
+
+/** Asks the node where it listens. */
+async function answering(
+  transport: HttpsTransport,
+  { bindHost, httpsPort }: ServiceNodeOptions,
+  env: Env,
+): Promise<Told> {
+  if (httpsPort === 0) return well('running, on a port that it chose');
+  const origin = httpsOrigin(loopbackFor(bindHost), httpsPort);
+  const began = env.clock.monotonic();
+  let trouble: string;
+  try {
+    const { status, body } = await transport.request({
+      url: `${origin}/storage_rpc/v1`,
+      body: INFO,
+      timeoutMs: TIMEOUT_MS,
+    });
+    const ms = Math.round(env.clock.monotonic() - began);
+    if (status === 200) return well(`running, answers within ${ms} ms`);
+    trouble = fromUtf8(body).trim();
+  } catch (error) {
+    trouble = (error as Error).message;
+  }
+  return todo(`running, but ${origin} does not serve requests (${trouble}): see its log`);
+}
+
+const INFO = utf8('{"method":"info","params":{}}');
+
+/** An address of this machine that reaches a listener on `bindHost`. */
+const loopbackFor = (bindHost: string) =>
+  bindHost === '0.0.0.0' ? '127.0.0.1' : bindHost === '::' ? '::1' : bindHost;
 
 function version(): Told {
   const file = new URL('../package.json', import.meta.url);
@@ -249,7 +304,7 @@ function placeInList(
 function publicHost({ publicIp, bindHost }: ServiceNodeOptions, self: Member | undefined): string {
   if (self !== undefined && hasAddress(self)) return self.host;
   if (publicIp !== '') return publicIp;
-  return bindHost === '0.0.0.0' ? '127.0.0.1' : bindHost === '::' ? '::1' : bindHost;
+  return loopbackFor(bindHost);
 }
 
 async function httpsReachable(
@@ -330,7 +385,7 @@ async function clock(
       try {
         const answer = await transport.request({
           url: `${httpsOrigin(host, httpsPort)}/storage_rpc/v1`,
-          body: utf8('{"method":"info","params":{}}'),
+          body: INFO,
           timeoutMs: TIMEOUT_MS,
         });
         const { t } = JSON.parse(fromUtf8(answer.body)) as { t?: unknown };

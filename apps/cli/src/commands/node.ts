@@ -9,7 +9,8 @@ import type { PassphraseOptions } from '../passphrase.ts';
 
 const COMMANDS = `
 Commands (with the same options, or --config FILE, as the node):
-  allium node doctor [--json]         look over a node: exit code 0 all well, 1 something to do
+  allium node doctor [--json]         look over a node: exit code 0 all well, 1 something to do;
+                                      --only NAME,… looks at these checks alone
   allium node key show                print the public key, for the list of the network
   allium node key backup FILE         write the key to FILE, under a passphrase
   allium node key restore FILE        bring the key back; never overwrites another one
@@ -35,6 +36,8 @@ export async function runNode(args: readonly string[]): Promise<number> {
 export interface NodeCommand extends PassphraseOptions {
   readonly words: readonly string[];
   readonly json: boolean;
+  /** Names of checks of the doctor. */
+  readonly only?: readonly string[];
   readonly node: ServiceNodeOptions;
 }
 
@@ -44,9 +47,12 @@ function parse(args: readonly string[]): NodeCommand {
   const others: string[] = [];
   let json = false;
   let passphraseFd: number | undefined;
+  let only: string[] | undefined;
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]!;
     if (argument === '--json') json = true;
+    else if (argument === '--only') only = (args[++i] ?? '').split(',');
+    else if (argument.startsWith('--only=')) only = argument.slice(7).split(',');
     else if (argument === '--passphrase-fd') passphraseFd = descriptor(args[++i]);
     else if (argument.startsWith('--passphrase-fd=')) passphraseFd = descriptor(argument.slice(16));
     else if (argument.startsWith('--')) {
@@ -57,7 +63,13 @@ function parse(args: readonly string[]): NodeCommand {
   }
   try {
     const { options } = readConfig(others, process.env);
-    return { words, json, node: options, ...(passphraseFd !== undefined && { passphraseFd }) };
+    return {
+      words,
+      json,
+      node: options,
+      ...(only !== undefined && { only }),
+      ...(passphraseFd !== undefined && { passphraseFd }),
+    };
   } catch (error) {
     if (error instanceof ConfigError) throw usage(error.message);
     throw error;
