@@ -4,7 +4,7 @@
 // admins of the one in force, wherever they come from: the configured file, the file in the folder, or other nodes.
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { toHex } from '@allium/protocol/bytes';
+import { equal, toHex } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import { AlliumError } from '@allium/protocol/errors';
 import { CurrentMembership, type Membership, type MembershipSource } from '@allium/protocol/membership';
@@ -189,6 +189,8 @@ export class StaticSource implements MembershipSource {
   /** Takes a newer list over when the admins of the one in force have signed it (spec/chain §4.23). */
   offer(bytes: Uint8Array, from: string): Offer {
     const { log, clock } = this.#env;
+    // Every member pushes a new list to all others, so this is what comes in most of all.
+    if (equal(bytes, this.#bytes)) return { accepted: false, text: 'OK' };
     let candidate: StaticList;
     let membership: Membership;
     try {
