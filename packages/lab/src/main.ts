@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `npm run lab -- baseline | memory | latency`: the measurements of docs/benchmarks.md.
+// `npm run lab -- baseline | memory | latency`: the measurements of docs/benchmarks.md. `chaos`: an experiment.
 import { parseArgs } from 'node:util';
 
-const HELP = `Usage: npm run lab -- <measurement> [options]
+const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
 
   baseline   requests per second, latency and CPU beside the reference figures
              --concurrency 1,16,64   requests in flight (default 16)
@@ -13,6 +13,13 @@ const HELP = `Usage: npm run lab -- <measurement> [options]
              --messages N            (default 1000000)
   latency    time from "send" to "received" through three hops
              --messages N            (default 200)
+  chaos      a simulated network falls apart and heals: is every stored message delivered?
+             --nodes N               (default 200)
+             --clients N             (default 1000)
+             --devices N             of each account (default 3)
+             --messages N            (default 10000)
+             --seed S                (default 1)
+             --minutes N             virtual time of the chaos (default 20)
 
   --quick    short runs with rougher figures
 `;
@@ -25,6 +32,11 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     'source-base': { type: 'string' },
     messages: { type: 'string' },
+    nodes: { type: 'string' },
+    clients: { type: 'string' },
+    devices: { type: 'string', default: '3' },
+    seed: { type: 'string', default: '1' },
+    minutes: { type: 'string' },
     quick: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -56,6 +68,22 @@ switch (values.help ? 'help' : positionals[0]) {
   case 'latency': {
     const { runLatency } = await import('./load/latency.ts');
     await runLatency({ messages: Number(values.messages ?? (quick ? 20 : 200)) }, print);
+    break;
+  }
+  case 'chaos': {
+    const { describeChaos, runChaos } = await import('./sim/chaos.ts');
+    const options = {
+      nodes: Number(values.nodes ?? (quick ? 30 : 200)),
+      clients: Number(values.clients ?? (quick ? 60 : 1000)),
+      devices: Number(values.devices),
+      messages: Number(values.messages ?? (quick ? 300 : 10_000)),
+      seed: Number(values.seed),
+      chaosMs: Number(values.minutes ?? (quick ? 10 : 20)) * 60_000,
+      pollEveryMs: 10_000,
+    };
+    const result = await runChaos(options, print);
+    for (const line of describeChaos(result)) print(line);
+    if (result.lost + result.doubled + result.disordered > 0) process.exitCode = 1;
     break;
   }
   default:

@@ -44,6 +44,11 @@ export interface SimOptions extends ScenarioOptions, WireOptions {
   readonly node?: Partial<ServiceNodeOptions>;
 }
 
+export interface SimClientOptions extends ScenarioClientOptions {
+  /** How far the clock of its machine is wrong. */
+  readonly skewMs?: number;
+}
+
 const HTTPS_PORT = 22021;
 const OMQ_PORT = 22020;
 const NETWORK_FILE = '/network.json';
@@ -172,6 +177,12 @@ export class SimNode implements ScenarioNode {
     this.host.isCut = on;
   }
 
+  /** Whether its database has the message with this hash (as text, §2.9). */
+  keeps(hash: string): boolean {
+    const bytes = Buffer.from(hash, 'base64');
+    return this.#anchor.prepare('SELECT 1 FROM messages WHERE hash = ?').get(bytes) !== undefined;
+  }
+
   /** Forgets its database. */
   dispose(): void {
     this.#anchor.close();
@@ -285,8 +296,8 @@ export class Sim implements ScenarioNetwork<SimNode> {
     return this.nodes.filter((node) => keys.has(node.ed25519));
   }
 
-  client(options: ScenarioClientOptions): Promise<Client> {
-    const { account, receive, pollEveryMs, storage } = options;
+  client(options: SimClientOptions): Promise<Client> {
+    const { account, receive, pollEveryMs, storage, skewMs = 0 } = options;
     const index = this.#clients++;
     const host = this.wire.host(`10.${128 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`);
     return Client.open({
@@ -302,7 +313,7 @@ export class Sim implements ScenarioNetwork<SimNode> {
       ...(pollEveryMs !== undefined && { pollEveryMs }),
       storage: storage ?? new MemoryStorage(),
       transport: new SimTransport(this.wire, host),
-      env: { clock: this.clock, random: this.random.fork(), log: this.#log },
+      env: { clock: this.time.clock(() => skewMs), random: this.random.fork(), log: this.#log },
     });
   }
 
