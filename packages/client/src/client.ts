@@ -8,6 +8,7 @@
 import type { Account } from '@allium/protocol/account';
 import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
 import type { Cancel, Env, Transport } from '@allium/protocol/env';
+import { MAX_WAIT_MS } from '@allium/protocol/storage/requests';
 import { ClientError } from './errors.ts';
 import { Events, Signal } from './events.ts';
 import { Inbox } from './messaging/inbox.ts';
@@ -31,8 +32,10 @@ export interface ClientOptions {
   readonly network: NetworkOptions;
   /** False: only send. Default true. */
   readonly receive?: boolean;
-  /** Pause between two polls; default as the network's preset says. */
+  /** Pause between two polls, where nodes do not hold their answers; default as the network's preset says. */
   readonly pollEveryMs?: number;
+  /** How long a node may hold its answer until a message comes, at most 25 000; 0: poll. Default as the preset says. */
+  readonly waitMs?: number;
   /** Belongs to the client from now on, and to this account for ever. */
   readonly storage: Storage;
   readonly transport: Transport;
@@ -100,7 +103,12 @@ export class Client {
       onChange: (message) => this.#events.emit('outgoing', message),
     });
     this.#inbox = new Inbox(
-      { account, preset: network.preset, pollEveryMs: options.pollEveryMs ?? network.preset.pollEveryMs },
+      {
+        account,
+        preset: network.preset,
+        pollEveryMs: options.pollEveryMs ?? network.preset.pollEveryMs,
+        waitMs: Math.min(options.waitMs ?? network.preset.waitMs, MAX_WAIT_MS),
+      },
       {
         network: this.#network,
         storage,

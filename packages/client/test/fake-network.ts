@@ -65,6 +65,13 @@ export class FakeNode {
   isSilent = false;
   /** Its clock is wrong by so much. */
   skew = 0;
+  /** It knows `wait` (spec/storage-server §2.9.2). */
+  canWait = false;
+  /** It knows the word, and never waits. */
+  isFull = false;
+  /** Answers that it holds. */
+  held = 0;
+  readonly #arrival = new Set<() => void>();
   /** Keys that it does not know as next hops. */
   readonly strangers = new Set<string>();
   /** What it answers in place of its real answer to a request for which it is the destination. */
@@ -84,6 +91,35 @@ export class FakeNode {
     this.x25519Hex = toHex(this.x25519.publicKey);
     this.host = host;
     this.httpsPort = 20_000 + index;
+  }
+
+  /** Something is new: answers on hold are looked at again. */
+  wake(): void {
+    for (const look of [...this.#arrival]) look();
+  }
+
+  /** Until `wake`, or until the time is over. */
+  async nextArrival(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+    this.held++;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const finish = () => {
+          cancel();
+          signal.removeEventListener('abort', onAbort);
+          this.#arrival.delete(finish);
+          resolve();
+        };
+        const onAbort = () => {
+          reject(signal.reason);
+          finish();
+        };
+        const cancel = clock.after(ms, finish);
+        signal.addEventListener('abort', onAbort, { once: true });
+        this.#arrival.add(finish);
+      });
+    } finally {
+      this.held--;
+    }
   }
 
   inbox(account: string): Kept[] {
@@ -190,7 +226,7 @@ export class FakeNetwork implements Transport {
     if (node.isSilent) await silence(signal);
     if (pathname === '/storage_rpc/v1') {
       this.seen.push({ kind: 'direct', node: node.ed25519Hex });
-      return respond(this.#handle(node, body, []));
+      return respond(await this.#handle(node, body, [], signal));
     }
     if (pathname !== '/onion_req/v2') return respond({ status: 404, body: 'Not Found' });
     this.seen.push({ kind: 'onion', node: node.ed25519Hex });
@@ -214,7 +250,7 @@ export class FakeNetwork implements Transport {
     if (layer.kind === 'server') return respond({ status: 502, body: 'no servers here' });
     const hops = [...before, node.ed25519Hex];
     if (layer.kind === 'final') {
-      const { status, body } = this.#handle(node, layer.body, before);
+      const { status, body } = await this.#handle(node, layer.body, before, signal);
       return { status: 200, headers: {}, body: sealFinalReply({ status, body }, layer, opened.replyKey) };
     }
     const next = this.nodes.find((other) => other.ed25519Hex === layer.destination);
@@ -227,7 +263,12 @@ export class FakeNetwork implements Transport {
     return this.#hop(next, layer.encType, layer.ciphertext, layer.ephemeralKey, hops, signal);
   }
 
-  #handle(node: FakeNode, body: Uint8Array, hops: readonly string[]): Reply {
+  async #handle(
+    node: FakeNode,
+    body: Uint8Array,
+    hops: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Reply> {
     let request: StorageRequest;
     try {
       request = decodeJsonBody(body);
@@ -236,7 +277,17 @@ export class FakeNetwork implements Transport {
       throw error;
     }
     this.destinations.push({ node: node.ed25519Hex, request, hops });
-    const real = this.#execute(node, request);
+    let real = this.#execute(node, request);
+    const end = this.#clock.monotonic() + (node.canWait && !node.isFull ? longestWait(request) : 0);
+    while (
+      this.#clock.monotonic() < end &&
+      !real.body.includes('"messages":[{') &&
+      !/"code":[345]/.test(real.body)
+    ) {
+      await node.nextArrival(this.#clock, end - this.#clock.monotonic(), signal);
+      if (node.isDead) throw new TransportError('unreachable', 'gone');
+      real = this.#execute(node, request);
+    }
     return node.answer?.(request, real) ?? real;
   }
 
@@ -291,7 +342,10 @@ export class FakeNetwork implements Transport {
       }
       const inbox = member.inbox(account.hex);
       const already = inbox.some((kept) => kept.hash === hash);
-      if (!already) inbox.push({ hash, timestamp, expiration: expiry, data });
+      if (!already) {
+        inbox.push({ hash, timestamp, expiration: expiry, data });
+        member.wake();
+      }
       const result = { hash, expiry, ...(already && { already }) };
       const signature = ed25519Sign(nodeSignedText(request, result), member.ed25519.secretKey);
       swarm[member.ed25519Hex] = { ...result, signature };
@@ -310,8 +364,15 @@ export class FakeNetwork implements Transport {
     const inbox = node.inbox(account.hex);
     const after = inbox.findIndex((kept) => kept.hash === lastHash) + 1;
     const page = inbox.slice(after, after + 10);
-    return ok({ messages: page, more: after + 10 < inbox.length, ...stamp });
+    const waited = node.canWait && request.wait !== undefined ? { waited: 0 } : {};
+    return ok({ messages: page, more: after + 10 < inbox.length, ...waited, ...stamp });
   }
+}
+
+/** Of the retrieves in a batch. */
+function longestWait(request: StorageRequest): number {
+  const requests = request.method === 'batch' ? request.requests : [request];
+  return Math.max(0, ...requests.map((sub) => (sub.method === 'retrieve' ? (sub.wait ?? 0) : 0)));
 }
 
 function ok(result: object): Reply {

@@ -26,7 +26,10 @@ afterEach(async () => {
 });
 afterAll(() => net.stop());
 
-async function open(account = Account.create(), more: { receive?: boolean } = {}): Promise<Client> {
+async function open(
+  account = Account.create(),
+  more: { receive?: boolean; pollEveryMs?: number } = {},
+): Promise<Client> {
   const client = await openClient({ account, network: 'local', seeds: [net.seed], ...more });
   clients.push(client);
   return client;
@@ -76,6 +79,19 @@ describe('a message', () => {
     const swarm = net.swarmOf(bob.id).map((node) => node.ed25519);
     expect([...sent.signers].sort()).toEqual(swarm.sort());
     expect(await received(bob, 1)).toEqual(['hello']);
+  });
+
+  test('is there as soon as it is stored, long before a poll would find it', async () => {
+    const pollEveryMs = 60_000;
+    const [alice, bob] = [await open(), await open(Account.create(), { pollEveryMs })];
+    await until(() => bob.health().lastPollAt !== undefined);
+    for (const text of ['one', 'two', 'three']) {
+      const arrival = received(bob, 1);
+      const began = performance.now();
+      await alice.conversation(bob.id).send(text);
+      expect(await arrival).toEqual([text]);
+      expect(performance.now() - began).toBeLessThan(5_000);
+    }
   });
 
   test('waits for a recipient who was never online', async () => {

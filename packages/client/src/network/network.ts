@@ -60,6 +60,8 @@ const PROBE_TARGETS = 2;
 const REFILL_PAUSE_MS = 10_000;
 /** Wrong-swarm answers that one request follows before they count as attempts. */
 const FREE_SWARM_CHANGES = 2;
+/** Lost paths that one request survives before they count as attempts. */
+const FREE_PATHS = 3;
 /** spec/storage-server §9.3.13: hops are counted from a random number, so that a node cannot tell its place. */
 const FIRST_HOP_NUMBERS = 6;
 
@@ -79,11 +81,21 @@ interface NetworkDeps {
 /** The opened answer of a node, its status being a success; or what to make of anything else. */
 type Answer =
   | { readonly ok: true; readonly json: Json; readonly path: Path }
-  | { readonly ok: false; readonly verdict: Verdict; readonly body: string; readonly path: Path };
+  | {
+      readonly ok: false;
+      readonly verdict: Verdict;
+      readonly body: string;
+      readonly path: Path;
+      /** The path went before the answer came: nothing is known of the node. */
+      readonly pathLost?: boolean;
+    };
 
 interface AskOptions {
   readonly timeoutMs?: number;
   readonly avoid?: ReadonlySet<Path>;
+  readonly preferPath?: Path | undefined;
+  readonly onSent?: ((path: Path) => void) | undefined;
+  readonly endsWithPath?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -103,10 +115,20 @@ export interface SwarmRequest<T> {
   readonly attempts: number;
   readonly pauseMs: number;
   readonly timeoutMs?: number;
-  /** This member first, if it is one. */
-  readonly prefer?: string | undefined;
+  /** These first, in this order, those that are members. */
+  readonly prefer?: readonly string[] | undefined;
   /** These members only when there are no others. */
   readonly avoid?: ReadonlySet<string>;
+  /** For the first attempt, if they are usable. */
+  readonly preferPath?: Path | undefined;
+  readonly avoidPath?: Path | undefined;
+  /** Told the path of each attempt. */
+  readonly onSent?: (path: Path) => void;
+  /**
+   * The answer may be long in coming: when the path is found bad meanwhile, the request goes out again over another
+   * one, to the same member.
+   */
+  readonly endsWithPath?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -122,6 +144,8 @@ export class Network {
   #filling: Promise<void> | undefined;
   #resyncing: Promise<void> | undefined;
   #nextRefillAt = Number.NEGATIVE_INFINITY;
+  /** Requests that end with their path. */
+  readonly #pathWatchers = new Set<() => void>();
 
   constructor(options: NetworkOptions, deps: NetworkDeps) {
     this.#options = options;
@@ -137,7 +161,10 @@ export class Network {
       probe: (path, signal) => this.#probe(path, signal),
       testGuard: (node, signal) => this.#testGuard(node, signal),
       fillPool: (anew) => this.#fillPool(anew),
-      onChange: () => deps.onPathChange?.(),
+      onChange: () => {
+        deps.onPathChange?.();
+        for (const look of [...this.#pathWatchers]) look();
+      },
     });
     this.#swarms = new Swarms(options.preset, {
       pool: this.pool,
@@ -206,15 +233,16 @@ export class Network {
     const { env } = this.#deps;
     const signal = this.#signal(request.signal);
     const tried = new Set(request.avoid);
-    const avoid = new Set<Path>();
+    const avoid = new Set<Path>(request.avoidPath && [request.avoidPath]);
     const refusedTime = new Set<string>();
-    let again: string | undefined = request.prefer;
+    let again: string | undefined;
     let timeRefused = false;
     let freeChanges = FREE_SWARM_CHANGES;
+    let freePaths = FREE_PATHS;
     let failure = new ClientError('unreachable', 'no member of the swarm answered');
     for (let attempt = 0; attempt < request.attempts; attempt++) {
       const members = await this.#members(request.account, signal);
-      const node = this.#chooseMember(members, again, tried);
+      const node = this.#chooseMember(members, again, request.prefer ?? [], tried);
       again = undefined;
       const requests = await request.make(node, timeRefused);
       timeRefused = false;
@@ -224,6 +252,9 @@ export class Network {
         {
           avoid,
           signal,
+          preferPath: request.preferPath,
+          onSent: request.onSent,
+          endsWithPath: request.endsWithPath,
           ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
         },
       );
@@ -253,6 +284,12 @@ export class Network {
         this.#paths.blame(answer.path, verdict.blame);
       } else {
         verdict = answer.verdict;
+      }
+      if (!answer.ok && answer.pathLost === true && freePaths-- > 0) {
+        attempt--;
+        again = node.ed25519Hex;
+        avoid.add(answer.path);
+        continue;
       }
       failure = new ClientError(verdict.error, `the swarm did not accept the request: ${verdict.error}`);
       switch (verdict.next) {
@@ -376,8 +413,23 @@ export class Network {
   /** One request to one node on one path; its outcome is judged and blamed. Rejects only when no path can be had. */
   async #ask(target: PoolNode, request: StorageRequest, options: AskOptions): Promise<Answer> {
     using _slot = await this.#slots.acquire(options.signal);
-    const path = await this.#paths.get(target.ed25519Hex, options.avoid ?? new Set(), options.signal);
-    return this.#askOver(path, target, request, options.timeoutMs ?? REQUEST_TIMEOUT_MS, options.signal);
+    const { avoid = new Set(), timeoutMs = REQUEST_TIMEOUT_MS, signal } = options;
+    const path = await this.#paths.get(target.ed25519Hex, avoid, signal, options.preferPath);
+    options.onSent?.(path);
+    if (options.endsWithPath !== true) return this.#askOver(path, target, request, timeoutMs, signal);
+    const lost = new AbortController();
+    const look = () => {
+      if (!this.#paths.isUsable(path)) lost.abort();
+    };
+    this.#pathWatchers.add(look);
+    try {
+      const either = AbortSignal.any([signal, lost.signal]);
+      const answer = await this.#askOver(path, target, request, timeoutMs, either);
+      if (answer.ok || !lost.signal.aborted || signal.aborted) return answer;
+      return { ...answer, verdict: PATH_LOST, pathLost: answer.verdict.error === 'aborted' };
+    } finally {
+      this.#pathWatchers.delete(look);
+    }
   }
 
   async #askOver(
@@ -618,13 +670,16 @@ export class Network {
     await this.#resyncing;
   }
 
-  /** The preferred member; else one by chance that was not tried, can be reached over a path that is there. */
+  /** `again`; else the first preferred one, else one by chance, that was not tried and can be reached over a path. */
   #chooseMember(
     members: readonly PoolNode[],
-    prefer: string | undefined,
+    again: string | undefined,
+    prefer: readonly string[],
     tried: ReadonlySet<string>,
   ): PoolNode {
-    const preferred = members.find((node) => node.ed25519Hex === prefer);
+    const wanted =
+      again ?? prefer.find((key) => !tried.has(key) && members.some((node) => node.ed25519Hex === key));
+    const preferred = members.find((node) => node.ed25519Hex === wanted);
     if (preferred !== undefined) return preferred;
     const shuffled = shuffle(members, this.#deps.env);
     const fresh = shuffled.filter((node) => !tried.has(node.ed25519Hex));
@@ -642,6 +697,8 @@ export class Network {
     return signal === undefined ? this.#tasks.signal : AbortSignal.any([signal, this.#tasks.signal]);
   }
 }
+
+const PATH_LOST: Verdict = { next: 'retry', blame: { kind: 'nobody' }, error: 'unreachable' };
 
 function judgeResult(result: Subresult, route: Route): Verdict {
   const { code, body } = result;

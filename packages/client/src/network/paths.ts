@@ -92,12 +92,21 @@ export class Paths {
     return this.#paths.some((path) => path.state === 'usable' && !contains(path, ed25519Hex));
   }
 
+  isUsable(path: Path): boolean {
+    return path.state === 'usable' && this.#paths.some((other) => other === path);
+  }
+
   /**
-   * A usable path that does not contain `target`, by chance; one of `avoid` only when there is no other. Builds what
-   * is missing and waits for it.
+   * A usable path that does not contain `target`: `prefer`, else one by chance; one of `avoid` only when there is no
+   * other. Builds what is missing and waits for it.
    * @throws ClientError `no_path`, `no_nodes`, `no_network`; the reason of `signal`
    */
-  async get(target: string | undefined, avoid: ReadonlySet<Path>, signal: AbortSignal): Promise<Path> {
+  async get(
+    target: string | undefined,
+    avoid: ReadonlySet<Path>,
+    signal: AbortSignal,
+    prefer?: Path,
+  ): Promise<Path> {
     const failedBefore = this.#failedBuilds;
     for (;;) {
       signal.throwIfAborted();
@@ -107,7 +116,7 @@ export class Paths {
       const choice = preferred.length > 0 ? preferred : free;
       if (choice.length > 0) {
         this.#ensure(undefined);
-        return choice[this.#deps.env.random.below(choice.length)]!;
+        return choice.find((path) => path === prefer) ?? choice[this.#deps.env.random.below(choice.length)]!;
       }
       if (this.#failedBuilds > failedBefore) throw this.#lastFailure;
       this.#ensure(usable.length > 0 ? target : undefined);

@@ -35,8 +35,12 @@ export interface NetworkPreset {
 
   // Polling (§2.8)
   readonly pollEveryMs: number;
-  /** Members asked in each round. The first stays the same as long as it answers, the others change. */
-  readonly pollNodes: number;
+  /** How long a member may hold its answer until something arrives; at most 25 000. 0: only polls. */
+  readonly waitMs: number;
+  /** A second member is asked too, at random intervals of this length on average. */
+  readonly crossCheckEveryMs: number;
+  /** The second member stays the same so long. */
+  readonly secondMemberMs: number;
 }
 
 const MAIN: NetworkPreset = {
@@ -78,7 +82,9 @@ const MAIN: NetworkPreset = {
   minimumSwarm: 3,
   ownSwarmEveryMs: 60 * 60_000,
   pollEveryMs: 3_000,
-  pollNodes: 2,
+  waitMs: 25_000,
+  crossCheckEveryMs: 5 * 60_000,
+  secondMemberMs: 24 * 60 * 60_000,
 };
 
 /** The networks by name. `local` has no seeds of its own worth relying on: give those of the devnet. */
@@ -94,7 +100,8 @@ export const NETWORKS = {
     refreshPool: 8,
     refreshAgreement: 12,
     pollEveryMs: 500,
-    pollNodes: 1,
+    crossCheckEveryMs: 30_000,
+    secondMemberMs: 60_000,
   },
 } as const satisfies Record<string, NetworkPreset>;
 export type NetworkName = keyof typeof NETWORKS;

@@ -28,6 +28,7 @@ export interface OpenOptions {
   /** False: only send. Default true. */
   readonly receive?: boolean;
   readonly pollEveryMs?: number;
+  readonly waitMs?: number;
   /** Default: silent. */
   readonly log?: Logger;
 }
@@ -37,7 +38,7 @@ export interface OpenOptions {
  * @throws ClientError `wrong_account`, `no_nodes` (an unreadable nodes file); StorageError
  */
 export async function openClient(options: OpenOptions): Promise<Client> {
-  const { account, folder, seeds, nodesFile, receive, pollEveryMs, log } = options;
+  const { account, folder, seeds, nodesFile, receive, pollEveryMs, waitMs, log } = options;
   const { network = seeds === undefined && nodesFile === undefined ? 'main' : 'local' } = options;
   const preset = typeof network === 'string' ? NETWORKS[network] : network;
   const ownSeeds = seeds ?? (nodesFile === undefined ? preset.seeds : []);
@@ -61,6 +62,7 @@ export async function openClient(options: OpenOptions): Promise<Client> {
       },
       ...(receive !== undefined && { receive }),
       ...(pollEveryMs !== undefined && { pollEveryMs }),
+      ...(waitMs !== undefined && { waitMs }),
       storage,
       transport,
       env: systemEnv(log),

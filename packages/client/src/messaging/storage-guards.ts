@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// Which members of our swarm we ask: one for everything, kept over restarts, and a second one for the cross-checks.
+// Each node that we ask learns that somebody asks for this account; together with a bad guard it learns who. So there
+// are as few as possible, and they change as rarely as possible (docs/decisions: storage guards).
+import type { Env } from '@allium/protocol/env';
+import type { Storage } from '../storage/storage.ts';
+
+// Ours.
+/** Rounds in a row that another member had to answer, before it takes the place of the first. */
+const MAX_MISSES = 3;
+const SETTING = 'storage_guards';
+
+interface GuardsDeps {
+  readonly storage: Storage;
+  readonly env: Env;
+  /** Whether a node is known to be out of the swarm or the network. */
+  isGone(ed25519Hex: string): boolean;
+}
+
+export class StorageGuards {
+  readonly #deps: GuardsDeps;
+  readonly #secondForMs: number;
+  #first: string | undefined;
+  #second: string | undefined;
+  /** Local time. */
+  #secondSince = 0;
+  #misses = 0;
+  #loaded: Promise<void> | undefined;
+
+  /** @param secondForMs how long the second one stays */
+  constructor(secondForMs: number, deps: GuardsDeps) {
+    this.#secondForMs = secondForMs;
+    this.#deps = deps;
+  }
+
+  /** Whom to ask first; undefined: anyone. */
+  async first(): Promise<string | undefined> {
+    await this.#load();
+    return this.#first;
+  }
+
+  /** Whom to ask for a cross-check; undefined: anyone but the first. */
+  async second(): Promise<string | undefined> {
+    await this.#load();
+    const age = this.#deps.env.clock.now() - this.#secondSince;
+    return age >= 0 && age < this.#secondForMs ? this.#second : undefined;
+  }
+
+  /** Who answered in the place of the first, or as the first. */
+  async answered(ed25519Hex: string): Promise<void> {
+    await this.#load();
+    if (ed25519Hex === this.#first) {
+      this.#misses = 0;
+      return;
+    }
+    const first = this.#first;
+    if (first !== undefined && !this.#deps.isGone(first) && ++this.#misses < MAX_MISSES) return;
+    this.#misses = 0;
+    this.#first = ed25519Hex;
+    if (this.#second === ed25519Hex) this.#second = undefined;
+    await this.#save();
+  }
+
+  /** Who answered a cross-check. */
+  async answeredSecond(ed25519Hex: string): Promise<void> {
+    if ((await this.second()) === ed25519Hex || ed25519Hex === this.#first) return;
+    this.#second = ed25519Hex;
+    this.#secondSince = this.#deps.env.clock.now();
+    await this.#save();
+  }
+
+  /** It was caught lying. */
+  async drop(ed25519Hex: string): Promise<void> {
+    await this.#load();
+    if (this.#first === ed25519Hex) this.#first = undefined;
+    if (this.#second === ed25519Hex) this.#second = undefined;
+    this.#misses = 0;
+    await this.#save();
+  }
+
+  #load(): Promise<void> {
+    this.#loaded ??= this.#deps.storage.setting(SETTING).then((text) => {
+      const [first, second, since] = (text ?? '').split(' ');
+      this.#first = KEY.test(first ?? '') ? first : undefined;
+      this.#second = KEY.test(second ?? '') ? second : undefined;
+      this.#secondSince = Number(since) || 0;
+    });
+    return this.#loaded;
+  }
+
+  #save(): Promise<void> {
+    const text = `${this.#first ?? '-'} ${this.#second ?? '-'} ${this.#secondSince}`;
+    return this.#deps.storage.write({ settings: { [SETTING]: text } });
+  }
+}
+
+const KEY = /^[0-9a-f]{64}$/;
