@@ -97,6 +97,7 @@ class Exchange implements HttpsRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly remoteAddress: string;
+  readonly socket: Socket;
   body: Uint8Array = EMPTY;
   bufferedBytes = 0;
   answerBytes = 0;
@@ -109,6 +110,7 @@ class Exchange implements HttpsRequest {
     this.method = request.method ?? '';
     this.path = request.url ?? '';
     this.headers = request.headers;
+    this.socket = request.socket;
     this.remoteAddress = plainAddress(request.socket.remoteAddress);
   }
 
@@ -139,12 +141,13 @@ export class HttpsServer {
   #server: Server | undefined;
   #stopping: Promise<void> | undefined;
   /** Requests whose answer is not out. */
-  #open = 0;
+  readonly #open = new Set<Exchange>();
   /** … of them those past the checks. */
   #running = 0;
   #bufferedBytes = 0;
   #answerBytes = 0;
   #onNoneOpen: (() => void) | undefined;
+  #onNoSocket: (() => void) | undefined;
 
   constructor(options: HttpsServerOptions, env: Env) {
     this.#options = options;
@@ -217,8 +220,10 @@ export class HttpsServer {
 
   async #finish(server: Server): Promise<void> {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
-    if (this.#open > 0) {
+    // Not closeIdleConnections: it leaves those that have not sent a request yet. Sockets here are those below TLS.
+    const busy = new Set(Array.from(this.#open, ({ socket }) => endpointOf(socket)));
+    for (const socket of this.#sockets) if (!busy.has(endpointOf(socket))) socket.destroy();
+    if (this.#open.size > 0) {
       await new Promise<void>((resolve) => {
         const cancel = this.#env.clock.after(this.#options.stopTimeoutMs ?? STOP_TIMEOUT_MS, resolve);
         this.#onNoneOpen = () => {
@@ -230,6 +235,11 @@ export class HttpsServer {
     }
     for (const socket of this.#sockets) socket.destroy();
     await closed;
+    if (this.#sockets.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onNoSocket = resolve;
+    });
+    this.#onNoSocket = undefined;
   }
 
   #port(server: Server): number {
@@ -247,6 +257,7 @@ export class HttpsServer {
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
+      if (this.#sockets.size === 0) this.#onNoSocket?.();
       const left = (this.#socketsOf.get(address) ?? 1) - 1;
       if (left === 0) this.#socketsOf.delete(address);
       else this.#socketsOf.set(address, left);
@@ -281,7 +292,7 @@ export class HttpsServer {
 
   #receive(request: IncomingMessage, response: ServerResponse, wantsContinue: boolean): void {
     const exchange = new Exchange(request);
-    this.#open++;
+    this.#open.add(exchange);
     response.on('close', () => this.#release(exchange));
     let early: HttpsResponse | undefined;
     try {
@@ -414,9 +425,13 @@ export class HttpsServer {
     this.#bufferedBytes -= exchange.bufferedBytes;
     this.#answerBytes -= exchange.answerBytes;
     if (exchange.isCounted) this.#running--;
-    this.#open--;
-    if (this.#open === 0) this.#onNoneOpen?.();
+    this.#open.delete(exchange);
+    if (this.#open.size === 0) this.#onNoneOpen?.();
   }
+}
+
+function endpointOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
 }
 
 function text(status: number, body: string, close = false): HttpsResponse {
