@@ -277,6 +277,12 @@ export class ServiceNode {
       stopping = true;
     });
     if (swarm.self === undefined) log.warn({}, 'this node is not in the node list: it serves no accounts');
+    else if (options.publicIp !== '' && swarm.self.host !== options.publicIp) {
+      log.warn(
+        {},
+        'the node list has another address for this node than public-ip says: ask its admins to correct it',
+      );
+    }
     log.info(
       {
         ed25519: keys.ed25519Hex,

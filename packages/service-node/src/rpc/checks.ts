@@ -16,12 +16,11 @@ const FORWARDED_TOLERANCE_MS = 70_000;
 const STORE_TOLERANCE_MS = 10_000;
 const TTL_MIN_MS = 10_000;
 const DAY_MS = 86_400_000;
-export const TTL_MAX_INBOX_MS = 14 * DAY_MS;
+const TTL_MAX_INBOX_MS = 14 * DAY_MS;
 export const TTL_MAX_MS = 30 * DAY_MS;
 
 /** Longest lifetime in a namespace. */
-export const ttlMax = (namespace: number): number =>
-  isPublicInbox(namespace) ? TTL_MAX_INBOX_MS : TTL_MAX_MS;
+const ttlMax = (namespace: number): number => (isPublicInbox(namespace) ? TTL_MAX_INBOX_MS : TTL_MAX_MS);
 
 type Checked = Exclude<SignableRequest, StoreRequest | RetrieveRequest>;
 

@@ -130,6 +130,8 @@ export class SwarmSync {
   /** Messages that map to swarms that are new, or all messages when our old swarm is gone, go to their new members. */
   #moved(oldSwarm: string, oldSwarms: ReadonlySet<string>): void {
     const { membership, id } = this.#parts.swarm;
+    // Not in any swarm, now or before: nothing to send (§5.12).
+    if (id === undefined || oldSwarm === '') return;
     const dissolved = !membership.swarmIds.some((swarm) => swarm.toString(16) === oldSwarm);
     for (const swarm of membership.swarmIds) {
       if (swarm === id) continue;
