@@ -19,10 +19,10 @@ import { hashText, type Mailbox, type Retrieved } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
 import type { Replication } from '../swarm/replication.ts';
-import type { RetryQueue } from '../swarm/retry-queue.ts';
+import type { Missed, RetryQueue } from '../swarm/retry-queue.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { type Apply, isFailure, type NodeEntry } from './apply.ts';
-import type { Checks } from './checks.ts';
+import { type Checks, isLate } from './checks.ts';
 import { failure, nestedJson, type Outcome, success } from './outcome.ts';
 
 // From the specification (§2.9.2).
@@ -165,7 +165,7 @@ export class Executor {
     }
     if (undelivered.length > 0) {
       metrics.forwardsQueued += undelivered.length;
-      await retries.add(undelivered, own.id ?? { method: request.method, body: forwards.body });
+      await retries.add(undelivered, missed(request, own, forwards.body));
     }
     const stamp = this.#stamp();
     entries[ownHex] =
@@ -179,10 +179,10 @@ export class Executor {
   }
 
   /** Local execution; a failure of the database becomes an entry. `id`: row number of a stored message. */
-  async #apply(request: RecursiveRequest): Promise<{ entry: NodeEntry; id?: number }> {
+  async #apply(request: RecursiveRequest, late = false): Promise<{ entry: NodeEntry; id?: number }> {
     const { apply, metrics } = this.#parts;
     try {
-      if (request.method !== 'store') return { entry: await apply.other(request) };
+      if (request.method !== 'store') return { entry: await apply.other(request, late) };
       const stored = await apply.store(request);
       metrics.count('store');
       if (stored.entry.already !== true) metrics.messagesStored++;
@@ -198,6 +198,15 @@ export class Executor {
     const refused = this.#wrongSwarm(request.account) ?? this.#parts.checks.recursive(request, true);
     const outcome = refused ?? success((await this.#apply(request)).entry);
     this.#parts.metrics.request(`forwarded_${request.method}`, outcome.status);
+    return outcome;
+  }
+
+  /** A request that we missed while we were down, and whose signature has grown stale since (`sn.missed`). */
+  async executeMissed(request: RecursiveRequest): Promise<Outcome> {
+    if (!isLate(request)) return failure(400, 'invalid request: received a request that cannot be late');
+    const refused = this.#wrongSwarm(request.account) ?? this.#parts.checks.missed(request);
+    const outcome = refused ?? success((await this.#apply(request, true)).entry);
+    this.#parts.metrics.request(`missed_${request.method}`, outcome.status);
     return outcome;
   }
 
@@ -311,6 +320,16 @@ function retrievedJson({ rows, hashes, data, more }: Retrieved, now: number): Bu
   written += json.write(rows.length === 0 ? head : head.slice(0, -1), written, 'latin1');
   written += json.write(end, written, 'latin1');
   return json.subarray(0, written);
+}
+
+/**
+ * What is kept for members that did not answer: of a new message its number; of one that was there (the request may have
+ * moved its expiry) both; of all others the request.
+ */
+function missed(request: RecursiveRequest, own: { entry: NodeEntry; id?: number }, body: Uint8Array): Missed {
+  const { entry, id } = own;
+  if (id === undefined) return { method: request.method, body };
+  return 'already' in entry ? { message: id, method: request.method, body } : { message: id };
 }
 
 /** §2.9.2: zero counts as absent, negative sizes are fractions; Ours: negative counts count as absent. */
