@@ -32,6 +32,9 @@ const RETRIEVE_DEFAULT_DIVISOR = 5;
 /** §2.7: own failure, for instance a full database. */
 const OWN_FAILURE: NodeEntry = { failed: true, query_failure: true };
 
+const INFO_HEAD = `{"hf":[${HARDFORK}],"t":`;
+const INFO_TAIL = `,"version":[${WIRE_VERSION}]}`;
+
 export interface ExecutorParts {
   readonly mailbox: Mailbox;
   readonly checks: Checks;
@@ -52,9 +55,17 @@ export class Executor {
     this.#env = env;
   }
 
-  /** A client's request. Rejects only on faults of our own: the carrier answers 500 `request failed`. */
-  async execute(request: StorageRequest): Promise<Outcome> {
-    const outcome = await this.#dispatch(request);
+  /**
+   * A client's request; an answer that needs no waiting comes at once. Throws or rejects only on faults of our own: the
+   * carrier answers 500 `request failed`.
+   */
+  execute(request: StorageRequest): Outcome | Promise<Outcome> {
+    const outcome = this.#dispatch(request);
+    if (outcome instanceof Promise) return outcome.then((late) => this.#counted(request, late));
+    return this.#counted(request, outcome);
+  }
+
+  #counted(request: StorageRequest, outcome: Outcome): Outcome {
     this.#parts.metrics.request(request.method, outcome.status);
     return outcome;
   }
@@ -69,7 +80,14 @@ export class Executor {
     switch (request.method) {
       case 'info': {
         const now = this.#env.clock.now();
-        return success({ version: WIRE_VERSION, timestamp: now, t: now, hf: HARDFORK });
+        return {
+          status: 200,
+          kind: 'json',
+          get value() {
+            return { version: WIRE_VERSION, timestamp: now, t: now, hf: HARDFORK };
+          },
+          encode: () => `${INFO_HEAD}${now},"timestamp":${now}${INFO_TAIL}`,
+        };
       }
       case 'retrieve':
         return this.#wrongSwarm(request.account) ?? this.#retrieve(request);
