@@ -230,6 +230,7 @@ function addNetworks(program: Command, done: Run): void {
       `
 A network without a chain is a file that lists its nodes, signed by k of its n admins:
   allium network key admin.key                                   on each admin's machine; prints the public key
+  allium network node-key /var/lib/allium                        on each node's machine; prints its PK
   allium network create net.json --admin KEY1 --admin KEY2 --threshold 2 --node PK@203.0.113.7:22021:22020
   allium network sign net.json --key admin.key                   by each admin in turn
   allium network add next.json --from net.json --node PK@…       the next version, to be signed again
@@ -245,6 +246,16 @@ Hand the signed file to one node ("allium node --network-file"); the nodes pass 
     .action(async (file: string, _options, command: Command) => {
       const { makeKey } = await import('./commands/network.ts');
       done(await makeKey(file, command.optsWithGlobals()));
+    });
+  network
+    .command('node-key')
+    .description(
+      "print the public key of a node, for the list; makes the node's folder and key when there are none",
+    )
+    .argument('<folder>', "the node's data folder (its --data-dir)")
+    .action(async (nodeFolder: string) => {
+      const { printNodeKey } = await import('./commands/network.ts');
+      done(await printNodeKey(nodeFolder));
     });
   network
     .command('create')

@@ -5,26 +5,60 @@ import { join } from 'node:path';
 import type { Client } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
 import { openClient } from '@allium/client/node';
-import { type AccountOptions, chooseEntry, unlock } from './accounts.ts';
+import { takePidLock } from '@allium/lab/pid-lock';
+import { type AccountEntry, type AccountOptions, chooseEntry, unlock } from './accounts.ts';
 import { CliError, usage } from './cli-error.ts';
 import { chosenSeeds, type SeedOptions } from './home.ts';
 
 export interface SessionOptions extends AccountOptions, SeedOptions {}
 
-/** Opens the client; what is missing is said before a passphrase is asked for. */
-export async function openSession(
-  options: SessionOptions,
-  more: { receive?: boolean } = {},
-): Promise<Client> {
+export interface Session extends AsyncDisposable {
+  readonly client: Client;
+}
+
+/**
+ * Opens the client; what is missing is said before a passphrase is asked for. Any number of processes may send from an
+ * account at the same time, but only one may receive: two would share its messages between them.
+ * @throws CliError
+ */
+export async function openSession(options: SessionOptions, use: 'send' | 'receive'): Promise<Session> {
   const seeds = chosenSeeds(options);
   const entry = await chooseEntry(options);
+  const unlockFolder = use === 'receive' ? lockReceiving(entry) : () => {};
+  try {
+    const client = await open(entry, seeds, options, use);
+    return {
+      client,
+      async [Symbol.asyncDispose]() {
+        await client.close();
+        unlockFolder();
+      },
+    };
+  } catch (error) {
+    unlockFolder();
+    throw error;
+  }
+}
+
+function lockReceiving(entry: AccountEntry): () => void {
+  const taken = takePidLock(join(entry.folder, 'receiving'));
+  if (typeof taken === 'function') return taken;
+  throw new CliError(`process ${taken} listens for account ${entry.name} already`);
+}
+
+async function open(
+  entry: AccountEntry,
+  seeds: readonly string[],
+  options: SessionOptions,
+  use: 'send' | 'receive',
+): Promise<Client> {
   const account = await unlock(entry, options);
   return openClient({
     account,
     network: presetFor(seeds),
     seeds,
     folder: join(entry.folder, 'messages'),
-    ...more,
+    receive: use === 'receive',
   });
 }
 
@@ -36,7 +70,7 @@ LOCAL.addSubnet('192.168.0.0', 16, 'ipv4');
 LOCAL.addAddress('::1', 'ipv6');
 
 /** A network whose seeds are on this machine or in a private range has all its nodes close together. */
-export function presetFor(seeds: readonly string[]): 'local' | 'main' {
+function presetFor(seeds: readonly string[]): 'local' | 'main' {
   const isLocal = seeds.every((seed) => {
     const host = new URL(seed).hostname.replace(/^\[(.*)\]$/, '$1');
     const family = isIP(host);

@@ -42,6 +42,9 @@ describe('chat', () => {
     expect(JSON.parse(sent.stdout)).toMatchObject({ stored: true, id: ben, members: 7, of: 7 });
     await until(() => listener.lines.length > 0);
     expect(JSON.parse(listener.lines[0]!)).toMatchObject({ from: ann, text: 'hello ben' });
+    const second = await shell.run('listen', '--account', 'ben');
+    expect(second.code).toBe(1);
+    expect(second.stderr).toMatch(/process \d+ listens for account ben already/);
     listener.child.kill('SIGINT');
     expect((await listener.ended()).code).toBe(0);
   });

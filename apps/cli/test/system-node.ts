@@ -6,7 +6,7 @@ import { delimiter, join } from 'node:path';
 export const LAUNCHER = join(import.meta.dirname, '..', 'bin', 'allium.mjs');
 
 /** PATH without the folders that npm puts in front. */
-export function shellPath(): string {
+function shellPath(): string {
   return (process.env.PATH ?? '')
     .split(delimiter)
     .filter((folder) => !folder.includes('node_modules') && !folder.includes('node-gyp-bin'))

@@ -370,8 +370,18 @@ test('guards, node list and last hashes survive a restart', async () => {
   expect(new Set(again.paths().map((path) => path.hops[0]!.ed25519Hex))).toEqual(new Set(guards));
   await clock.run(alice.conversation(BOB.id).send('after'));
   await clock.until(() => later.length > 0);
+  await clock.pass(2_000);
   expect(later.map((message) => message.text)).toEqual(['after']);
   expect(network.seen.filter(({ kind }) => kind !== 'onion')).toEqual([]); // neither seeds nor guard tests
+  const lastHashes = network.destinations.flatMap(({ request }) =>
+    request.method === 'batch' && request.requests[0]?.method === 'retrieve'
+      ? [request.requests[0].lastHash]
+      : [],
+  );
+  expect(lastHashes).toContain(later[0]!.hash);
+  const members = network.swarm(BOB.id).map((node) => node.ed25519Hex);
+  const stored = await Promise.all(members.map((member) => storage.lastHash(member, BOB.id, 0)));
+  expect(stored.some((last) => last?.hash === later[0]!.hash)).toBe(true);
 });
 
 test('seeds of another network: the old list and guards are not used', async () => {
@@ -535,6 +545,24 @@ test('the polling member dies: the next one is asked, and stays the one that is 
   await clock.pass(2_000);
   expect(pollers().length).toBeGreaterThan(2);
   expect(pollers()).not.toContain(first);
+});
+
+test('a swarm that is busy is asked three times, with pauses', async () => {
+  world = new World();
+  const { clock, network } = world;
+  const alice = await world.open(ALICE, { receive: false });
+  await clock.run(alice.conversation(BOB.id).send('first'));
+  await clock.run(alice.flush());
+  for (const node of network.swarm(BOB.id)) node.answer = () => ({ status: 503, body: 'Snode not ready' });
+  network.destinations.length = 0;
+  const start = clock.monotonic();
+  await expect(clock.run(alice.conversation(BOB.id).send('second'))).rejects.toMatchObject({
+    code: 'not_stored',
+  });
+  const stores = network.destinations.filter(({ request }) => request.method === 'sequence');
+  expect(stores).toHaveLength(3);
+  expect(new Set(stores.map(({ node }) => node)).size).toBe(3);
+  expect(clock.monotonic() - start).toBeGreaterThanOrEqual(200);
 });
 
 test('every hop lies: no_path, and no crash', async () => {

@@ -2,8 +2,12 @@
 // Nodes that lie: nothing crashes, nothing that was not proven counts, and no message is lost for good.
 import { Account } from '@allium/protocol/account';
 import { toBase64 } from '@allium/protocol/bytes';
+import { ed25519Sign } from '@allium/protocol/crypto';
+import { type Content, encodeContent } from '@allium/protocol/message/content';
+import { encryptMessage } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey, type StorageRequest } from '@allium/protocol/storage/requests';
+import { nodeSignedText } from '@allium/protocol/storage/signatures';
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { Client } from '../src/client.ts';
@@ -230,7 +234,8 @@ test('keys with which nothing can be encrypted are dropped', async () => {
   for (const node of network.nodes.slice(0, 5)) Object.assign(node, { x25519Hex: '00'.repeat(32) });
   const alice = await open(ALICE, false);
   await clock.run(alice.ready());
-  await clock.run(alice.conversation(BOB.id).send('still'));
+  for (let i = 0; i < 30; i++) await clock.run(alice.conversation(BOB.id).send(`still ${i}`));
+  expect(alice.health().nodes).toBeGreaterThanOrEqual(9); // only they
 });
 
 test('whatever a whole swarm answers, the client lives on', async () => {
@@ -279,4 +284,77 @@ test('whatever a whole swarm answers, the client lives on', async () => {
     }),
     { numRuns: 40 },
   );
+});
+
+test('store: signatures of nodes outside the swarm, and of earlier messages, do not count', async () => {
+  begin();
+  const alice = await open(ALICE, false);
+  const strangers = network.nodes.filter((node) => node.swarm !== network.swarmNumber(BOB.id));
+  let earlier: string | undefined;
+  let mode: 'keep' | 'strangers' | 'replay' = 'keep';
+  for (const member of network.swarm(BOB.id)) {
+    member.answer = (request, real) => {
+      const store = request.method === 'sequence' ? request.requests[0] : undefined;
+      if (store?.method !== 'store') return undefined;
+      if (mode === 'keep') {
+        earlier = real.body;
+        return undefined;
+      }
+      if (mode === 'replay') return { status: 200, body: earlier! };
+      const { results } = JSON.parse(real.body);
+      const { hash } = results[0].body;
+      for (const node of strangers) {
+        const signature = toBase64(
+          ed25519Sign(nodeSignedText(store, { hash, expiry: store.expiry }), node.ed25519.secretKey),
+        );
+        results[0].body.swarm[node.ed25519Hex] = { hash, expiry: store.expiry, signature };
+      }
+      return { status: 200, body: JSON.stringify({ results }) };
+    };
+  }
+  await clock.run(alice.conversation(BOB.id).send('honest'));
+  mode = 'strangers';
+  const sent = await clock.run(alice.conversation(BOB.id).send('padded with strangers'));
+  expect(sent).toMatchObject({ stored: 7, of: 7 });
+  expect(sent.signers.some((signer) => strangers.includes(network.node(signer)))).toBe(false);
+  mode = 'replay';
+  await expect(clock.run(alice.conversation(BOB.id).send('replayed'))).rejects.toMatchObject({
+    code: 'not_stored',
+  });
+});
+
+/** Puts what Alice encrypted for Bob into his mailbox, as she could with any program. */
+function inject(content: Content, timestamp: number): void {
+  const account = parseAccountPubkey(BOB.id);
+  const data = encryptMessage({
+    content: encodeContent(content),
+    sender: ALICE,
+    recipient: BOB.id,
+    timestamp,
+  });
+  const hash = messageHashText(account.bytes, 0, data);
+  for (const node of network.swarm(BOB.id)) {
+    node.inbox(BOB.id).push({ hash, timestamp, expiration: timestamp + 1e9, data });
+  }
+}
+
+test('what a sender may not do: the same time twice, a syncTarget, forbidden flags', async () => {
+  begin();
+  const now = clock.now();
+  inject({ dataMessage: { body: 'one' }, sigTimestamp: now }, now);
+  inject({ dataMessage: { body: 'one again' }, sigTimestamp: now }, now);
+  inject({ dataMessage: { body: 'as if from Bob', syncTarget: ALICE.id }, sigTimestamp: now + 1 }, now + 1);
+  inject({ dataMessage: { body: 'flags', flags: 1 }, sigTimestamp: now + 2 }, now + 2);
+  inject({ typingMessage: { timestamp: now + 4, action: 0 }, sigTimestamp: now + 4 }, now + 4);
+  inject({ dataMessage: { body: '' }, sigTimestamp: now + 5 }, now + 5);
+  inject({ dataMessage: { body: 'last' }, sigTimestamp: now + 6 }, now + 6);
+  const bob = await open(BOB);
+  const texts: string[] = [];
+  bob.on('message', (message) => texts.push(message.text));
+  bob.on('own_message', (message) => texts.push(`own ${message.text}`));
+  await clock.until(() => texts.includes('last'));
+  inject({ dataMessage: { body: 'one once more' }, sigTimestamp: now }, now);
+  await clock.pass(20_000);
+  expect(texts).toEqual(['one', 'last']);
+  expect(await bob.conversation(ALICE.id).history()).toHaveLength(2);
 });

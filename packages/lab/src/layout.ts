@@ -4,17 +4,7 @@
 //   devnet.json     nodes, swarms by hand, ports          admin.key   seed of the list's only admin, hex
 //   network.json    the signed list                       lock        process that uses the folder now
 //   nodes/00 …      data folder of each node
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fromHex, toHex } from '@allium/protocol/bytes';
@@ -29,6 +19,7 @@ import {
 } from '@allium/protocol/membership/static-list';
 import { swarmIdHex } from '@allium/protocol/swarm';
 import { loadOrCreateNodeKeys } from '@allium/service-node/node-keys';
+import { takePidLock } from './pid-lock.ts';
 import { freePorts, isFree } from './ports.ts';
 
 export class DevnetError extends AlliumError<
@@ -123,45 +114,12 @@ function countNodes({ nodes, swarms }: LayoutOptions): number {
 }
 
 function lock(folder: string): () => void {
-  const path = join(folder, 'lock');
-  for (let tries = 0; ; tries += 1) {
-    try {
-      const file = openSync(path, 'wx');
-      writeSync(file, `${process.pid}\n`);
-      closeSync(file);
-      return () => rmSync(path, { force: true });
-    } catch (error) {
-      const pid = readPid(path);
-      if (tries > 0 || (pid !== undefined && isAlive(pid))) {
-        throw new DevnetError(
-          'folder_in_use',
-          `${folder} is in use by process ${pid}: stop it, or choose another folder`,
-          {
-            cause: error,
-          },
-        );
-      }
-      rmSync(path, { force: true });
-    }
-  }
-}
-
-function readPid(path: string): number | undefined {
-  try {
-    const pid = Number(readFileSync(path, 'utf8'));
-    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  const taken = takePidLock(join(folder, 'lock'));
+  if (typeof taken === 'function') return taken;
+  throw new DevnetError(
+    'folder_in_use',
+    `${folder} is in use by process ${taken}: stop it, or choose another folder`,
+  );
 }
 
 function readSaved(folder: string, nodes: number, swarms: readonly number[] | undefined): Saved | undefined {

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The devnet itself and what a swarm owes its accounts, looked at node by node.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Account } from '@allium/protocol/account';
+import {
+  encodeStaticList,
+  parseStaticList,
+  removeNodes,
+  signStaticList,
+} from '@allium/protocol/membership/static-list';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Devnet, type DevnetNode } from '../src/devnet.ts';
-import { retrieve, store, texts } from './rpc.ts';
+import { readAdmin } from '../src/layout.ts';
+import { post } from '../src/load/post.ts';
+import { retrieve, store, texts, until } from './rpc.ts';
 
 describe('fourteen nodes in one process', () => {
   let net: Devnet;
@@ -81,8 +90,25 @@ test('swarms can be fixed by hand', async () => {
   await expect(Devnet.start({ nodes: 5, swarms: [3, 3] })).rejects.toThrow('6 nodes together');
 });
 
+test('a list that one node is given reaches the others, and holds at once without a restart', async () => {
+  await using net = await Devnet.start({ nodes: 3 });
+  const [first, second, third] = net.nodes as [DevnetNode, DevnetNode, DevnetNode];
+  const issued = Math.floor(Date.now() / 1000);
+  const list = parseStaticList(readFileSync(net.networkFile));
+  const next = removeNodes(list, [third.ed25519], { issued, expires: issued + 86_400 });
+  const account = Account.create();
+  expect(Object.keys((await store(second, account, 'to three')).json.swarm)).toHaveLength(3);
+  writeFileSync(
+    join(first.folder, 'network.json'),
+    encodeStaticList(signStaticList(next, readAdmin(net.folder))),
+  );
+  await until(async () => (await fetchList(second)).length === 2);
+  expect(Object.keys((await store(second, account, 'to two')).json.swarm)).toHaveLength(2);
+  // Whoever is no member serves nobody.
+  expect((await store(third, account, 'to a stranger')).status).not.toBe(200);
+});
+
 async function fetchList(node: DevnetNode): Promise<{ pubkey_ed25519: string }[]> {
-  const { post } = await import('../src/load/post.ts');
   const answer = await post(
     node,
     '/json_rpc',

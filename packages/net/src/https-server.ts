@@ -109,6 +109,7 @@ class Exchange implements HttpsRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly remoteAddress: string;
+  readonly socket: Socket;
   body: Uint8Array = EMPTY;
   bufferedBytes = 0;
   answerBytes = 0;
@@ -125,6 +126,7 @@ class Exchange implements HttpsRequest {
     this.method = request.method ?? '';
     this.path = request.url ?? '';
     this.headers = request.headers;
+    this.socket = request.socket;
     this.remoteAddress = plainAddress(request.socket.remoteAddress);
   }
 
@@ -174,6 +176,7 @@ export class HttpsServer implements HttpsListener {
   readonly #options: HttpsServerOptions;
   readonly #env: Env;
   readonly #headers: readonly string[];
+  readonly #headerLists = new WeakMap<object, readonly string[]>();
   readonly #maxBodyBytes: number;
   readonly #maxConcurrent: number;
   readonly #maxBufferedBytes: number;
@@ -182,11 +185,12 @@ export class HttpsServer implements HttpsListener {
   #server: Server | undefined;
   #stopping: Promise<void> | undefined;
   /** Requests whose answer is not out. */
-  #open = 0;
+  readonly #open = new Set<Exchange>();
   /** … of them those past the checks, and their bodies. */
   readonly #load: Load = { running: 0, bufferedBytes: 0 };
   #answerBytes = 0;
   #onNoneOpen: (() => void) | undefined;
+  #onNoSocket: (() => void) | undefined;
 
   constructor(options: HttpsServerOptions, env: Env) {
     this.#options = options;
@@ -259,8 +263,10 @@ export class HttpsServer implements HttpsListener {
 
   async #finish(server: Server): Promise<void> {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
-    if (this.#open > 0) {
+    // Not closeIdleConnections: it leaves those that have not sent a request yet. Sockets here are those below TLS.
+    const busy = new Set(Array.from(this.#open, ({ socket }) => endpointOf(socket)));
+    for (const socket of this.#sockets) if (!busy.has(endpointOf(socket))) socket.destroy();
+    if (this.#open.size > 0) {
       await new Promise<void>((resolve) => {
         const cancel = this.#env.clock.after(this.#options.stopTimeoutMs ?? STOP_TIMEOUT_MS, resolve);
         this.#onNoneOpen = () => {
@@ -272,6 +278,11 @@ export class HttpsServer implements HttpsListener {
     }
     for (const socket of this.#sockets) socket.destroy();
     await closed;
+    if (this.#sockets.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onNoSocket = resolve;
+    });
+    this.#onNoSocket = undefined;
   }
 
   #port(server: Server): number {
@@ -289,6 +300,7 @@ export class HttpsServer implements HttpsListener {
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
+      if (this.#sockets.size === 0) this.#onNoSocket?.();
       const left = (this.#socketsOf.get(address) ?? 1) - 1;
       if (left === 0) this.#socketsOf.delete(address);
       else this.#socketsOf.set(address, left);
@@ -323,7 +335,7 @@ export class HttpsServer implements HttpsListener {
 
   #receive(request: IncomingMessage, response: ServerResponse, wantsContinue: boolean): void {
     const exchange = new Exchange(request, this.#load);
-    this.#open++;
+    this.#open.add(exchange);
     response.on('close', () => this.#release(exchange));
     let early: HttpsResponse | undefined;
     try {
@@ -350,8 +362,10 @@ export class HttpsServer implements HttpsListener {
   #checkLength(request: IncomingMessage): HttpsResponse | undefined {
     const length = request.headers['content-length'];
     if (length === undefined) return undefined;
-    if (!/^\d+$/.test(length)) return text(400, INVALID_LENGTH, true);
-    return Number(length) > this.#maxBodyBytes ? text(413, TOO_LARGE, true) : undefined;
+    // The parser of Node has refused all but digits already; this holds whatever it does.
+    const bytes = Number(length);
+    if (!Number.isSafeInteger(bytes) || bytes < 0) return text(400, INVALID_LENGTH, true);
+    return bytes > this.#maxBodyBytes ? text(413, TOO_LARGE, true) : undefined;
   }
 
   #readBody(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
@@ -442,22 +456,37 @@ export class HttpsServer implements HttpsListener {
         exchange.cancelDeadline = this.#env.clock.after(ANSWER_TIMEOUT_MS, () => response.destroy());
       }
     }
-    const headers: string[] = this.#headers.slice();
-    for (const name in answer.headers) headers.push(name, answer.headers[name]!);
-    headers.push('Content-Length', String(length));
+    const headers = this.#headersOf(answer.headers).concat('Content-Length', String(length));
     const isClosing = answer.close === true || this.#server === undefined;
     if (isClosing) headers.push('Connection', 'close');
     response.writeHead(status, headers);
-    response.end(body);
+    // ASCII text goes out with the head in one string, which is cheapest as latin1.
+    if (typeof body === 'string') response.end(body, length === body.length ? 'latin1' : 'utf8');
+    else response.end(body);
+  }
+
+  /** As a flat list, made once for each object: handlers answer with a few constant ones. */
+  #headersOf(headers: HttpsResponse['headers']): readonly string[] {
+    if (headers === undefined) return this.#headers;
+    let list = this.#headerLists.get(headers);
+    if (list === undefined) {
+      list = [...this.#headers, ...Object.entries(headers).flat()];
+      this.#headerLists.set(headers, list);
+    }
+    return list;
   }
 
   #release(exchange: Exchange): void {
     if (exchange.isClosed) return;
     exchange.close();
     this.#answerBytes -= exchange.answerBytes;
-    this.#open--;
-    if (this.#open === 0) this.#onNoneOpen?.();
+    this.#open.delete(exchange);
+    if (this.#open.size === 0) this.#onNoneOpen?.();
   }
+}
+
+function endpointOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
 }
 
 function text(status: number, body: string, close = false): HttpsResponse {

@@ -47,21 +47,27 @@ export class RateLimiter {
    * always limited.
    */
   take(remoteAddress: string): boolean {
-    const client = clientOf(remoteAddress);
-    if (client === undefined) return false;
     const now = this.#clock.monotonic();
     if (now - this.#cleanedMs >= CLEANUP_MS) this.#discardFull(now);
-    const bucket = this.#buckets.get(client);
+    // IPv4 text is its own key: a client that is known need not be parsed again.
+    let bucket = this.#buckets.get(remoteAddress);
     if (bucket === undefined) {
-      if (this.#buckets.size >= this.#maxBuckets) this.#discardFull(now);
-      if (this.#buckets.size >= this.#maxBuckets) return false;
-      this.#buckets.set(client, { tokens: this.#capacity - 1, markMs: now });
-      return true;
+      const client = clientOf(remoteAddress);
+      if (client === undefined) return false;
+      bucket = this.#buckets.get(client);
+      if (bucket === undefined) return this.#admit(client, now);
     }
     const tokens = this.#tokensAt(bucket, now);
     if (tokens === 0) return false; // the mark stays, so that fractions add up while the client is limited
     bucket.tokens = tokens - 1;
     bucket.markMs = now;
+    return true;
+  }
+
+  #admit(client: string, now: number): boolean {
+    if (this.#buckets.size >= this.#maxBuckets) this.#discardFull(now);
+    if (this.#buckets.size >= this.#maxBuckets) return false;
+    this.#buckets.set(client, { tokens: this.#capacity - 1, markMs: now });
     return true;
   }
 

@@ -66,15 +66,20 @@ export const OPTIONS = {
       check: (text) => (/^([0-9a-f]{64})?$/.test(text) ? undefined : 'expected 64 hex digits'),
     },
   ),
-  publicIp: option('text', '', 'Address under which others reach this node; empty: as the list says', {
-    check: (text) => (text === '' || isIP(text) > 0 ? undefined : 'expected an IP address'),
-  }),
+  publicIp: option(
+    'text',
+    '',
+    'Address under which others reach this node, to be warned when the list has another; empty: as the list says',
+    {
+      check: (text) => (text === '' || isIP(text) > 0 ? undefined : 'expected an IP address'),
+    },
+  ),
   bindHost: option('ip', '0.0.0.0', 'Address to listen on'),
   httpsPort: option('port', 22021, 'TCP port for clients (HTTPS); 0: any free one'),
   omqPort: option('port', 22020, 'TCP port for nodes (OMQ); 0: any free one'),
   metricsPort: option('port', 0, 'Loopback port of /metrics for Prometheus; 0: off'),
   logLevel: option('text', 'info', 'Least important lines to log', {
-    oneOf: ['error', 'warn', 'info', 'debug'],
+    oneOf: ['silent', 'error', 'warn', 'info', 'debug'],
   }),
   logFormat: option('text', 'auto', 'JSON lines, or text for people; auto: text on a terminal', {
     oneOf: ['auto', 'json', 'pretty'],

@@ -6,13 +6,13 @@ import type { RateLimiter } from '@allium/net/rate-limiter';
 import { toBase64 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import { decodeJsonBody, RequestError, type StorageRequest } from '@allium/protocol/storage/requests';
+import { decodeJsonBody, RequestError } from '@allium/protocol/storage/requests';
 import { decodeJsonRpc, jsonRpcError, jsonRpcResult } from '@allium/protocol/storage/service-node-list';
 import type { Metrics } from './metrics.ts';
 import type { OnionRelay } from './onion/relay.ts';
 import { SERVER_HEADER, WIRE_VERSION_TEXT } from './protocol-version.ts';
 import type { Executor } from './rpc/executor.ts';
-import { type ContentType, failure, httpBody, type Outcome } from './rpc/outcome.ts';
+import { type ContentType, httpBody, type Outcome } from './rpc/outcome.ts';
 
 const TEXT = { 'content-type': 'text/plain' };
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -93,25 +93,21 @@ export class HttpRoutes {
     return text(429, 'Too Many Requests\n');
   }
 
-  async #rpc(http: HttpsRequest): Promise<HttpsResponse> {
-    let outcome: Outcome;
+  #rpc(http: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
     try {
-      let request: StorageRequest;
-      try {
-        request = decodeJsonBody(http.body);
-      } catch (error) {
-        if (!(error instanceof RequestError)) throw error;
-        this.#parts.metrics.request('invalid', error.status);
-        return text(error.status, error.text);
-      }
-      outcome = await this.#parts.executor.execute(request, http);
+      const outcome = this.#parts.executor.execute(decodeJsonBody(http.body), http);
+      return outcome instanceof Promise ? outcome.then(answerOf, this.#failed) : answerOf(outcome);
     } catch (error) {
-      this.#env.log.error({ error: String(error) }, 'a request failed');
-      outcome = failure(500, 'request failed');
+      if (!(error instanceof RequestError)) return this.#failed(error);
+      this.#parts.metrics.request('invalid', error.status);
+      return text(error.status, error.text);
     }
-    const { contentType, body: answer } = httpBody(outcome);
-    return { status: outcome.status, headers: HEADERS_OF[contentType], body: answer };
   }
+
+  readonly #failed = (error: unknown): HttpsResponse => {
+    this.#env.log.error({ error: String(error) }, 'a request failed');
+    return text(500, 'request failed');
+  };
 
   async #onion(request: HttpsRequest): Promise<HttpsResponse> {
     const answer = await this.#parts.onions.entry(request.body, request);
@@ -144,6 +140,11 @@ const HEADERS_OF: Readonly<Record<ContentType, Readonly<Record<string, string>>>
   'application/json': JSON_TYPE,
   'application/octet-stream': { 'content-type': 'application/octet-stream' },
 };
+
+function answerOf(outcome: Outcome): HttpsResponse {
+  const { contentType, body } = httpBody(outcome);
+  return { status: outcome.status, headers: HEADERS_OF[contentType], body };
+}
 
 function pathOf(head: HttpsRequestHead): string {
   const query = head.path.indexOf('?');

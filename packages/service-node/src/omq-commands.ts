@@ -20,7 +20,7 @@ import type { Metrics } from './metrics.ts';
 import type { Subscriptions } from './monitor/subscriptions.ts';
 import type { OnionAnswer, OnionRelay } from './onion/relay.ts';
 import type { Executor } from './rpc/executor.ts';
-import { omqBody } from './rpc/outcome.ts';
+import { type Outcome, omqBody } from './rpc/outcome.ts';
 import type { Intake } from './swarm/intake.ts';
 import type { RetryQueue } from './swarm/retry-queue.ts';
 import type { Swarm } from './swarm/swarm.ts';
@@ -82,7 +82,10 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
     const answer = onions.hop(part, exchange);
     return answer instanceof Promise ? answer.then(asReply) : asReply(answer);
   });
-  between('storage_cc', (_, data) => forwarded(parts, data));
+  between('storage_cc', (_, data) =>
+    forwarded(parts, data, (request) => parts.executor.executeForwarded(request)),
+  );
+  between('missed', (_, data) => forwarded(parts, data, (request) => parts.executor.executeMissed(request)));
 
   for (const method of METHOD_NAMES) {
     omq.register(`storage.${method}`, (context, data, exchange) =>
@@ -125,7 +128,11 @@ async function clientCall(
 }
 
 /** §5.6: one part on success, two on failure, none at all for what is not a forwarded request. */
-async function forwarded(parts: OmqCommandsParts, data: Uint8Array[]): Promise<Reply | undefined> {
+async function forwarded(
+  parts: OmqCommandsParts,
+  data: Uint8Array[],
+  execute: (request: RecursiveRequest) => Promise<Outcome>,
+): Promise<Reply | undefined> {
   const [name, dict] = data;
   if (name === undefined || dict === undefined) return undefined;
   const method = Buffer.from(name).toString('latin1');
@@ -139,7 +146,7 @@ async function forwarded(parts: OmqCommandsParts, data: Uint8Array[]): Promise<R
     return [String(error.status), error.text];
   }
   if (request === undefined) return undefined;
-  const outcome = await parts.executor.executeForwarded(request);
+  const outcome = await execute(request);
   const body = omqBody(outcome, true);
   return outcome.status === 200 ? [body] : [String(outcome.status), body];
 }

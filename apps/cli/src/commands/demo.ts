@@ -78,8 +78,7 @@ function describeNetwork(net: Devnet, again: boolean): void {
       `  swarm ${styled('cyan', id.padStart(16, '0'))}: nodes ${nodes.map((node) => node.name).join(' ')}`,
     );
   }
-  const folder = relative(process.cwd(), net.folder) || '.';
-  print(`  ${again ? 'State found in' : 'State is kept in'} ${folder} (--reset forgets it).`);
+  print(`  ${again ? 'State found in' : 'State is kept in'} ${shown(net.folder)} (--reset forgets it).`);
   print('');
 }
 
@@ -116,7 +115,7 @@ function tell(done: WalkStep): void {
       step(done.offline ? 'Message stored while bob is away' : 'Message stored', done.ms);
       print(`  “${done.text}”`);
       print(
-        `  ${done.signers.length} of ${done.of} members of swarm ${styled('cyan', done.swarm.padStart(16, '0'))} signed: ${names(done.signers)}`,
+        `  ${done.signers.length} of ${done.of} members of the recipient's swarm ${styled('cyan', done.swarm.padStart(16, '0'))} signed: nodes ${names(done.signers)}`,
       );
       break;
     case 'received':
@@ -135,7 +134,7 @@ function step(title: string, ms: number): void {
 }
 
 function suggest(seed: string, home: string, bob: string, folder: string): void {
-  const at = relative(process.cwd(), home);
+  const at = shown(home);
   print('');
   print(`The network stays up. Its seed is ${styled('bold', seed)}; alice and bob are accounts in ${at}.`);
   print('From a second terminal in this directory:');
@@ -148,6 +147,13 @@ function suggest(seed: string, home: string, bob: string, folder: string): void 
   print(`  npx allium path --home ${at} --seed ${seed} --account alice`);
   print(`  npx allium health --seed ${seed}`);
   print('');
-  print('An account of your own: npx allium account new');
-  print(`Ctrl-C stops everything; ${relative(process.cwd(), folder)} keeps the state for the next start.`);
+  print(`An account of your own: npx allium account new; then add --seed ${seed}, or type`);
+  print(`npx allium network use ${seed} once.`);
+  print(`Ctrl-C stops everything; ${shown(folder)} keeps the state for the next start.`);
+}
+
+/** A path as a person would type it here. */
+function shown(path: string): string {
+  const here = relative(process.cwd(), path);
+  return here === '' ? '.' : here.startsWith('..') ? path : here;
 }

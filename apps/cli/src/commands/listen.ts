@@ -12,7 +12,8 @@ export async function listen(
   const signal = timeout === undefined ? stop.signal : AbortSignal.any([stop.signal, timeout]);
   let received = 0;
   try {
-    await using client = await openSession(options);
+    await using session = await openSession(options, 'receive');
+    const { client } = session;
     remark(`Listening as ${client.id}. Ctrl-C ends.`);
     client.on('status', (status) => {
       if (status === 'offline') remark('Offline: no node can be reached at the moment; trying again.');

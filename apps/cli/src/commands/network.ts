@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `allium network key | create | add | remove | sign | show`: the admin's tool for signed lists (spec/chain §4.23).
+// `allium network key | node-key | create | add | remove | sign | show`: the admin's tool for signed lists (spec/chain §4.23).
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { toHex } from '@allium/protocol/bytes';
@@ -17,6 +17,7 @@ import {
   staticListDigest,
 } from '@allium/protocol/membership/static-list';
 import { parseSwarmId } from '@allium/protocol/swarm';
+import { loadOrCreateNodeKeys } from '@allium/service-node/node-keys';
 import { createKeyFile, readKeyFile } from '../admin-key.ts';
 import { CliError, usage } from '../cli-error.ts';
 import type { PassphraseOptions } from '../passphrase.ts';
@@ -33,6 +34,11 @@ interface ChangeOptions extends PassphraseOptions {
 export async function makeKey(file: string, options: PassphraseOptions & { readonly passphrase: boolean }) {
   const publicKey = await createKeyFile(file, options);
   print(toHex(publicKey));
+  return 0;
+}
+
+export async function printNodeKey(folder: string): Promise<number> {
+  print(refused(() => loadOrCreateNodeKeys(folder)).ed25519Hex);
   return 0;
 }
 

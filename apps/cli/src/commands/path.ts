@@ -13,7 +13,8 @@ const OTHERS_TIMEOUT_MS = 3_000;
 export async function showPath(options: SessionOptions & { readonly json?: boolean }): Promise<number> {
   const stop = onStopSignal();
   try {
-    await using client = await openSession(options, { receive: false });
+    await using session = await openSession(options, 'send');
+    const { client } = session;
     await client.ready({ signal: AbortSignal.any([stop.signal, AbortSignal.timeout(READY_TIMEOUT_MS)]) });
     const end = performance.now() + OTHERS_TIMEOUT_MS;
     while (client.paths().some((path) => path.state !== 'usable') && performance.now() < end) {

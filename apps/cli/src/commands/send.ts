@@ -22,7 +22,8 @@ export async function send(
   const stop = onStopSignal();
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(options.timeout * 1000)]);
   try {
-    await using client = await openSession(options, { receive: false });
+    await using session = await openSession(options, 'send');
+    const { client } = session;
     const began = performance.now();
     const sent = await client.conversation(recipient).send(content, { signal });
     const ms = Math.round(performance.now() - began);

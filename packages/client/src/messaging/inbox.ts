@@ -28,7 +28,6 @@ const POLL_TIMEOUT_MS = 10_000;
 const MAX_SIZE = -2;
 /** So many messages in an answer mean that there may be more. */
 const FULL_PAGE = 95;
-const MAX_ATTACHMENTS = 32; // §3.3
 const EXPIRATION_TIMER_UPDATE = 2; // §3.3
 // Ours.
 const DAY_MS = 24 * 3_600_000;
@@ -408,13 +407,9 @@ export class Inbox {
   }
 }
 
-/** spec/client §3.3: what desktop refuses. */
-function isAcceptable(message: DataMessage): boolean {
-  const flags = message.flags ?? 0;
-  return (
-    (flags === 0 || flags === EXPIRATION_TIMER_UPDATE) &&
-    (message.attachments?.length ?? 0) <= MAX_ATTACHMENTS
-  );
+/** spec/client §3.3: with any other flag desktop refuses the message. */
+function isAcceptable({ flags = 0 }: DataMessage): boolean {
+  return flags === 0 || flags === EXPIRATION_TIMER_UPDATE;
 }
 
 /** spec/client §4.3.9: a syncTarget belongs in messages from ourselves, and only there. */

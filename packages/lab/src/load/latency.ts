@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `npm run lab -- latency`: from `send` to `received` between two clients, through three hops and a swarm of seven,
 // nodes as separate processes.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@allium/client';
 import { openClient } from '@allium/client/node';
 import { Account } from '@allium/protocol/account';
@@ -10,7 +11,9 @@ export interface LatencyOptions {
   readonly messages: number;
 }
 
-const POLL_EVERY_MS = [500, 3_000] as const;
+const POLL_EVERY_MS = 5_000;
+/** Accounts that are polled for at the same time: with one, each message would take half an interval of waiting. */
+const RECEIVERS = 20;
 const RECEIVE_TIMEOUT_MS = 30_000;
 
 export async function runLatency(options: LatencyOptions, print: (line: string) => void): Promise<void> {
@@ -38,25 +41,57 @@ export async function runLatency(options: LatencyOptions, print: (line: string) 
     row('send until stored by the swarm', stored);
     row('send until received, poll at once', received);
   }
-  for (const pollEveryMs of POLL_EVERY_MS) {
+  {
     await using alice = await open(net.seed);
-    await using bob = await open(net.seed, { pollEveryMs });
+    await using bob = await open(net.seed);
+    await until(() => bob.health().lastPollAt !== undefined);
     const times: number[] = [];
-    const count = Math.min(options.messages, Math.ceil(60_000 / pollEveryMs));
-    for (let i = 0; i < count; i += 1) {
-      // Anywhere between two polls.
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * pollEveryMs));
-      const arrival = nextMessage(bob);
-      const began = performance.now();
-      await alice.conversation(bob.id).send(`message ${i}`);
-      await arrival;
-      times.push(performance.now() - began);
-    }
-    row(`send until received, poll every ${pollEveryMs} ms`, times);
+    for (let i = 0; i < options.messages; i += 1) times.push(await deliver(alice, bob, `message ${i}`));
+    row('send until received, long poll', times);
+  }
+  {
+    await using alice = await open(net.seed);
+    const bobs = await Promise.all(
+      Array.from({ length: Math.min(RECEIVERS, options.messages) }, () =>
+        open(net.seed, { pollEveryMs: POLL_EVERY_MS, waitMs: 0 }),
+      ),
+    );
+    const times: number[] = [];
+    let begun = 0;
+    await Promise.all(
+      bobs.map(async (bob) => {
+        while (begun < options.messages) {
+          begun += 1;
+          // Anywhere between two polls.
+          await sleep(Math.random() * POLL_EVERY_MS);
+          times.push(await deliver(alice, bob, `message ${begun}`));
+        }
+      }),
+    );
+    await Promise.all(bobs.map((bob) => bob.close()));
+    row(`send until received, poll every ${POLL_EVERY_MS / 1000} s`, times);
   }
 }
 
-async function open(seed: string, more: { receive?: boolean; pollEveryMs?: number } = {}): Promise<Client> {
+/** Ms from `send` to the event at the other side. */
+async function deliver(alice: Client, bob: Client, text: string): Promise<number> {
+  const arrival = nextMessage(bob);
+  const began = performance.now();
+  const sending = alice.conversation(bob.id).send(text);
+  await arrival;
+  const ms = performance.now() - began;
+  await sending;
+  return ms;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(20);
+}
+
+async function open(
+  seed: string,
+  more: { receive?: boolean; pollEveryMs?: number; waitMs?: number } = {},
+): Promise<Client> {
   const client = await openClient({ account: Account.create(), network: 'local', seeds: [seed], ...more });
   await client.ready({ signal: AbortSignal.timeout(RECEIVE_TIMEOUT_MS) });
   return client;

@@ -49,19 +49,17 @@ export class Deadlines {
 
   #look(): void {
     const now = Math.floor(this.#clock.monotonic() / BUCKET_MS);
-    const due: Set<Expiring>[] = [];
+    const due: Expiring[] = [];
     for (const [at, bucket] of this.#buckets) {
       if (at <= now) {
         this.#buckets.delete(at);
-        due.push(bucket);
+        for (const item of bucket) due.push(item);
       } else if (bucket.size === 0) this.#buckets.delete(at);
     }
-    for (const bucket of due) {
-      for (const item of bucket) {
-        bucket.delete(item); // also one that another's expiry removed meanwhile must not expire
-        item.bucket = -1;
-        item.expire();
-      }
+    for (const item of due) {
+      if (item.bucket === -1) continue; // the expiry of another has removed it
+      item.bucket = -1;
+      item.expire();
     }
     if (this.#buckets.size > 0 && this.#cancel === undefined) this.#arm();
   }

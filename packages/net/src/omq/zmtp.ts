@@ -14,7 +14,7 @@ export class ZmtpError extends AlliumError<
 }
 
 // From the specification.
-export const GREETING_BYTES = 64;
+const GREETING_BYTES = 64;
 export const FrameFlag = { more: 1, long: 2, command: 4 } as const;
 const SHORT_BODY_MAX = 255;
 const SHORT_HEAD = 2;

@@ -4,7 +4,8 @@ import { x25519KeyPair } from '@allium/protocol/crypto';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
 import { describe, expect, test } from 'vitest';
 import { Dealer, Router } from 'zeromq';
-import { connector, type Endpoint, listener, text, until, z85 } from './support.ts';
+import { silentLog, systemRandom } from '../../src/system-env.ts';
+import { connector, type Endpoint, listener, ManualClock, text, until, z85 } from './support.ts';
 
 const MANY = 100_000;
 const MAX_FRAME = 10_485_760;
@@ -237,6 +238,18 @@ describe('our connector and a ROUTER of libzmq', () => {
     await new Promise((resolve) => setTimeout(resolve, 600)); // time of another program: it cannot be advanced
     expect(endpoint.omq.statistics().outgoing).toBe(1);
     expect(text(await endpoint.omq.request(peer, 'test.echo', ['y']))).toEqual(['y']);
+    socket.close();
+  });
+
+  test('it answers our PING, so we keep the connection', async () => {
+    const { socket, peer } = await router();
+    void echo(socket);
+    const clock = new ManualClock();
+    const env = { clock, random: systemRandom, log: silentLog };
+    await using endpoint = await connector({ idleCloseMs: 3_600_000 }, env);
+    await endpoint.omq.request(peer, 'test.echo', ['x']);
+    await clock.advance(65_000); // without PONG it would end after 45 s
+    expect(endpoint.omq.statistics().outgoing).toBe(1);
     socket.close();
   });
 

@@ -434,6 +434,26 @@ describe('connections', () => {
     }
   });
 
+  test('opened too fast from one address are refused, handshakes being dear', async () => {
+    const { clock, env } = manualEnv();
+    await using a = await listener({ maxConnectionsPerAddress: 1000 }, env);
+    const sockets = Array.from({ length: 610 }, () => {
+      const socket = connect(a.peer.port, a.peer.host);
+      socket.on('error', () => {});
+      socket.resume();
+      return socket;
+    });
+    await until(() => sockets.filter((socket) => socket.closed).length === 10, 'the refusals');
+    expect(a.omq.statistics().incoming).toBe(600);
+    for (const socket of sockets) socket.destroy();
+    await until(() => a.omq.statistics().incoming === 0, 'the end');
+    await using late = new RawPeer(a.peer);
+    await late.closed();
+    await clock.advance(1000);
+    await using later = new RawPeer(a.peer);
+    await later.ready();
+  });
+
   test('start and stop may be called twice, and a stopped endpoint starts again', async () => {
     const a = await listener();
     expect(await a.omq.start()).toEqual({ port: a.peer.port });

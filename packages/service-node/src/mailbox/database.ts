@@ -18,7 +18,7 @@ const BUSY_TIMEOUT_MS = 15_000;
 // Ours.
 const PAGE_BYTES = 4096;
 /** Small, because the operating system caches the file anyway and resident memory must not grow with the mailbox. */
-const CACHE_KIB = 3072;
+const CACHE_KIB = 8192;
 const SCHEMA_VERSION = 1;
 /** "allm": tells our file from another program's. */
 const APPLICATION_ID = 0x616c6c6d;

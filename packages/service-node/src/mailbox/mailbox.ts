@@ -315,19 +315,26 @@ export class Mailbox {
     return found;
   }
 
-  /** Adds or refreshes revocations; the oldest beyond 50 become valid again (§2.9.12). */
-  revoke(account: AccountPubkey, tokens: readonly Uint8Array[]): Promise<void> {
+  /**
+   * Adds or refreshes revocations; the oldest beyond 50 become valid again (§2.9.12). `time`: when the owner signed;
+   * a change that was signed later stays.
+   */
+  revoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number): Promise<void> {
     return this.#database.write(() => {
-      for (const token of tokens) this.#sql.revoke.run(account.bytes, token, this.#clock.now());
+      for (const token of tokens) {
+        // Replaced, not updated: the row number is the order of revoking.
+        this.#sql.unrevoke.run(account.bytes, token, time);
+        this.#sql.revoke.run(account.bytes, token, time);
+      }
       this.#sql.trimRevocations.run(account.bytes, account.bytes, MAX_REVOCATIONS);
     });
   }
 
-  /** Removes revocations; returns how many there were. */
-  unrevoke(account: AccountPubkey, tokens: readonly Uint8Array[]): Promise<number> {
+  /** Removes revocations that were signed before `time`; returns how many there were. */
+  unrevoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number): Promise<number> {
     return this.#database.write(() => {
       let count = 0;
-      for (const token of tokens) count += Number(this.#sql.unrevoke.run(account.bytes, token).changes);
+      for (const token of tokens) count += Number(this.#sql.unrevoke.run(account.bytes, token, time).changes);
       return count;
     });
   }
@@ -449,10 +456,10 @@ const STATEMENTS = {
   expireNamespace: `UPDATE messages SET expiry = ? WHERE account = ? AND namespace = ? AND expiry > ? RETURNING hash`,
   expireAllNamespaces:
     'UPDATE messages SET expiry = ? WHERE account = ? AND expiry > ? RETURNING hash, namespace',
-  revoke: 'INSERT OR REPLACE INTO revocations (account, token, time) VALUES (?, ?, ?)',
+  revoke: 'INSERT OR IGNORE INTO revocations (account, token, time) VALUES (?, ?, ?)',
   trimRevocations: `DELETE FROM revocations WHERE account = ? AND id NOT IN
     (SELECT id FROM revocations WHERE account = ? ORDER BY id DESC LIMIT ?)`,
-  unrevoke: 'DELETE FROM revocations WHERE account = ? AND token = ?',
+  unrevoke: 'DELETE FROM revocations WHERE account = ? AND token = ? AND time <= ?',
   findRevocation: 'SELECT 1 FROM revocations WHERE account = ? AND token = ?',
   revocations: 'SELECT token FROM revocations WHERE account = ? ORDER BY id',
   whole: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data

@@ -62,7 +62,11 @@ export class StaticDistribution {
   }
 
   #run(work: Promise<void>): void {
-    const run = work.finally(() => this.#running.delete(run));
+    const run = work
+      .catch((error: unknown) =>
+        this.#env.log.error({ error: String(error) }, 'exchanging the node list failed'),
+      )
+      .finally(() => this.#running.delete(run));
     this.#running.add(run);
   }
 

@@ -24,7 +24,7 @@ const POLL_MS = 3_000;
 /** A warning that nobody reads at first is repeated. */
 const EXPIRY_REMINDER_MS = 3_600_000;
 
-export class NetworkFileError extends AlliumError<
+class NetworkFileError extends AlliumError<
   'no_network' | 'unreadable' | 'malformed' | 'wrong_digest' | 'other_network'
 > {
   override readonly name = 'NetworkFileError';

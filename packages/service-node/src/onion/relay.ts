@@ -25,7 +25,7 @@ import {
   type ServerRelayLayer,
   sealFinalReply,
 } from '@allium/protocol/onion/request';
-import { decodeJsonBody, RequestError, type StorageRequest } from '@allium/protocol/storage/requests';
+import { decodeJsonBody, RequestError } from '@allium/protocol/storage/requests';
 import type { Metrics } from '../metrics.ts';
 import type { Carrier } from '../monitor/long-polls.ts';
 import type { Executor } from '../rpc/executor.ts';
@@ -149,18 +149,15 @@ export class OnionRelay {
       return { status: 200, body: sealFinalReply(reply, form, replyKey) };
     };
     if (!this.#parts.isReady()) return answer(failure(503, 'Snode not ready'));
-    let request: StorageRequest;
     try {
-      request = decodeJsonBody(body);
+      // Nothing of the layer is kept while the answer is held.
+      const outcome = this.#parts.executor.execute(decodeJsonBody(body), carrier);
+      if (!(outcome instanceof Promise)) return answer(outcome);
+      return outcome.catch((error: unknown) => this.#failed(error)).then(answer);
     } catch (error) {
       if (error instanceof RequestError) return answer(failure(error.status, error.text));
       return answer(this.#failed(error));
     }
-    // Nothing of the layer is kept while the answer is held.
-    return this.#parts.executor
-      .execute(request, carrier)
-      .catch((error: unknown) => this.#failed(error))
-      .then(answer);
   }
 
   #failed(error: unknown): Outcome {

@@ -59,17 +59,22 @@ export class Apply {
     return { entry, id: stored.id };
   }
 
-  /** All but `store`. @throws DatabaseError */
-  async other(request: Exclude<RecursiveRequest, StoreRequest>): Promise<NodeEntry> {
+  /**
+   * All but `store`. `late`: the request comes long after it was signed, and must not undo what was done since.
+   * @throws DatabaseError
+   */
+  async other(request: Exclude<RecursiveRequest, StoreRequest>, late = false): Promise<NodeEntry> {
     const mailbox = this.#mailbox;
     const { account } = request;
     switch (request.method) {
       case 'delete':
         return this.#signed(request, { deleted: await mailbox.delete(account, request.messages) });
-      case 'delete_all':
+      case 'delete_all': {
+        const before = late ? request.timestamp : Number.MAX_SAFE_INTEGER;
         return this.#signed(request, {
-          deleted: lists(await mailbox.deleteBefore(account, request.namespace, Number.MAX_SAFE_INTEGER)),
+          deleted: lists(await mailbox.deleteBefore(account, request.namespace, before)),
         });
+      }
       case 'delete_before':
         return this.#signed(request, {
           deleted: lists(await mailbox.deleteBefore(account, request.namespace, request.before)),
@@ -81,10 +86,12 @@ export class Apply {
           updated: lists(await mailbox.expireAll(account, request.namespace, request.expiry)),
         });
       case 'revoke_subaccount':
-        await mailbox.revoke(account, request.tokens);
+        await mailbox.revoke(account, request.tokens, request.timestamp);
         return this.#signed(request, {});
       case 'unrevoke_subaccount':
-        return this.#signed(request, { count: await mailbox.unrevoke(account, request.tokens) });
+        return this.#signed(request, {
+          count: await mailbox.unrevoke(account, request.tokens, request.timestamp),
+        });
     }
   }
 

@@ -3,7 +3,14 @@
 // method (spec/storage-server §2.7, §2.9). `undefined` means all is well.
 import type { Clock } from '@allium/protocol/env';
 import { isOpenRetrieve, isPublicInbox, isUnrevocable } from '@allium/protocol/namespaces';
-import type { RecursiveRequest, RetrieveRequest, StoreRequest } from '@allium/protocol/storage/requests';
+import type {
+  DeleteAllRequest,
+  RecursiveRequest,
+  RetrieveRequest,
+  RevokeSubaccountRequest,
+  StoreRequest,
+  UnrevokeSubaccountRequest,
+} from '@allium/protocol/storage/requests';
 import { expireMode, type SignableRequest, verifyRequest } from '@allium/protocol/storage/signatures';
 import type { Mailbox } from '../mailbox/mailbox.ts';
 import type { KeyConverter } from './key-converter.ts';
@@ -16,14 +23,21 @@ const FORWARDED_TOLERANCE_MS = 70_000;
 const STORE_TOLERANCE_MS = 10_000;
 const TTL_MIN_MS = 10_000;
 const DAY_MS = 86_400_000;
-export const TTL_MAX_INBOX_MS = 14 * DAY_MS;
+const TTL_MAX_INBOX_MS = 14 * DAY_MS;
 export const TTL_MAX_MS = 30 * DAY_MS;
 
 /** Longest lifetime in a namespace. */
-export const ttlMax = (namespace: number): number =>
-  isPublicInbox(namespace) ? TTL_MAX_INBOX_MS : TTL_MAX_MS;
+const ttlMax = (namespace: number): number => (isPublicInbox(namespace) ? TTL_MAX_INBOX_MS : TTL_MAX_MS);
 
 type Checked = Exclude<SignableRequest, StoreRequest | RetrieveRequest>;
+
+/** Requests whose signatures grow stale, and which can be executed late without harm. */
+export type LateRequest = DeleteAllRequest | RevokeSubaccountRequest | UnrevokeSubaccountRequest;
+
+export const isLate = (request: RecursiveRequest): request is LateRequest =>
+  request.method === 'delete_all' ||
+  request.method === 'revoke_subaccount' ||
+  request.method === 'unrevoke_subaccount';
 
 export class Checks {
   readonly #mailbox: Mailbox;
@@ -56,6 +70,17 @@ export class Checks {
       return failure(406, 'store signature timestamp too far from current time');
     }
     return this.#verify(request) ? undefined : failure(401, 'store signature verification failed');
+  }
+
+  /** A request that its signer's swarm executed while we were down (`sn.missed`): any age up to that of the queue. */
+  missed(request: LateRequest): Outcome | undefined {
+    const age = this.#clock.now() - request.timestamp;
+    if (age < -FORWARDED_TOLERANCE_MS || age > TTL_MAX_MS) {
+      return failure(406, `${request.method} timestamp too far from current time`);
+    }
+    return this.#verify(request)
+      ? undefined
+      : failure(401, `${request.method} signature verification failed`);
   }
 
   retrieve(request: RetrieveRequest): Outcome | undefined {

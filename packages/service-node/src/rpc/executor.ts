@@ -23,10 +23,10 @@ import type { Carrier, LongPolls, Woken } from '../monitor/long-polls.ts';
 import type { Subscriptions } from '../monitor/subscriptions.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
 import type { Replication } from '../swarm/replication.ts';
-import type { RetryQueue } from '../swarm/retry-queue.ts';
+import type { Missed, RetryQueue } from '../swarm/retry-queue.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { type Apply, isFailure, type NodeEntry } from './apply.ts';
-import type { Checks } from './checks.ts';
+import { type Checks, isLate } from './checks.ts';
 import { failure, nestedJson, type Outcome, success } from './outcome.ts';
 
 // From the specification (§2.9.2).
@@ -38,6 +38,9 @@ const CAPABILITIES = ['wait'];
 
 /** §2.7: own failure, for instance a full database. */
 const OWN_FAILURE: NodeEntry = { failed: true, query_failure: true };
+
+const INFO_HEAD = `{"capabilities":${JSON.stringify(CAPABILITIES)},"hf":[${HARDFORK}],"t":`;
+const INFO_TAIL = `,"version":[${WIRE_VERSION}]}`;
 
 export interface ExecutorParts {
   readonly mailbox: Mailbox;
@@ -64,11 +67,16 @@ export class Executor {
   }
 
   /**
-   * A client's request. Rejects only on faults of our own: the carrier answers 500 `request failed`. Without a carrier
-   * nothing is held.
+   * A client's request; an answer that needs no waiting comes at once. Throws or rejects only on faults of our own: the
+   * carrier answers 500 `request failed`. Without a carrier nothing is held.
    */
-  async execute(request: StorageRequest, carrier?: Carrier): Promise<Outcome> {
-    const outcome = await this.#dispatch(request, carrier);
+  execute(request: StorageRequest, carrier?: Carrier): Outcome | Promise<Outcome> {
+    const outcome = this.#dispatch(request, carrier);
+    if (outcome instanceof Promise) return outcome.then((late) => this.#counted(request, late));
+    return this.#counted(request, outcome);
+  }
+
+  #counted(request: StorageRequest, outcome: Outcome): Outcome {
     this.#parts.metrics.request(request.method, outcome.status);
     return outcome;
   }
@@ -83,13 +91,20 @@ export class Executor {
     switch (request.method) {
       case 'info': {
         const now = this.#env.clock.now();
-        return success({
-          version: WIRE_VERSION,
-          timestamp: now,
-          capabilities: CAPABILITIES,
-          t: now,
-          hf: HARDFORK,
-        });
+        return {
+          status: 200,
+          kind: 'json',
+          get value() {
+            return {
+              version: WIRE_VERSION,
+              timestamp: now,
+              capabilities: CAPABILITIES,
+              t: now,
+              hf: HARDFORK,
+            };
+          },
+          encode: () => `${INFO_HEAD}${now},"timestamp":${now}${INFO_TAIL}`,
+        };
       }
       case 'retrieve':
         return this.#retrieveOrWait(request, carrier);
@@ -257,7 +272,7 @@ export class Executor {
     }
     if (undelivered.length > 0) {
       metrics.forwardsQueued += undelivered.length;
-      await retries.add(undelivered, own.id ?? { method: request.method, body: forwards.body });
+      await retries.add(undelivered, missed(request, own, forwards.body));
     }
     const stamp = this.#stamp();
     entries[ownHex] =
@@ -271,10 +286,10 @@ export class Executor {
   }
 
   /** Local execution; a failure of the database becomes an entry. `id`: row number of a stored message. */
-  async #apply(request: RecursiveRequest): Promise<{ entry: NodeEntry; id?: number }> {
+  async #apply(request: RecursiveRequest, late = false): Promise<{ entry: NodeEntry; id?: number }> {
     const { apply, metrics, subscriptions } = this.#parts;
     try {
-      if (request.method !== 'store') return { entry: await apply.other(request) };
+      if (request.method !== 'store') return { entry: await apply.other(request, late) };
       const stored = await apply.store(request);
       metrics.count('store');
       if (stored.entry.already !== true) {
@@ -293,6 +308,15 @@ export class Executor {
     const refused = this.#wrongSwarm(request.account) ?? this.#parts.checks.recursive(request, true);
     const outcome = refused ?? success((await this.#apply(request)).entry);
     this.#parts.metrics.request(`forwarded_${request.method}`, outcome.status);
+    return outcome;
+  }
+
+  /** A request that we missed while we were down, and whose signature has grown stale since (`sn.missed`). */
+  async executeMissed(request: RecursiveRequest): Promise<Outcome> {
+    if (!isLate(request)) return failure(400, 'invalid request: received a request that cannot be late');
+    const refused = this.#wrongSwarm(request.account) ?? this.#parts.checks.missed(request);
+    const outcome = refused ?? success((await this.#apply(request, true)).entry);
+    this.#parts.metrics.request(`missed_${request.method}`, outcome.status);
     return outcome;
   }
 
@@ -416,6 +440,16 @@ function retrievedJson(
   written += json.write(rows.length === 0 ? head : head.slice(0, -1), written, 'latin1');
   written += json.write(end, written, 'latin1');
   return json.subarray(0, written);
+}
+
+/**
+ * What is kept for members that did not answer: of a new message its number; of one that was there (the request may have
+ * moved its expiry) both; of all others the request.
+ */
+function missed(request: RecursiveRequest, own: { entry: NodeEntry; id?: number }, body: Uint8Array): Missed {
+  const { entry, id } = own;
+  if (id === undefined) return { method: request.method, body };
+  return 'already' in entry ? { message: id, method: request.method, body } : { message: id };
 }
 
 /** §2.9.2: zero counts as absent, negative sizes are fractions; Ours: negative counts count as absent. */

@@ -13,6 +13,8 @@ import type { Swarm } from './swarm.ts';
 /** A complete mailbox (3.5 GiB) fits; repeated ones do not. */
 const VOLUME_BYTES = 4 * 1024 ** 3;
 const VOLUME_WINDOW_MS = 3_600_000;
+/** Bytes of blobs waiting for their turn. */
+const MAX_WAITING_BYTES = 128 * 1024 ** 2;
 /** Messages checked in one turn of the event loop: about a millisecond. */
 const STEP = 100;
 /** As to clients: any text but OK has the sender try again later. */
@@ -23,6 +25,7 @@ export class Intake {
   readonly #env: Env;
   readonly #volumes = new Map<string, { since: number; bytes: number }>();
   #last: Promise<void> = Promise.resolve();
+  #waitingBytes = 0;
 
   constructor(parts: { mailbox: Mailbox; swarm: Swarm; metrics: Metrics }, env: Env) {
     this.#parts = parts;
@@ -32,7 +35,9 @@ export class Intake {
   /** Resolves with the reply's parts when all that is acceptable is stored. */
   async take(peerHex: string, blob: Uint8Array | undefined): Promise<Uint8Array[]> {
     if (blob === undefined) return [];
-    if (!this.#allows(peerHex, blob.length)) return [Buffer.from('Too much data, try again later')];
+    if (!this.#allows(peerHex, blob.length) || this.#waitingBytes + blob.length > MAX_WAITING_BYTES) {
+      return [Buffer.from('Too much data, try again later')];
+    }
     let messages: PushedMessage[];
     try {
       messages = decodeDataPush(blob);
@@ -41,9 +46,14 @@ export class Intake {
       this.#env.log.debug({ peer: peerHex.slice(0, 8) }, 'data push dropped: malformed');
       return [];
     }
+    this.#waitingBytes += blob.length;
     const mine = this.#last.then(() => this.#store(messages));
     this.#last = mine.catch(() => undefined);
-    await mine;
+    try {
+      await mine;
+    } finally {
+      this.#waitingBytes -= blob.length;
+    }
     // Ours: silence would count as taken, and the messages would be missing here when the clock is right again.
     return messages.some((message) => isAheadOf(message, this.#env.clock)) ? [Buffer.from(CLOCK_ERROR)] : [];
   }

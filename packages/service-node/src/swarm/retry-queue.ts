@@ -23,6 +23,9 @@ const LONGEST_DELAY_MS = 60_000;
 const KEEP_MS = 30 * 86_400_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
+/** §2.9: a timestamp too far from now. */
+const STALE = '406';
+
 // Ours.
 /** Entries looked at in one go, and bytes of one blob: deliveries must not hold up the event loop of either side. */
 const STEP_ENTRIES = 256;
@@ -44,8 +47,12 @@ interface Peer {
   running: boolean;
 }
 
-/** Row number of a stored message, or the forwarded request itself. */
-export type Missed = number | { readonly method: string; readonly body: Uint8Array };
+/** Row number of a stored message, the forwarded request itself, or both: the message then goes when the request is refused. */
+export interface Missed {
+  readonly message?: number;
+  readonly method?: string;
+  readonly body?: Uint8Array;
+}
 
 export class RetryQueue {
   readonly #parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics };
@@ -126,10 +133,8 @@ export class RetryQueue {
     try {
       await this.#parts.database.write(() => {
         const now = this.#env.clock.now();
-        for (const member of members) {
-          if (typeof missed === 'number') this.#insert.run(member.ed25519Key, now, missed, null, null);
-          else this.#insert.run(member.ed25519Key, now, null, missed.method, missed.body);
-        }
+        const { message = null, method = null, body = null } = missed;
+        for (const { ed25519Key } of members) this.#insert.run(ed25519Key, now, message, method, body);
       });
     } catch (error) {
       this.#env.log.error({ error: String(error) }, 'a request for an absent member could not be kept');
@@ -231,13 +236,13 @@ export class RetryQueue {
         finished.push(entry);
         continue;
       }
-      if (entry.message === null) {
+      if (entry.method !== null) {
         if (finished.length > 0) break;
         const alive = await this.#repeat(member, entry);
         return { finished: alive ? [entry] : [], delivery: alive ? 'taken' : 'silent' };
       }
       // A message that was deleted or expired meanwhile is not missed any more.
-      const message = mailbox.message(entry.message);
+      const message = entry.message === null ? undefined : mailbox.message(entry.message);
       if (message !== undefined && bytes > 0 && bytes + message.data.length > STEP_BYTES) break;
       finished.push(entry);
       if (message === undefined) continue;
@@ -252,18 +257,38 @@ export class RetryQueue {
     return { finished, delivery: 'taken' };
   }
 
-  /** Sends a kept request; any answer ends it, be it a refusal (§5.6). */
+  /**
+   * Sends a kept request; any answer ends it, be it a refusal (§5.6). Ours: when time has made its signature stale, the
+   * message goes by `sn.data`, or the request by `sn.missed`.
+   */
   async #repeat(member: Member, entry: Entry): Promise<boolean> {
+    const parts = [utf8(entry.method ?? ''), entry.body ?? new Uint8Array(0)];
+    const reply = await this.#request(member, 'sn.storage_cc', parts);
+    if (reply === undefined) return false;
+    if (reply.length !== 2 || Buffer.from(reply[0]!).toString() !== STALE) return true;
+    const message = entry.message === null ? undefined : this.#parts.mailbox.message(entry.message);
+    if (message === undefined) {
+      // A node that does not know the command says nothing in return; it was there a moment ago, so this ends it too.
+      await this.#request(member, 'sn.missed', parts);
+      return true;
+    }
+    for (const blob of encodeMessages([message])) {
+      if (!(await sendData(this.#parts.omq, member, blob, this.#stopping.signal))) return false;
+    }
+    return true;
+  }
+
+  /** Undefined when there was no answer. */
+  async #request(member: Member, command: string, parts: Uint8Array[]): Promise<Uint8Array[] | undefined> {
     try {
-      await this.#parts.omq.request(
+      return await this.#parts.omq.request(
         { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
-        'sn.storage_cc',
-        [utf8(entry.method ?? ''), entry.body ?? new Uint8Array(0)],
+        command,
+        parts,
         { timeoutMs: REQUEST_TIMEOUT_MS, signal: this.#stopping.signal },
       );
-      return true;
     } catch (error) {
-      if (error instanceof OmqError) return false;
+      if (error instanceof OmqError) return undefined;
       throw error;
     }
   }

@@ -25,8 +25,9 @@ const GREET_INTERVAL_MS = 10_000;
 const GREET_TIMEOUT_MS = 5_000;
 /** One member's dump is enough in good times, a second one covers what it may have missed itself. */
 const WANTED_DUMPS = 2;
-/** A peer that asks for dumps again and again is not served more often than this. */
-const DUMP_PAUSE_MS = 600_000;
+/** A peer that asks for dumps again and again gets so many within the time. */
+const DUMPS_ON_REQUEST = 5;
+const DUMPS_WINDOW_MS = 3_600_000;
 /** Rows per step and bytes per blob: neither side may be held up for long. */
 const STEP_ROWS = 256;
 const STEP_BYTES = 500_000;
@@ -57,7 +58,8 @@ export class SwarmSync {
   /** Members that had everything that was here when they came. */
   readonly #complete = new Set<string>();
   readonly #dumps = new Map<string, Dump>();
-  readonly #dumpedAt = new Map<string, number>();
+  /** When each peer had dumps that it asked for. */
+  readonly #dumpedAt = new Map<string, readonly number[]>();
   #wanted = 0;
   #cancel: Cancel | undefined;
   #round: Promise<void> | undefined;
@@ -130,6 +132,8 @@ export class SwarmSync {
   /** Messages that map to swarms that are new, or all messages when our old swarm is gone, go to their new members. */
   #moved(oldSwarm: string, oldSwarms: ReadonlySet<string>): void {
     const { membership, id } = this.#parts.swarm;
+    // Not in any swarm, now or before: nothing to send (§5.12).
+    if (id === undefined || oldSwarm === '') return;
     const dissolved = !membership.swarmIds.some((swarm) => swarm.toString(16) === oldSwarm);
     for (const swarm of membership.swarmIds) {
       if (swarm === id) continue;
@@ -154,8 +158,12 @@ export class SwarmSync {
       // A form that we do not know is a greeting all the same.
     }
     if (wantsDump) {
-      const last = this.#dumpedAt.get(member.ed25519Hex);
-      if (last === undefined || this.#env.clock.monotonic() - last > DUMP_PAUSE_MS) {
+      const now = this.#env.clock.monotonic();
+      const recent = (this.#dumpedAt.get(member.ed25519Hex) ?? []).filter(
+        (time) => now - time < DUMPS_WINDOW_MS,
+      );
+      if (recent.length < DUMPS_ON_REQUEST) {
+        this.#dumpedAt.set(member.ed25519Hex, [...recent, now]);
         this.#dump(member);
         this.#schedule(0);
       }
@@ -255,7 +263,6 @@ export class SwarmSync {
       dump.after = rows[rows.length - 1]!.id;
     }
     if (sent > 0) {
-      this.#dumpedAt.set(ed25519Hex, this.#env.clock.monotonic());
       this.#env.log.info({ peer: ed25519Hex.slice(0, 8), messages: sent }, 'messages handed over');
     }
     return true;

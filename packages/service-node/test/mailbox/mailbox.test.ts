@@ -234,21 +234,30 @@ describe('revocations (§2.9.12)', () => {
 
   test('hold without any message, and of more than 50 the oldest is valid again', async () => {
     using f = new Fixture();
-    for (let n = 0; n < 50; n++) await f.mailbox.revoke(f.alice, [token(n)]);
-    await f.mailbox.revoke(f.alice, [token(0)]); // refreshed: 1 is the oldest now
-    await f.mailbox.revoke(f.alice, [token(50)]);
+    for (let n = 0; n < 50; n++) await f.mailbox.revoke(f.alice, [token(n)], n);
+    await f.mailbox.revoke(f.alice, [token(0)], 100); // refreshed: 1 is the oldest now
+    await f.mailbox.revoke(f.alice, [token(50)], 100);
     expect(f.mailbox.isRevoked(f.alice, token(0))).toBe(true);
     expect(f.mailbox.isRevoked(f.alice, token(1))).toBe(false);
     expect(f.mailbox.isRevoked(f.alice, token(50))).toBe(true);
     expect(f.mailbox.isRevoked(f.bob, token(50))).toBe(false);
     expect(f.mailbox.revoked(f.alice)).toHaveLength(50);
-    expect(await f.mailbox.unrevoke(f.alice, [token(1), token(2), token(3)])).toBe(2);
+    expect(await f.mailbox.unrevoke(f.alice, [token(1), token(2), token(3)], 200)).toBe(2);
+  });
+
+  test('a change that was signed earlier does not undo a later one', async () => {
+    using f = new Fixture();
+    await f.mailbox.revoke(f.alice, [token(1)], 100);
+    expect(await f.mailbox.unrevoke(f.alice, [token(1)], 99)).toBe(0);
+    await f.mailbox.revoke(f.alice, [token(1)], 50);
+    expect(await f.mailbox.unrevoke(f.alice, [token(1)], 99)).toBe(0);
+    expect(await f.mailbox.unrevoke(f.alice, [token(1)], 100)).toBe(1);
   });
 
   test('of dead accounts go away in time, those of accounts with messages stay', async () => {
     using f = new Fixture();
-    await f.mailbox.revoke(f.alice, [token(1)]);
-    await f.mailbox.revoke(f.bob, [token(1)]);
+    await f.mailbox.revoke(f.alice, [token(1)], f.clock.now());
+    await f.mailbox.revoke(f.bob, [token(1)], f.clock.now());
     await f.mailbox.store(f.message('alive'));
     f.clock.advance(91 * 86_400_000);
     expect(await f.mailbox.cleanRevocations(10)).toBe(1);
@@ -268,7 +277,7 @@ describe('the file', () => {
       message = f.message('kept', { namespace: -42 });
       expect(f.mailbox.isVirgin()).toBe(true);
       await f.mailbox.store(message);
-      await f.mailbox.revoke(f.alice, [new Uint8Array(36)]);
+      await f.mailbox.revoke(f.alice, [new Uint8Array(36)], f.clock.now());
     }
     using f = new Fixture(path);
     expect(f.mailbox.retrieve(alice, -42, undefined, UNLIMITED, UNLIMITED).messages()).toEqual([

@@ -17,11 +17,13 @@ import {
   type StaticList,
   signStaticList,
 } from '@allium/protocol/membership/static-list';
+import { buildOnion } from '@allium/protocol/onion/request';
 import { type ServiceNodeOptions, serviceNodeOptions } from '../../src/config.ts';
 import { NodeKeys } from '../../src/node-keys.ts';
 import { ServiceNode, type ServiceNodeDeps } from '../../src/service-node.ts';
 import { TempFolder } from './temp-folder.ts';
 import { TestAccount } from './test-account.ts';
+import { until } from './until.ts';
 
 export interface Answer {
   readonly status: number;
@@ -175,7 +177,32 @@ export class TestNetwork implements AsyncDisposable {
   static async start(options: TestNetworkOptions): Promise<TestNetwork> {
     const net = await TestNetwork.prepare(options);
     await Promise.all(net.nodes.map((node) => node.service.start()));
+    await net.#settle();
     return net;
+  }
+
+  /**
+   * Waits until every node reaches every other. One that tried before the other listened waits a moment before it
+   * tries again, and would call it unreachable until then.
+   */
+  async #settle(): Promise<void> {
+    const pathNode = ({ keys }: TestNode) => ({
+      ed25519Key: keys.ed25519Key,
+      x25519Key: keys.x25519.publicKey,
+    });
+    const payload = Buffer.from('{"method":"info","params":{}}');
+    const reaches = async (from: TestNode, to: TestNode) => {
+      const { body } = buildOnion({
+        path: [pathNode(from)],
+        destination: { kind: 'node', ...pathNode(to) },
+        payload,
+      });
+      return (await from.post('/onion_req/v2', body)).status === 200;
+    };
+    const pairs = this.nodes.flatMap((from) =>
+      this.nodes.filter((to) => to !== from).map((to) => [from, to] as const),
+    );
+    await Promise.all(pairs.map(([from, to]) => until('the network to settle', () => reaches(from, to))));
   }
 
   get membership(): Membership {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What happens when members are down, come back, are silent, or answer nonsense (spec/storage-server §2.7, §5.5, §5.6).
 import { createServer, type Server } from 'node:net';
-import { Omq } from '@allium/net/omq';
+import { Omq, type OmqHandler } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { encodeBt } from '@allium/protocol/bencode';
 import { utf8 } from '@allium/protocol/bytes';
@@ -84,20 +84,25 @@ describe('answers of peers', () => {
   const seen: string[] = [];
 
   // The second member is the test itself.
-  beforeAll(async () => {
-    net = await TestNetwork.prepare({ swarms: [2] });
-    await net.node(0).service.start();
+  async function startPeer(commands: Record<string, OmqHandler>): Promise<Omq> {
     const { keys, omqPort } = net.node(1);
-    peer = new Omq(
+    const omq = new Omq(
       { keyPair: keys.x25519, isServiceNode: true, listen: { host: '127.0.0.1', port: omqPort } },
       systemEnv(),
     );
-    peer.category('sn', { access: 'none' });
-    peer.register('sn.storage_cc', (_, [method]) => {
-      seen.push(Buffer.from(method!).toString());
-      return answer;
-    });
-    await peer.start();
+    omq.category('sn', { access: 'none' });
+    for (const [name, handler] of Object.entries(commands)) omq.register(name, handler);
+    await omq.start();
+    return omq;
+  }
+  const storageCc: OmqHandler = (_, [method]) => {
+    seen.push(Buffer.from(method!).toString());
+    return answer;
+  };
+  beforeAll(async () => {
+    net = await TestNetwork.prepare({ swarms: [2] });
+    await net.node(0).service.start();
+    peer = await startPeer({ 'sn.storage_cc': storageCc });
   });
   afterAll(async () => {
     await peer.stop();
@@ -153,6 +158,71 @@ describe('answers of peers', () => {
         { timeoutMs: 300 },
       ),
     ).rejects.toMatchObject({ code: 'timeout' });
+  });
+
+  test('sn.missed: late deletions and revocations hold for what was there then', async () => {
+    const node = net.node(0);
+    const account = TestAccount.session();
+    const hour = 3_600_000;
+    const stored = { ttl: 2 * hour };
+    await node.rpc('store', account.store('before', { ...stored, timestamp: Date.now() - hour }));
+    await node.rpc('store', account.store('after', stored));
+    const timestamp = Date.now() - hour / 2;
+    const auth = { pubkey: account.bytes, pubkey_ed25519: account.ed25519Key, timestamp };
+    const signature = account.signRaw('delete_all', timestamp);
+    const dict = encodeBt({ namespace: 0, ...auth, signature });
+    expect(await send('sn.storage_cc', 'delete_all', dict)).toEqual([
+      '406',
+      'delete_all timestamp too far from current time',
+    ]);
+    expect(await send('sn.missed', 'delete_all', dict)).toHaveLength(1);
+    expect(await held(node, account)).toEqual(['after']);
+    const forged = encodeBt({ namespace: 0, ...auth, timestamp: timestamp + 1, signature });
+    expect((await send('sn.missed', 'delete_all', forged))[0]).toBe('401');
+    expect((await send('sn.missed', 'store', dict))[0]).toBe('400');
+
+    const sub = account.subaccount(1);
+    const revoke = encodeBt({
+      ...auth,
+      revoke: [sub.token],
+      signature: account.signRaw('revoke_subaccount', timestamp, sub.token),
+    });
+    expect(await send('sn.missed', 'revoke_subaccount', revoke)).toHaveLength(1);
+    const now = Date.now();
+    const params = { pubkey: account.id, pubkey_ed25519: account.params.pubkey_ed25519, timestamp: now };
+    const refused = await node.rpc('retrieve', {
+      ...params,
+      ...sub.params,
+      signature: sub.sign('retrieve', now),
+    });
+    expect(refused.status).toBe(401);
+  });
+
+  test('a request that grew stale in the queue is sent as missed, a message as data', async () => {
+    const account = TestAccount.session();
+    answer = [encodeBt({})];
+    await net.node(0).rpc('store', account.store('again', { namespace: 5 }));
+    await peer.stop();
+    const timestamp = Date.now();
+    const signature = account.sign('delete_all', timestamp);
+    await net.node(0).rpc('delete_all', { ...account.params, timestamp, signature });
+    await net.node(0).rpc('store', account.store('again', { namespace: 5, ttl: 70_000 }));
+    // 406, as to everything that is repeated after a minute.
+    answer = ['406', 'too far'];
+    const missed: string[] = [];
+    let pushed = '';
+    peer = await startPeer({
+      'sn.storage_cc': storageCc,
+      'sn.missed': (_, [method]) => {
+        missed.push(Buffer.from(method!).toString());
+        return [encodeBt({ signature: new Uint8Array(64) })];
+      },
+      'sn.data': (_, [blob]) => {
+        pushed += Buffer.from(blob!).toString('latin1');
+        return [];
+      },
+    });
+    await until('both', () => missed.includes('delete_all') && pushed.includes('again'));
   });
 
   describe('sn.data (§9.3.2)', () => {
