@@ -29,21 +29,18 @@ describe('a stop', () => {
     const node = net.node(0);
     const account = TestAccount.session();
     const body = JSON.stringify({ method: 'store', params: account.store('just in time') });
-    const head = `POST /storage_rpc/v1 HTTP/1.1\r\nHost: node\r\nContent-Length: ${body.length}\r\n`;
+    const head = `POST /storage_rpc/v1 HTTP/1.1\r\nHost: node\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n`;
     const early = await dial(node.httpsPort);
-    const late = await dial(node.httpsPort);
     early.socket.write(`${head}\r\n${body.slice(0, 50)}`);
-    late.socket.write(head);
-    // The node has read both beginnings when it has answered this.
-    await node.rpc('info', {});
+    await until('the request to be in work', () => early.text() !== '');
     const stopped = node.service.stop();
-    late.socket.write(`\r\n${body}`);
-    await until('the late answer', () => late.text().includes('shutting down'));
-    expect(late.text()).toMatch(/^HTTP\/1\.1 503 /);
-    expect(late.text()).toContain('Service node is not ready: shutting down');
+    // The listener for clients takes no new connections; nodes and push servers get the reason.
+    const [status, reason] = await net.omq(node, 'storage.info', ['{}']);
+    expect(Buffer.from(status!).toString()).toBe('503');
+    expect(Buffer.from(reason!).toString()).toContain('Service node is not ready: shutting down');
     early.socket.write(body.slice(50));
     await until('the early answer', () => early.text().includes('"swarm"'));
-    expect(early.text()).toMatch(/^HTTP\/1\.1 200 /);
+    expect(early.text()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
     await stopped;
     await node.service.start();
     expect(await hashesOf(node, account)).toEqual([account.hash('just in time')]);
