@@ -168,6 +168,8 @@ class Exchange implements HttpsRequest {
 export interface HttpsListener {
   /** Resolves when it listens. */
   start(): Promise<{ port: number }>;
+  /** Resolves when no request is being answered, or after a while. Still listens. */
+  drained(): Promise<void>;
   /** Lets running requests end, within limits. */
   stop(): Promise<void>;
 }
@@ -266,16 +268,7 @@ export class HttpsServer implements HttpsListener {
     // Not closeIdleConnections: it leaves those that have not sent a request yet. Sockets here are those below TLS.
     const busy = new Set(Array.from(this.#open, ({ socket }) => endpointOf(socket)));
     for (const socket of this.#sockets) if (!busy.has(endpointOf(socket))) socket.destroy();
-    if (this.#open.size > 0) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.#env.clock.after(this.#options.stopTimeoutMs ?? STOP_TIMEOUT_MS, resolve);
-        this.#onNoneOpen = () => {
-          cancel();
-          resolve();
-        };
-      });
-      this.#onNoneOpen = undefined;
-    }
+    await this.drained();
     for (const socket of this.#sockets) socket.destroy();
     await closed;
     if (this.#sockets.size === 0) return;
@@ -283,6 +276,22 @@ export class HttpsServer implements HttpsListener {
       this.#onNoSocket = resolve;
     });
     this.#onNoSocket = undefined;
+  }
+
+  /**
+   * Waits until no request is being answered, as long as `stop` would. A program that refuses new requests calls it
+   * before `stop`, so that those who come meanwhile still hear why.
+   */
+  async drained(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#env.clock.after(this.#options.stopTimeoutMs ?? STOP_TIMEOUT_MS, resolve);
+      this.#onNoneOpen = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#onNoneOpen = undefined;
   }
 
   #port(server: Server): number {

@@ -315,7 +315,10 @@ export class ServiceNode {
     sync.start();
     closers.push(() => sync.stop());
     const httpsPort = (await https.start()).port;
-    closers.push(() => https.stop());
+    closers.push(async () => {
+      await https.drained();
+      await https.stop();
+    });
     closers.push(() => relay.stop());
     const metricsPort = await this.#startMetrics(
       options,

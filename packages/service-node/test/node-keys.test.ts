@@ -18,7 +18,7 @@ test('the key is made once, readable by the owner only, and read again', () => {
 test('a file that holds no key is an error, not a reason to make another one', () => {
   using folder = new TempFolder();
   writeFileSync(folder.file('node.key'), 'not a key');
-  expect(() => loadOrCreateNodeKeys(folder.path)).toThrow(/restore it from a backup/);
+  expect(() => loadOrCreateNodeKeys(folder.path)).toThrow(/bring the key back from a backup/);
   expect(readFileSync(folder.file('node.key'), 'utf8')).toBe('not a key');
 });
 

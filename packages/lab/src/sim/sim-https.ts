@@ -33,6 +33,8 @@ export class SimHttps implements HttpsListener {
     return { port: this.#options.port };
   }
 
+  async drained(): Promise<void> {}
+
   async stop(): Promise<void> {
     this.#host.listeners.delete(this.#options.port);
   }
