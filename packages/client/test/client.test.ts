@@ -335,6 +335,28 @@ test('a node whose own clock is wrong is left out', async () => {
   }
 });
 
+test('a message that may have been stored keeps its time when another node refuses it', async () => {
+  world = new World();
+  const { clock, network } = world;
+  const [alice, bob] = [await world.open(ALICE, { receive: false }), await world.open(BOB)];
+  const arrived = collect(bob);
+  await clock.run(alice.ready());
+  let stores = 0;
+  for (const node of network.swarm(BOB.id)) {
+    node.answer = (request) => {
+      if (request.method !== 'sequence') return undefined;
+      stores++;
+      // The first one stores, and nobody hears of it; the clock of the second one is slow.
+      if (stores === 1) return { status: 500, body: 'so sorry' };
+      return stores === 2 ? { status: 406, body: 'Timestamp error: check your clock' } : undefined;
+    };
+  }
+  await clock.run(alice.conversation(BOB.id).send('once'));
+  expect(stores).toBe(3);
+  await clock.pass(60_000);
+  expect(arrived.map(({ text }) => text)).toEqual(['once']);
+});
+
 test('a hop that does not know the next one: that one goes at once', async () => {
   world = new World();
   const { clock, network } = world;

@@ -27,6 +27,8 @@ const STORE_TIMEOUT_MS = 10_000;
 /** §3.5: code points, without Pro. */
 const MAX_TEXT = 2_000;
 // Ours.
+/** Network time is known to so much; nodes tolerate 10 s (spec/storage-server §2.9.1). */
+const TOLERANCE_MS = 5_000;
 /** A time that is further from the network's is taken anew, even if nodes would accept it. */
 const MAX_CLOCK_ERROR_MS = 10_000;
 /** How long closing waits for copies that are under way. */
@@ -218,6 +220,10 @@ export class Outbox {
     let message = given;
     let request: StoreRequest | undefined;
     let hash = '';
+    const isWrong = (timestamp: number) => {
+      const age = network.clock.now() - timestamp;
+      return age < -TOLERANCE_MS || age > TTL_MS;
+    };
     const build = async () => {
       const { timestamp } = message;
       const data = encryptMessage({
@@ -239,8 +245,9 @@ export class Outbox {
       timeoutMs: STORE_TIMEOUT_MS,
       ...(signal !== undefined && { signal }),
       make: async (_node, timeRefused) => {
-        // The copy keeps the time of the message whatever happens: it is the same message.
-        if (timeRefused && recipient === message.conversation) {
+        // The copy keeps the time of the message whatever happens: it is the same message. So does a message whose
+        // time the network confirms: the node's clock is wrong then, and an attempt before may have been stored.
+        if (timeRefused && recipient === message.conversation && isWrong(message.timestamp)) {
           message = { ...message, timestamp: network.clock.unique() };
           request = undefined;
         }
