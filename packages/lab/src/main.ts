@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `npm run lab -- baseline | memory | latency`: the measurements of docs/benchmarks.md. `chaos`: an experiment.
+// `npm run lab -- baseline | memory | latency | pending`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
 import { parseArgs } from 'node:util';
 
 const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
@@ -13,6 +13,8 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --messages N            (default 1000000)
   latency    time from "send" to "received" through three hops
              --messages N            (default 200)
+  pending    memory of requests that are held until a message arrives
+             --count N               (default 10000)
   chaos      a simulated network falls apart and heals: is every stored message delivered?
              --nodes N               (default 200)
              --clients N             (default 1000)
@@ -20,6 +22,8 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --messages N            (default 10000)
              --seed S                (default 1)
              --minutes N             virtual time of the chaos (default 20)
+  crash      processes die by SIGKILL while they store: is every acknowledged message there?
+             --rounds N              (default 100)
 
   --quick    short runs with rougher figures
 `;
@@ -32,17 +36,31 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     'source-base': { type: 'string' },
     messages: { type: 'string' },
+    count: { type: 'string' },
     nodes: { type: 'string' },
     clients: { type: 'string' },
-    devices: { type: 'string', default: '3' },
-    seed: { type: 'string', default: '1' },
+    devices: { type: 'string' },
+    seed: { type: 'string' },
     minutes: { type: 'string' },
+    rounds: { type: 'string' },
     quick: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 const print = (line: string) => console.log(line);
 const quick = values.quick;
+
+/** A whole number above 0; anything else ends the program. */
+function count(
+  name: 'nodes' | 'clients' | 'devices' | 'messages' | 'seed' | 'minutes' | 'rounds',
+  initial: number,
+) {
+  const text = values[name];
+  const value = text === undefined ? initial : Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  process.stderr.write(`lab: --${name} is a whole number above 0, not ${JSON.stringify(text)}\n`);
+  process.exit(2);
+}
 
 switch (values.help ? 'help' : positionals[0]) {
   case 'baseline': {
@@ -73,17 +91,30 @@ switch (values.help ? 'help' : positionals[0]) {
   case 'chaos': {
     const { describeChaos, runChaos } = await import('./sim/chaos.ts');
     const options = {
-      nodes: Number(values.nodes ?? (quick ? 30 : 200)),
-      clients: Number(values.clients ?? (quick ? 60 : 1000)),
-      devices: Number(values.devices),
-      messages: Number(values.messages ?? (quick ? 300 : 10_000)),
-      seed: Number(values.seed),
-      chaosMs: Number(values.minutes ?? (quick ? 10 : 20)) * 60_000,
+      nodes: count('nodes', quick ? 30 : 200),
+      clients: count('clients', quick ? 60 : 1000),
+      devices: count('devices', 3),
+      messages: count('messages', quick ? 300 : 10_000),
+      seed: count('seed', 1),
+      chaosMs: count('minutes', quick ? 10 : 20) * 60_000,
       pollEveryMs: 10_000,
     };
     const result = await runChaos(options, print);
     for (const line of describeChaos(result)) print(line);
     if (result.lost + result.doubled + result.disordered > 0) process.exitCode = 1;
+    break;
+  }
+  case 'crash': {
+    const { describeCrash, runCrash } = await import('./crash.ts');
+    const rounds = count('rounds', quick ? 10 : 100);
+    const result = await runCrash({ rounds, storesPerRound: 20 }, print);
+    for (const line of describeCrash(result)) print(line);
+    if (result.missing > 0) process.exitCode = 1;
+    break;
+  }
+  case 'pending': {
+    const { runPending } = await import('./load/pending.ts');
+    await runPending({ count: Number(values.count ?? (quick ? 500 : 10_000)) }, print);
     break;
   }
   default:

@@ -285,8 +285,10 @@ class Chaos {
 
   async #settle(): Promise<boolean> {
     const end = this.#net.time.ms + SETTLE_MS;
-    while (this.#net.time.ms < end) {
-      if (this.#missing().length === 0) {
+    for (let looks = 0; this.#net.time.ms < end; looks++) {
+      const missing = this.#missing();
+      if (looks % 30 === 29) this.#print(`${missing.length} deliveries still missing`);
+      if (missing.length === 0) {
         // What would be shown twice needs some polls to be shown.
         await this.#net.pass(3 * this.#options.pollEveryMs);
         return true;
