@@ -34,10 +34,12 @@ describe('a stop', () => {
     early.socket.write(`${head}\r\n${body.slice(0, 50)}`);
     await until('the request to be in work', () => early.text() !== '');
     const stopped = node.service.stop();
-    // The listener for clients takes no new connections; nodes and push servers get the reason.
     const [status, reason] = await net.omq(node, 'storage.info', ['{}']);
     expect(Buffer.from(status!).toString()).toBe('503');
     expect(Buffer.from(reason!).toString()).toContain('Service node is not ready: shutting down');
+    const late = await node.rpc('info', {});
+    expect(late.status).toBe(503);
+    expect(late.text).toContain('Service node is not ready: shutting down');
     early.socket.write(body.slice(50));
     await until('the early answer', () => early.text().includes('"swarm"'));
     expect(early.text()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
