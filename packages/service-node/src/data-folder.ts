@@ -32,6 +32,8 @@ const SECRET_MODE = 0o600;
 /** Only their owner may read these. */
 const SECRETS = ['node.key', 'key.pem'] as const;
 const LOCK = 'node.lock';
+/** Whoever only looks whether a node runs, holds the lock for a moment. */
+const LOCK_WAIT_MS = 500;
 /** A folder with something else in it may be a shared one (`/tmp`, a home): its permissions are not ours to change. */
 const OURS =
   /^(node\.(key|lock)|cert\.pem|key\.pem|network\.json|mailbox\.sqlite)|^\.node\.key\.|^lost\+found$/;
@@ -152,13 +154,13 @@ export function writeSecret(path: string, text: string): void {
  * is the operating system's (SQLite's on an empty database), so none is left behind.
  * @throws DataFolderError `in_use`
  */
-export function lockDataFolder(path: string): () => void {
+export function lockDataFolder(path: string, waitMs = LOCK_WAIT_MS): () => void {
   const file = join(path, LOCK);
   let lock: DatabaseSync | undefined;
   try {
     lock = new DatabaseSync(file);
     // A journal in memory: the lock must be had on a full disk as well.
-    lock.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    lock.exec(`PRAGMA busy_timeout = ${waitMs}; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE`);
   } catch (error) {
     lock?.close();
     if (isBusy(error)) {
@@ -176,7 +178,7 @@ export function lockDataFolder(path: string): () => void {
 export function isInUse(path: string): boolean {
   if (!existsSync(join(path, LOCK))) return false;
   try {
-    lockDataFolder(path)();
+    lockDataFolder(path, 0)();
     return false;
   } catch (error) {
     if (error instanceof DataFolderError && error.code === 'in_use') return true;
