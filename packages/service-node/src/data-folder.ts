@@ -34,7 +34,7 @@ const SECRETS = ['node.key', 'key.pem'] as const;
 const LOCK = 'node.lock';
 /** Whoever only looks whether a node runs, holds the lock for a moment. */
 const LOCK_WAIT_MS = 500;
-/** A folder with something else in it may be a shared one (`/tmp`, a home): its permissions are not ours to change. */
+/** A folder with something else in it may be a shared one, a home for instance: its permissions are not ours to change. */
 const OURS =
   /^(node\.(key|lock)|cert\.pem|key\.pem|network\.json|mailbox\.sqlite)|^\.node\.key\.|^lost\+found$/;
 /** SQLITE_BUSY. */
