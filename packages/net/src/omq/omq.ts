@@ -97,7 +97,7 @@ export interface OmqOptions {
   readonly maxConnections?: number;
   /** Incoming connections of one address, default 400 (several nodes may share one address). */
   readonly maxConnectionsPerAddress?: number;
-  /** Requests of ours waiting for one peer, default 10 000. */
+  /** Requests of ours waiting for one peer, default 20 000. */
   readonly maxPendingPerPeer?: number;
   /** Bytes waiting for one slow reader, default 64 MiB, then it is disconnected. */
   readonly maxQueuedBytes?: number;
@@ -133,7 +133,8 @@ const REFUSALS = new Set(['FORBIDDEN', 'FORBIDDEN_SN', 'NOT_A_SERVICE_NODE']);
 const SWEEP_MS = 1000;
 const MAX_CONNECTIONS = 4000;
 const MAX_CONNECTIONS_PER_ADDRESS = 400;
-const MAX_PENDING_PER_PEER = 10_000;
+/** Most of them long polls that a relay passes on. */
+const MAX_PENDING_PER_PEER = 20_000;
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 /** Of unfinished messages from all peers. */
 const MAX_PARTIAL_BYTES = 512 * 1024 * 1024;

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `npm run lab -- pending`: what held requests (spec/storage-server §2.9.2 `wait`) cost the member that holds them and
+// the guard that relays them, beside what the TLS connections cost.
+import { readFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, type TLSSocket } from 'node:tls';
+import { Account } from '@allium/protocol/account';
+import { fromHex, fromUtf8 } from '@allium/protocol/bytes';
+import type { ReplyKey } from '@allium/protocol/onion/layer';
+import { buildOnion, openFinalReply } from '@allium/protocol/onion/request';
+import { encodeJsonBody, MAX_WAIT_MS, parseAccountPubkey } from '@allium/protocol/storage/requests';
+import { signRequest } from '@allium/protocol/storage/signatures';
+import { type ProcessDevnet, type ProcessNode, startProcessDevnet } from '../process-devnet.ts';
+
+export interface PendingOptions {
+  readonly count: number;
+}
+
+/** Ours: below the number of connections that a node takes from one address. */
+const CONNECTIONS_PER_ADDRESS = 1_000;
+const AT_ONCE = 64;
+/** A held request is one that came back no earlier. */
+const HELD_MS = 1_000;
+/** For what was sent to be held, and for memory to settle. */
+const SETTLE_MS = 3_000;
+
+export async function runPending(options: PendingOptions, print: (line: string) => void): Promise<void> {
+  const { count } = options;
+  print('| what | requests held | kB per TLS connection | kB per held request |');
+  print('| --- | --- | --- | --- |');
+  await using net = await startProcessDevnet({ swarms: [2], rateLimit: false });
+  const [guard, member] = net.nodes as [ProcessNode, ProcessNode];
+  const accounts = Array.from({ length: count }, () => Account.create());
+
+  // First the guard: onions over it to the other node, which holds them and has no connection of the clients.
+  const empty = rssKb(guard);
+  const connections = await openAll(guard, count);
+  const connected = await steady(guard);
+  const ask = (waitMs: number) =>
+    everywhere(guard, connections, (connection, i) => {
+      const account = accounts[i]!;
+      const { body, replyKey } = buildOnion({
+        path: [keysOf(guard)],
+        destination: { kind: 'node', ...keysOf(member) },
+        payload: pollOf(account, waitMs),
+        padded: true,
+      });
+      return { answer: connection.post('/onion_req/v2', body), read: (bytes) => openReply(bytes, replyKey) };
+    });
+  // The same requests, not held: what they leave behind is not what is asked for.
+  await ask(0);
+  const [guardBefore, memberBefore] = [await steady(guard), await steady(member)];
+  const relayed = await ask(MAX_WAIT_MS);
+  const [guardAfter, memberAfter] = [await steady(guard), await steady(member)];
+  const held = await relayed.held();
+  for (const connection of connections) connection.close();
+  const row = (what: string, n: number, tls: string, kb: number) =>
+    print(`| ${what} | ${n} | ${tls} | ${(kb / n).toFixed(1)} |`);
+  row('guard', held, ((connected - empty) / count).toFixed(1), guardAfter - guardBefore);
+  row('member, over onions', held, '-', memberAfter - memberBefore);
+
+  await direct(net, accounts, row);
+}
+
+/** Held by the node that the clients are connected to. */
+async function direct(
+  net: ProcessDevnet,
+  accounts: readonly Account[],
+  row: (what: string, n: number, tls: string, kb: number) => void,
+): Promise<void> {
+  const [, member] = net.nodes as [ProcessNode, ProcessNode];
+  await member.restart();
+  const empty = rssKb(member);
+  const connections = await openAll(member, accounts.length);
+  const connected = await steady(member);
+  const ask = (waitMs: number) =>
+    everywhere(member, connections, (connection, i) => ({
+      answer: connection.post('/storage_rpc/v1', pollOf(accounts[i]!, waitMs)),
+      read: (bytes) => firstOf(fromUtf8(bytes)),
+    }));
+  await ask(0);
+  const before = await steady(member);
+  const asked = await ask(MAX_WAIT_MS);
+  const after = await steady(member);
+  const held = await asked.held();
+  for (const connection of connections) connection.close();
+  row('member, over HTTPS', held, ((connected - empty) / accounts.length).toFixed(1), after - before);
+}
+
+interface Asked {
+  readonly answer: Promise<Uint8Array>;
+  read(bytes: Uint8Array): { readonly waited?: number };
+}
+
+/** Sends one request over each connection, a few in a row; those that are answered at once are waited for. */
+async function everywhere(
+  node: ProcessNode,
+  connections: Connection[],
+  ask: (connection: Connection, index: number) => Asked,
+): Promise<{ held(): Promise<number> }> {
+  const results: Promise<boolean>[] = [];
+  for (let i = 0; i < connections.length; i += AT_ONCE) {
+    // On a slow machine the node has closed some that were idle for too long.
+    for (let j = i; j < Math.min(i + AT_ONCE, connections.length); j += 1) {
+      if (connections[j]!.isClosed) connections[j] = await Connection.open(node, j);
+    }
+    const some = connections.slice(i, i + AT_ONCE).map((connection, j) => {
+      const { answer, read } = ask(connection, i + j);
+      return answer.then((bytes) => (read(bytes).waited ?? 0) >= HELD_MS);
+    });
+    results.push(...some);
+    await Promise.race([Promise.all(some), sleep(AT_ONCE / 2)]);
+  }
+  return { held: async () => (await Promise.all(results)).filter(Boolean).length };
+}
+
+function pollOf(account: Account, wait: number): Uint8Array {
+  const request = {
+    method: 'retrieve',
+    account: parseAccountPubkey(account.id),
+    namespace: 0,
+    maxSize: -2,
+    wait,
+    timestamp: Date.now(),
+  } as const;
+  return encodeJsonBody({ method: 'batch', requests: [signRequest(request, account)] });
+}
+
+function openReply(bytes: Uint8Array, replyKey: ReplyKey): { waited?: number } {
+  return firstOf(openFinalReply(bytes, replyKey)?.body ?? '{}');
+}
+
+/** Of the results of a batch. */
+function firstOf(json: string): { waited?: number } {
+  const { results } = JSON.parse(json) as { results?: { body: { waited?: number } }[] };
+  return results?.[0]?.body ?? {};
+}
+
+const keysOf = (node: ProcessNode) => ({
+  ed25519Key: fromHex(node.ed25519, 32),
+  x25519Key: fromHex(node.x25519, 32),
+});
+
+async function openAll(node: ProcessNode, count: number): Promise<Connection[]> {
+  const connections: Connection[] = [];
+  while (connections.length < count) {
+    const next = Array.from({ length: Math.min(AT_ONCE, count - connections.length) }, (_, i) =>
+      Connection.open(node, connections.length + i),
+    );
+    connections.push(...(await Promise.all(next)));
+  }
+  return connections;
+}
+
+/** One kept HTTP/1.1 connection without the weight of an agent. One request at a time. */
+class Connection {
+  readonly #socket: TLSSocket;
+  #received: Buffer[] = [];
+  #resolve: ((body: Uint8Array) => void) | undefined;
+  #reject: ((error: Error) => void) | undefined;
+
+  private constructor(socket: TLSSocket) {
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#received.push(chunk);
+      this.#look();
+    });
+    socket.on('error', (error) => this.#reject?.(error));
+    socket.on('close', () => this.#reject?.(new Error('the node closed a connection')));
+  }
+
+  static open(node: ProcessNode, index: number): Promise<Connection> {
+    const n = 2 + Math.floor(index / CONNECTIONS_PER_ADDRESS);
+    return new Promise((resolve, reject) => {
+      const localAddress = `127.9.${n >> 8}.${n & 255}`;
+      const below = connectTcp({ host: node.host, port: node.port, localAddress });
+      const socket = connect({ socket: below, rejectUnauthorized: false });
+      below.once('error', reject);
+      socket.once('error', reject);
+      socket.once('secureConnect', () => {
+        socket.off('error', reject);
+        resolve(new Connection(socket));
+      });
+    });
+  }
+
+  post(path: string, body: Uint8Array): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      if (this.isClosed) reject(new Error('the node closed a connection'));
+      const head = `POST ${path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+      this.#socket.write(Buffer.concat([Buffer.from(head), body]));
+    });
+  }
+
+  get isClosed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #look(): void {
+    const bytes = Buffer.concat(this.#received);
+    const end = bytes.indexOf('\r\n\r\n');
+    const length = Number(/content-length: (\d+)/i.exec(bytes.toString('latin1', 0, Math.max(0, end)))?.[1]);
+    if (end < 0 || bytes.length < end + 4 + length) return;
+    this.#received = [];
+    if (bytes.toString('latin1', 9, 12) === '200') this.#resolve?.(bytes.subarray(end + 4));
+    else this.#reject?.(new Error(`the node answered ${bytes.toString('latin1', 0, 200)}`));
+  }
+}
+
+/** Resident memory once it has settled. */
+async function steady(node: ProcessNode): Promise<number> {
+  await sleep(SETTLE_MS);
+  return rssKb(node);
+}
+
+function rssKb(node: ProcessNode): number {
+  const status = readFileSync(`/proc/${node.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN);
+}
