@@ -59,6 +59,8 @@ export interface HttpsServerOptions {
   readonly maxConnections?: number;
   /** Requests read or handled at once, default 1000; further ones get 503. */
   readonly maxConcurrentRequests?: number;
+  /** … of them from one address, so that one slow client cannot take all places; default: no other limit. */
+  readonly maxConcurrentPerAddress?: number;
   /** Bytes of bodies being read or handled, default 256 MiB; further ones get 503. */
   readonly maxBufferedBytes?: number;
   /** How long `stop` waits for running requests, default 5 000. */
@@ -136,6 +138,7 @@ export class HttpsServer {
   readonly #headerLists = new WeakMap<object, readonly string[]>();
   readonly #maxBodyBytes: number;
   readonly #maxConcurrent: number;
+  readonly #maxConcurrentPerAddress: number;
   readonly #maxBufferedBytes: number;
   readonly #sockets = new Set<Socket>();
   readonly #socketsOf = new Map<string, number>();
@@ -145,6 +148,7 @@ export class HttpsServer {
   readonly #open = new Set<Exchange>();
   /** … of them those past the checks. */
   #running = 0;
+  readonly #runningOf = new Map<string, number>();
   #bufferedBytes = 0;
   #answerBytes = 0;
   #onNoneOpen: (() => void) | undefined;
@@ -156,6 +160,7 @@ export class HttpsServer {
     this.#headers = Object.entries(options.headers ?? {}).flat();
     this.#maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
     this.#maxConcurrent = options.maxConcurrentRequests ?? MAX_CONCURRENT_REQUESTS;
+    this.#maxConcurrentPerAddress = options.maxConcurrentPerAddress ?? Number.POSITIVE_INFINITY;
     this.#maxBufferedBytes = options.maxBufferedBytes ?? MAX_BUFFERED_BYTES;
   }
 
@@ -301,13 +306,21 @@ export class HttpsServer {
     } catch (error) {
       early = this.#failed(error);
     }
-    if (early === undefined && this.#running >= this.#maxConcurrent) early = text(503, BUSY);
+    const { remoteAddress } = exchange;
+    const ofAddress = this.#runningOf.get(remoteAddress) ?? 0;
+    if (
+      early === undefined &&
+      (this.#running >= this.#maxConcurrent || ofAddress >= this.#maxConcurrentPerAddress)
+    ) {
+      early = text(503, BUSY);
+    }
     if (early !== undefined) {
       this.#answerUnread(request, response, exchange, early);
       return;
     }
     exchange.isCounted = true;
     this.#running++;
+    this.#runningOf.set(remoteAddress, ofAddress + 1);
     if (wantsContinue) response.writeContinue();
     const length = request.headers['content-length'];
     if (length === undefined ? request.headers['transfer-encoding'] === undefined : length === '0') {
@@ -438,7 +451,12 @@ export class HttpsServer {
     exchange.close();
     this.#bufferedBytes -= exchange.bufferedBytes;
     this.#answerBytes -= exchange.answerBytes;
-    if (exchange.isCounted) this.#running--;
+    if (exchange.isCounted) {
+      this.#running--;
+      const left = (this.#runningOf.get(exchange.remoteAddress) ?? 1) - 1;
+      if (left === 0) this.#runningOf.delete(exchange.remoteAddress);
+      else this.#runningOf.set(exchange.remoteAddress, left);
+    }
     this.#open.delete(exchange);
     if (this.#open.size === 0) this.#onNoneOpen?.();
   }

@@ -92,6 +92,11 @@ export const OPTIONS = {
   onionBurst: option('count', 2000, 'Onion requests that one address may send to this entry at once'),
   onionPerSecond: option('count', 1000, 'Onion requests per second that one address may go on sending'),
   maxRequests: option('count', 1000, 'Client requests in work at once; further ones get 503'),
+  maxRequestsPerAddress: option(
+    'count',
+    500,
+    'Client requests of one address in work at once; further ones get 503',
+  ),
   maxHops: option('count', 1000, 'Onion hops waiting for the next node at once; further ones get 503'),
   maxRelays: option('count', 100, 'Relays to servers at once; further ones get 503'),
   relayHttp: option('yesno', true, 'Relay also to servers without TLS (some community servers have none)'),

@@ -236,6 +236,7 @@ export class ServiceNode {
         ...loadOrCreateCertificate(options.dataDir),
         headers: COMMON_HEADERS,
         maxConcurrentRequests: options.maxRequests,
+        maxConcurrentPerAddress: options.maxRequestsPerAddress,
         precheck: (head) => routes.precheck(head),
         handler: (request) => routes.handle(request),
       },
