@@ -97,7 +97,11 @@ export const OPTIONS = {
     500,
     'Client requests of one address in work at once; further ones get 503',
   ),
-  maxHops: option('count', 1000, 'Onion hops waiting for the next node at once; further ones get 503'),
+  maxHops: option(
+    'count',
+    1000,
+    'Onion hops waiting for next nodes at once, half of them for one; further ones get 503',
+  ),
   maxRelays: option('count', 100, 'Relays to servers at once; further ones get 503'),
   relayHttp: option('yesno', true, 'Relay also to servers without TLS (some community servers have none)'),
   relayExemptRanges: option('list', [], 'Private or local address ranges to which relaying is allowed', {

@@ -60,6 +60,8 @@ export class OnionRelay {
   readonly #parts: OnionRelayParts;
   readonly #env: Env;
   #waiting = 0;
+  /** … by next node, Ed25519 hex. */
+  readonly #waitingFor = new Map<string, number>();
 
   constructor(parts: OnionRelayParts, env: Env) {
     this.#parts = parts;
@@ -145,10 +147,13 @@ export class OnionRelay {
     const member = swarm.membership.byEd25519.get(destination);
     if (member === undefined) return plain(502, `Next node not found: ${destination}`);
     if (!hasAddress(member)) return plain(502, `Next node is currently unreachable: ${destination}`);
-    if (this.#waiting >= maxHops) return plain(503, 'Next hop congested');
+    // One node that does not answer may take half of the places at most.
+    const waitingFor = this.#waitingFor.get(destination) ?? 0;
+    if (this.#waiting >= maxHops || waitingFor >= maxHops / 2) return plain(503, 'Next hop congested');
     const { ciphertext, ephemeralKey, encType } = layer;
     const part = encodeHop({ ciphertext, ephemeralKey, encType, hopNo: hopNo + 1 });
     this.#waiting++;
+    this.#waitingFor.set(destination, waitingFor + 1);
     let reply: Uint8Array[];
     try {
       reply = await omq.request(
@@ -162,6 +167,9 @@ export class OnionRelay {
       return hopFailure(error, destination);
     } finally {
       this.#waiting--;
+      const left = (this.#waitingFor.get(destination) ?? 1) - 1;
+      if (left === 0) this.#waitingFor.delete(destination);
+      else this.#waitingFor.set(destination, left);
     }
     metrics.hopsRelayed++;
     const [status, body] = reply;
