@@ -29,6 +29,11 @@ import { failure, nestedJson, type Outcome, success } from './outcome.ts';
 const RETRIEVE_MAX = 7_800_000;
 const RETRIEVE_DEFAULT_DIVISOR = 5;
 
+/** Ours: what the `retrieve`s of one batch may fill together; else a small request makes a node write 200 MB. */
+interface Budget {
+  left: number;
+}
+
 /** §2.7: own failure, for instance a full database. */
 const OWN_FAILURE: NodeEntry = { failed: true, query_failure: true };
 
@@ -60,7 +65,11 @@ export class Executor {
    * carrier answers 500 `request failed`.
    */
   execute(request: StorageRequest): Outcome | Promise<Outcome> {
-    const outcome = this.#dispatch(request);
+    return this.#execute(request, { left: RETRIEVE_MAX });
+  }
+
+  #execute(request: StorageRequest, budget: Budget): Outcome | Promise<Outcome> {
+    const outcome = this.#dispatch(request, budget);
     if (outcome instanceof Promise) return outcome.then((late) => this.#counted(request, late));
     return this.#counted(request, outcome);
   }
@@ -75,7 +84,7 @@ export class Executor {
     return Math.floor(this.#env.clock.now() / 120_000);
   }
 
-  #dispatch(request: StorageRequest): Outcome | Promise<Outcome> {
+  #dispatch(request: StorageRequest, budget: Budget): Outcome | Promise<Outcome> {
     if (isRecursive(request)) return this.#recursive(request);
     switch (request.method) {
       case 'info': {
@@ -90,7 +99,7 @@ export class Executor {
         };
       }
       case 'retrieve':
-        return this.#wrongSwarm(request.account) ?? this.#retrieve(request);
+        return this.#wrongSwarm(request.account) ?? this.#retrieve(request, budget);
       case 'get_expiries':
         return (
           this.#wrongSwarm(request.account) ??
@@ -115,9 +124,9 @@ export class Executor {
       }
       case 'batch':
       case 'sequence':
-        return this.#batch(request);
+        return this.#batch(request, budget);
       case 'ifelse':
-        return this.#ifElse(request);
+        return this.#ifElse(request, budget);
     }
   }
 
@@ -131,7 +140,7 @@ export class Executor {
     return success(swarm.describe(account.key, this.#env.clock.now()), 421);
   }
 
-  #retrieve(request: RetrieveRequest): Outcome {
+  #retrieve(request: RetrieveRequest, budget: Budget): Outcome {
     const { checks, mailbox, metrics } = this.#parts;
     const refused = checks.retrieve(request);
     if (refused !== undefined) return refused;
@@ -139,7 +148,7 @@ export class Executor {
     const { maxCount, maxSize } = retrieveLimits(request.maxCount, request.maxSize);
     let found: Retrieved;
     try {
-      found = mailbox.retrieve(account, namespace, lastHash, maxCount, maxSize);
+      found = mailbox.retrieve(account, namespace, lastHash, maxCount, Math.min(maxSize, budget.left));
     } catch (error) {
       this.#env.log.error({ error: String(error) }, 'reading messages failed');
       const { hex } = account;
@@ -147,6 +156,7 @@ export class Executor {
       return failure(500, `Internal Server Error. Could not retrieve messages for ${name}`);
     }
     metrics.count('retrieve');
+    budget.left = Math.max(0, budget.left - Math.ceil((found.data.length * 4) / 3));
     const stamp = this.#stamp();
     return {
       status: 200,
@@ -228,13 +238,13 @@ export class Executor {
     return outcome;
   }
 
-  async #batch(request: BatchRequest): Promise<Outcome> {
+  async #batch(request: BatchRequest, budget: Budget): Promise<Outcome> {
     const outcomes: Outcome[] = [];
     if (request.method === 'batch') {
-      outcomes.push(...(await Promise.all(request.requests.map((entry) => this.#guarded(entry)))));
+      outcomes.push(...(await Promise.all(request.requests.map((entry) => this.#guarded(entry, budget)))));
     } else {
       for (const entry of request.requests) {
-        const outcome = await this.#guarded(entry);
+        const outcome = await this.#guarded(entry, budget);
         outcomes.push(outcome);
         if (outcome.status < 200 || outcome.status > 299) break;
       }
@@ -251,20 +261,20 @@ export class Executor {
   }
 
   /** A fault in one entry is that entry's answer, not the whole batch's. */
-  async #guarded(request: StorageRequest): Promise<Outcome> {
+  async #guarded(request: StorageRequest, budget: Budget): Promise<Outcome> {
     try {
-      return await this.execute(request);
+      return await this.#execute(request, budget);
     } catch (error) {
       this.#env.log.error({ method: request.method, error: String(error) }, 'a request failed');
       return failure(500, 'request failed');
     }
   }
 
-  async #ifElse(request: IfElseRequest): Promise<Outcome> {
+  async #ifElse(request: IfElseRequest, budget: Budget): Promise<Outcome> {
     const height = this.height();
     const condition = conditionsHold(request.conditions, { hf: HARDFORK, version: WIRE_VERSION, height });
     const branch = condition ? request.then : request.else;
-    const outcome = branch === undefined ? undefined : await this.#guarded(branch);
+    const outcome = branch === undefined ? undefined : await this.#guarded(branch, budget);
     return {
       status: 200,
       kind: 'json',
