@@ -30,8 +30,8 @@ export interface AccountEntry {
 const ENCRYPTED = 'account.json';
 const BARE = 'account.phrase';
 
-/** All accounts, by name. */
-export async function listEntries(home: string): Promise<AccountEntry[]> {
+/** All accounts, by name; or the one called `only`, whatever state the others are in. */
+export async function listEntries(home: string, only?: string): Promise<AccountEntry[]> {
   let names: string[];
   try {
     names = readdirSync(join(home, 'accounts')).sort();
@@ -40,6 +40,7 @@ export async function listEntries(home: string): Promise<AccountEntry[]> {
   }
   const entries: AccountEntry[] = [];
   for (const name of names) {
+    if (only !== undefined && name !== only) continue;
     const folder = join(home, 'accounts', name);
     if (existsSync(join(folder, ENCRYPTED))) {
       const id = await explained(readAccountFileId(join(folder, ENCRYPTED)), name);
@@ -56,10 +57,12 @@ export async function listEntries(home: string): Promise<AccountEntry[]> {
 /** The chosen account, or the only one. @throws CliError that says how to choose or make one */
 export async function chooseEntry(options: AccountOptions): Promise<AccountEntry> {
   const home = homeFolder(options);
+  if (options.account !== undefined) {
+    const [entry] = await listEntries(home, options.account);
+    if (entry !== undefined) return entry;
+  }
   const entries = await listEntries(home);
   if (options.account !== undefined) {
-    const entry = entries.find(({ name }) => name === options.account);
-    if (entry !== undefined) return entry;
     const known =
       entries.length === 0 ? 'there is none yet' : `there are ${entries.map(({ name }) => name).join(', ')}`;
     throw usage(

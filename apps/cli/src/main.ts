@@ -3,6 +3,7 @@
 import { followParent } from '@allium/lab/lifeline';
 import { CliError } from './cli-error.ts';
 import { runCommandLine } from './program.ts';
+import { harmless } from './terminal.ts';
 
 followParent();
 // A reader that goes away (`allium listen | head -1`) is no fault.
@@ -14,6 +15,7 @@ try {
   process.exitCode = await runCommandLine(process.argv.slice(2));
 } catch (error) {
   process.exitCode = error instanceof CliError ? error.exitCode : 1;
-  process.stderr.write(`allium: ${error instanceof Error ? error.message : String(error)}\n`);
+  // It may quote what a server said.
+  process.stderr.write(`allium: ${harmless(error instanceof Error ? error.message : String(error))}\n`);
   if (process.env.ALLIUM_DEBUG !== undefined) console.error(error);
 }

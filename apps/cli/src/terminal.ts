@@ -18,8 +18,18 @@ export function print(line = ''): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** One line. Control characters that JSON lets stand are escaped too: they steer some terminals. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  const escaped = JSON.stringify(value).replace(
+    /[\u007f-\u009f]/g,
+    (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
+  );
+  process.stdout.write(`${escaped}\n`);
+}
+
+/** Text of strangers must not steer the terminal: control characters, and marks that turn the direction of writing. */
+export function harmless(text: string): string {
+  return text.replace(/\r\n?/g, '\n').replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
 }
 
 /** A remark for the person; never mixed into standard output, which may be read by a program. */

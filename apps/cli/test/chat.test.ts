@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Two terminals: accounts, sending, listening, exit codes, on the shell's own node.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Devnet } from '@allium/lab';
@@ -170,6 +170,19 @@ describe('accounts', () => {
     expect(wrong.code).toBe(1);
     expect(wrong.stderr).toContain('no recovery phrase');
     expect(JSON.parse((await other.run('account', 'list', '--json')).stdout)).toHaveLength(1);
+  });
+
+  test('work beside one that is damaged', async () => {
+    const broken = join(folder, 'beside', 'accounts', 'broken');
+    mkdirSync(broken, { recursive: true });
+    writeFileSync(join(broken, 'account.json'), '{');
+    const beside = new Shell({ ALLIUM_HOME: join(folder, 'beside') });
+    expect((await beside.run('account', 'new', '--name', 'good', '--no-passphrase')).code).toBe(0);
+    expect((await beside.run('account', 'show', '--account', 'good')).code).toBe(0);
+    expect(await beside.run('account', 'show', '--account', 'broken')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('damaged'),
+    });
   });
 
   test('are never overwritten', async () => {

@@ -65,6 +65,8 @@ export interface HttpsServerOptions {
   readonly maxConnections?: number;
   /** Requests read or handled at once, those on hold not counted, default 1000; further ones get 503. */
   readonly maxConcurrentRequests?: number;
+  /** … of them from one address, so that one slow client cannot take all places; default: no other limit. */
+  readonly maxConcurrentPerAddress?: number;
   /** Bytes of bodies being read or handled, default 256 MiB; further ones get 503. */
   readonly maxBufferedBytes?: number;
   /** How long `stop` waits for running requests, default 5 000. */
@@ -97,13 +99,15 @@ const MAX_HEADERS = 100;
 const EMPTY = new Uint8Array(0);
 const TEXT = { 'Content-Type': 'text/plain' };
 
-/** One exchange: what the handler sees of it, and what has to be given back when it ends. */
 /** What all requests under way share. */
 interface Load {
   running: number;
+  /** By address. */
+  readonly runningOf: Map<string, number>;
   bufferedBytes: number;
 }
 
+/** One exchange: what the handler sees of it, and what has to be given back when it ends. */
 class Exchange implements HttpsRequest {
   readonly method: string;
   readonly path: string;
@@ -151,8 +155,13 @@ class Exchange implements HttpsRequest {
   giveBack(): void {
     this.#load.bufferedBytes -= this.bufferedBytes;
     this.bufferedBytes = 0;
-    if (this.isCounted) this.#load.running--;
+    if (!this.isCounted) return;
     this.isCounted = false;
+    this.#load.running--;
+    const { runningOf } = this.#load;
+    const left = (runningOf.get(this.remoteAddress) ?? 1) - 1;
+    if (left === 0) runningOf.delete(this.remoteAddress);
+    else runningOf.set(this.remoteAddress, left);
   }
 
   close(): void {
@@ -181,6 +190,7 @@ export class HttpsServer implements HttpsListener {
   readonly #headerLists = new WeakMap<object, readonly string[]>();
   readonly #maxBodyBytes: number;
   readonly #maxConcurrent: number;
+  readonly #maxConcurrentPerAddress: number;
   readonly #maxBufferedBytes: number;
   readonly #sockets = new Set<Socket>();
   readonly #socketsOf = new Map<string, number>();
@@ -189,7 +199,7 @@ export class HttpsServer implements HttpsListener {
   /** Requests whose answer is not out. */
   readonly #open = new Set<Exchange>();
   /** … of them those past the checks, and their bodies. */
-  readonly #load: Load = { running: 0, bufferedBytes: 0 };
+  readonly #load: Load = { running: 0, runningOf: new Map(), bufferedBytes: 0 };
   #answerBytes = 0;
   #onNoneOpen: (() => void) | undefined;
   #onNoSocket: (() => void) | undefined;
@@ -200,6 +210,7 @@ export class HttpsServer implements HttpsListener {
     this.#headers = Object.entries(options.headers ?? {}).flat();
     this.#maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
     this.#maxConcurrent = options.maxConcurrentRequests ?? MAX_CONCURRENT_REQUESTS;
+    this.#maxConcurrentPerAddress = options.maxConcurrentPerAddress ?? Number.POSITIVE_INFINITY;
     this.#maxBufferedBytes = options.maxBufferedBytes ?? MAX_BUFFERED_BYTES;
   }
 
@@ -352,13 +363,21 @@ export class HttpsServer implements HttpsListener {
     } catch (error) {
       early = this.#failed(error);
     }
-    if (early === undefined && this.#load.running >= this.#maxConcurrent) early = text(503, BUSY);
+    const { remoteAddress } = exchange;
+    const ofAddress = this.#load.runningOf.get(remoteAddress) ?? 0;
+    if (
+      early === undefined &&
+      (this.#load.running >= this.#maxConcurrent || ofAddress >= this.#maxConcurrentPerAddress)
+    ) {
+      early = text(503, BUSY);
+    }
     if (early !== undefined) {
       this.#answerUnread(request, response, exchange, early);
       return;
     }
     exchange.isCounted = true;
     this.#load.running++;
+    this.#load.runningOf.set(remoteAddress, ofAddress + 1);
     if (wantsContinue) response.writeContinue();
     const length = request.headers['content-length'];
     if (length === undefined ? request.headers['transfer-encoding'] === undefined : length === '0') {

@@ -66,7 +66,7 @@ export class RateLimiter {
 
   #admit(client: string, now: number): boolean {
     if (this.#buckets.size >= this.#maxBuckets) this.#discardFull(now);
-    if (this.#buckets.size >= this.#maxBuckets) return false;
+    if (this.#buckets.size >= this.#maxBuckets || this.#capacity === 0) return false;
     this.#buckets.set(client, { tokens: this.#capacity - 1, markMs: now });
     return true;
   }

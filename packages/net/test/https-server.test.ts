@@ -267,6 +267,26 @@ describe('what is refused', () => {
     expect((await Promise.all(first)).map(({ status }) => status)).toEqual([200, 200]);
   });
 
+  test('one address cannot take all places', async () => {
+    const finish: (() => void)[] = [];
+    await using made = await serve({
+      maxConcurrentRequests: 3,
+      maxConcurrentPerAddress: 2,
+      handler: () => new Promise((resolve) => finish.push(() => resolve({ status: 200 }))),
+    });
+    const first = [ask(made.port, { body: 'x' }), ask(made.port, { body: 'x' })];
+    await until(() => finish.length === 2, 'two running');
+    expect((await ask(made.port, { body: 'x' })).status).toBe(503);
+    const other = ask(made.port, { body: 'x', localAddress: '127.0.0.2' });
+    await until(() => finish.length === 3, 'the other address');
+    for (const run of finish) run();
+    expect((await Promise.all([...first, other])).map(({ status }) => status)).toEqual([200, 200, 200]);
+    const again = ask(made.port, { body: 'x' });
+    await until(() => finish.length === 4, 'room again');
+    finish[3]?.();
+    expect((await again).status).toBe(200);
+  });
+
   test('more bytes of bodies at once than allowed: 503', async () => {
     const finish: (() => void)[] = [];
     await using made = await serve({

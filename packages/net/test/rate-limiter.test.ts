@@ -30,6 +30,10 @@ test('a full refill is the most that comes back', () => {
   expect(takeMany('1.2.3.4', 1000)).toBe(600);
 });
 
+test('a bucket that holds nothing lets nobody through', () => {
+  expect(make({ capacity: 0 }).takeMany('1.2.3.4', 10)).toBe(0);
+});
+
 test('fractions are lost when a token is taken, kept while there is none', () => {
   const { limiter, takeMany, advance } = make();
   takeMany('1.2.3.4', 600);

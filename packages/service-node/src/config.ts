@@ -96,10 +96,15 @@ export const OPTIONS = {
     1000,
     'Client requests in work at once, those that only wait not counted; further ones get 503',
   ),
+  maxRequestsPerAddress: option(
+    'count',
+    500,
+    'Client requests of one address in work at once; further ones get 503',
+  ),
   maxHops: option(
     'count',
     20_000,
-    'Onion hops waiting for the next node at once, long polls of clients mostly; further ones get 503',
+    'Onion hops waiting for next nodes at once, long polls of clients mostly, half of them for one; further ones get 503',
   ),
   maxPolls: option(
     'count',

@@ -105,8 +105,14 @@ function productVersion(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-function makeLog({ logLevel, logFormat }: ServiceNodeOptions): PinoLogger {
-  const base = { level: logLevel, base: null };
+/** For programs only: libraries are given a logger. */
+export function makeLog({
+  logLevel,
+  logFormat,
+}: Pick<ServiceNodeOptions, 'logLevel' | 'logFormat'>): PinoLogger {
+  // An Error has no members of its own to print: without this, a fault would be logged as {}.
+  const error = (value: unknown) => (value instanceof Error ? (value.stack ?? String(value)) : value);
+  const base = { level: logLevel, base: null, serializers: { error } };
   const pretty = logFormat === 'pretty' || (logFormat === 'auto' && process.stdout.isTTY);
   return pretty ? pino(base, prettyStream()) : pino(base, pino.destination({ fd: 1, sync: true }));
 }
@@ -121,7 +127,9 @@ function prettyStream(): Writable {
       const { level, time, msg, ...fields } = JSON.parse(chunk.toString()) as Record<string, unknown>;
       const clock = new Date(Number(time)).toTimeString().slice(0, 8);
       const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`);
-      process.stdout.write(`${clock} ${LEVELS[Number(level)] ?? level} ${String(msg)}${rest.join('')}\n`);
+      // Fields may quote peers, who must not steer the operator's terminal.
+      const line = `${String(msg)}${rest.join('')}`.replace(/[^\P{Cc}\n\t]/gu, '\ufffd');
+      process.stdout.write(`${clock} ${LEVELS[Number(level)] ?? level} ${line}\n`);
       done();
     },
   });

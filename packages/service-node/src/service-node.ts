@@ -273,6 +273,7 @@ export class ServiceNode {
         ...(state?.certificate ?? loadOrCreateCertificate(options.dataDir)),
         headers: COMMON_HEADERS,
         maxConcurrentRequests: options.maxRequests,
+        maxConcurrentPerAddress: options.maxRequestsPerAddress,
         precheck: (head) => routes.precheck(head),
         handler: (request) => routes.handle(request),
       },

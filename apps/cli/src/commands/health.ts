@@ -10,7 +10,7 @@ import {
 } from '@allium/protocol/storage/service-node-list';
 import { CliError } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
-import { print, printJson, styled } from '../terminal.ts';
+import { harmless, print, printJson, styled } from '../terminal.ts';
 
 /** Ours: a person waits for this command. */
 const TIMEOUT_MS = 5_000;
@@ -117,8 +117,8 @@ function printTable(nodes: readonly NodeHealth[], failed: number): void {
       const address = `${node.host}:${node.port}`.padEnd(21);
       const state =
         node.problem === undefined
-          ? `${String(node.ms).padStart(6)} ms   version ${node.version}   clock ${signed(node.clockMs)} ms`
-          : styled('red', node.problem);
+          ? `${String(node.ms).padStart(6)} ms   version ${harmless(node.version ?? '?')}   clock ${signed(node.clockMs)} ms`
+          : styled('red', harmless(node.problem));
       print(`  ${node.ed25519.slice(0, 8)}  ${address}  ${state}`);
     }
   }

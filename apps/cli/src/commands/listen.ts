@@ -2,7 +2,7 @@
 // `allium listen`: prints messages as they arrive, and first those that waited in the swarm.
 import { explain, openSession, type SessionOptions } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { print, printJson, remark, styled } from '../terminal.ts';
+import { harmless, print, printJson, remark, styled } from '../terminal.ts';
 
 export async function listen(
   options: SessionOptions & { readonly json?: boolean; readonly count?: number; readonly timeout?: number },
@@ -37,9 +37,4 @@ function printMessage(sender: string, timestamp: number, text: string): void {
   const [first = '', ...rest] = harmless(text).split('\n');
   print(`${styled('dim', time)}  ${styled('bold', `${sender.slice(0, 8)}…${sender.slice(-4)}`)}  ${first}`);
   for (const line of rest) print(`${' '.repeat(10)}${line}`);
-}
-
-/** Text of strangers must not steer the terminal: control characters, and marks that turn the direction of writing. */
-function harmless(text: string): string {
-  return text.replace(/\r\n?/g, '\n').replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
 }

@@ -209,7 +209,7 @@ export function parseLayer(plaintext: Uint8Array): Layer {
  * Where to post a server relay; undefined: answer 400 `Invalid url`, encrypted (spec/storage-server §4.6).
  * The address that the host resolves to is still to be checked (§9.3.3).
  */
-export function relayUrl(layer: ServerRelayLayer): string | undefined {
+export function relayUrl(layer: Omit<ServerRelayLayer, 'kind' | 'payload'>): string | undefined {
   const { protocol, host, port, target } = layer;
   if (protocol !== 'http' && protocol !== 'https') return undefined;
   if (!isRelayTarget(target)) return undefined;

@@ -2,7 +2,7 @@
 // What is signed in storage requests and in the answers of nodes, and who may sign (spec/storage-server §2.6, §2.8).
 
 import { ed25519PublicKeyToX25519, ed25519Verify } from '#crypto';
-import { concat, equal, utf8 } from '../bytes.ts';
+import { equal, utf8 } from '../bytes.ts';
 import { parseSubaccountToken, SubaccountFlag, subaccountAllows } from '../identity/subaccount.ts';
 import { messageHashText } from './message-hash.ts';
 import { isPublicOutbox, isUnrevocable } from './namespaces.ts';
@@ -73,7 +73,7 @@ export function signedText(request: UnsignedRequest): Uint8Array {
       return utf8(`get_expiries${request.timestamp}${request.messages.join('')}`);
     case 'revoke_subaccount':
     case 'unrevoke_subaccount':
-      return concat(utf8(`${request.method}${request.timestamp}`), ...request.tokens);
+      return withTokens(`${request.method}${request.timestamp}`, request.tokens);
     case 'revoked_subaccounts':
       return utf8(`revoked_subaccounts${request.timestamp}`);
   }
@@ -89,6 +89,19 @@ export function monitorSignedText(subscription: {
 }): Uint8Array {
   const { account, timestampSeconds, wantsData, namespaces } = subscription;
   return utf8(`MONITOR${account.hex}${timestampSeconds}${wantsData ? 1 : 0}${namespaces.join(',')}`);
+}
+
+/** Not `concat(…tokens)`: the tokens of a foreign request may be more than the stack has room for. */
+function withTokens(head: string, tokens: readonly Uint8Array[]): Uint8Array {
+  const start = utf8(head);
+  const text = new Uint8Array(tokens.reduce((length, token) => length + token.length, start.length));
+  text.set(start);
+  let offset = start.length;
+  for (const token of tokens) {
+    text.set(token, offset);
+    offset += token.length;
+  }
+  return text;
 }
 
 /** NS of the table: nothing for namespace 0. */
@@ -217,7 +230,7 @@ function textOfNode(request: RecursiveRequest, result: object): Uint8Array {
       return utf8(`${hex}${request.expiry}${joinSorted((result as ExpireAllNodeResult).updated)}`);
     case 'revoke_subaccount':
     case 'unrevoke_subaccount':
-      return concat(utf8(`${hex}${request.timestamp}`), ...request.tokens);
+      return withTokens(`${hex}${request.timestamp}`, request.tokens);
   }
 }
 

@@ -330,6 +330,16 @@ describe('subaccounts', () => {
     },
   );
 
+  test('as many tokens as fit into a request are no harder than one', () => {
+    const tokens = new Array<Uint8Array>(200_000).fill(new Uint8Array(36).fill(1));
+    const request = { method: 'unrevoke_subaccount', account: GROUP, tokens, timestamp: NOW } as const;
+    const clientText = signedText(request);
+    expect(clientText).toHaveLength('unrevoke_subaccount1700000000123'.length + 36 * tokens.length);
+    expect(clientText.at(-1)).toBe(1);
+    const auth = { signature: new Uint8Array(64) };
+    expect(nodeSignedText({ ...request, auth }, { count: 0 })).toHaveLength(66 + 13 + 36 * tokens.length);
+  });
+
   const retrieve = { ...base, method: 'retrieve', namespace: 11 } as const;
 
   test('another prefix only with the any-prefix flag', () => {

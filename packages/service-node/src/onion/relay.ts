@@ -67,6 +67,8 @@ export class OnionRelay {
   readonly #env: Env;
   /** Gives a hop up that waits for the next node. */
   readonly #waiting = new Set<() => void>();
+  /** … how many, by next node, Ed25519 hex. */
+  readonly #waitingFor = new Map<string, number>();
   #onNoneWaiting: (() => void) | undefined;
 
   constructor(parts: OnionRelayParts, env: Env) {
@@ -182,7 +184,9 @@ export class OnionRelay {
     const member = swarm.membership.byEd25519.get(destination);
     if (member === undefined) return plain(502, `Next node not found: ${destination}`);
     if (!hasAddress(member)) return plain(502, `Next node is currently unreachable: ${destination}`);
-    if (this.#waiting.size >= maxHops) return plain(503, 'Next hop congested');
+    // One node that does not answer may take half of the places at most.
+    const waitingFor = this.#waitingFor.get(destination) ?? 0;
+    if (this.#waiting.size >= maxHops || waitingFor >= maxHops / 2) return plain(503, 'Next hop congested');
     const { ciphertext, ephemeralKey, encType } = layer;
     const part = encodeHop({ ciphertext, ephemeralKey, encType, hopNo: hopNo + 1 });
     // §9.3.16: what we relay may be held for 25 s. Neither the layer nor the part is kept meanwhile.
@@ -199,8 +203,13 @@ export class OnionRelay {
 
   #send(member: Member, part: Uint8Array): Promise<Uint8Array[]> {
     return new Promise((resolve, reject) => {
+      const next = member.ed25519Hex;
+      this.#waitingFor.set(next, (this.#waitingFor.get(next) ?? 0) + 1);
       const giveUp = () => {
-        this.#waiting.delete(giveUp);
+        if (!this.#waiting.delete(giveUp)) return;
+        const left = (this.#waitingFor.get(next) ?? 1) - 1;
+        if (left === 0) this.#waitingFor.delete(next);
+        else this.#waitingFor.set(next, left);
         if (this.#waiting.size === 0) this.#onNoneWaiting?.();
         reject(GIVEN_UP); // unless it has the reply
       };

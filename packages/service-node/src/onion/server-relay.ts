@@ -7,6 +7,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import type { Env } from '@allium/protocol/env';
+import { relayUrl, type ServerRelayLayer } from '@allium/protocol/onion/request';
 import type { AddressRules } from './address-rules.ts';
 
 // From the specification.
@@ -64,29 +65,15 @@ export interface ServerRelayOptions {
  * `Invalid url`.
  */
 export function relayTarget(
-  layer: { readonly host: string; readonly port: number; readonly protocol: string; readonly target: string },
+  layer: Omit<ServerRelayLayer, 'kind' | 'payload'>,
   http: boolean,
 ): RelayTarget | undefined {
-  const { protocol, target, port } = layer;
-  if (protocol !== 'https' && !(protocol === 'http' && http)) return undefined;
-  if (!/^\/(?:loki|oxen)\/[!-~]*$/.test(target) || !target.endsWith('/lsrpc') || /[?#]/.test(target))
-    return undefined;
-  if (port < 1 || port > 65_535) return undefined;
-  const host = hostName(layer.host);
-  return host === undefined ? undefined : { protocol, host, port, path: target };
-}
-
-/** Lower-case name or canonical address: `127.1` and `0x7f000001` come out as 127.0.0.1. */
-function hostName(text: string): string | undefined {
-  if (text.length > 255) return undefined;
-  if (isIP(text) === 6) return text;
-  if (!/^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$/.test(text)) return undefined;
-  try {
-    const { hostname } = new URL(`http://${text}/`);
-    return hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
-  } catch {
-    return undefined;
-  }
+  const { protocol, port, target } = layer;
+  const url = relayUrl(layer);
+  if (url === undefined || (protocol === 'http' && !http)) return undefined;
+  // Lower-case name or canonical address: `127.1` and `0x7f000001` come out as 127.0.0.1.
+  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  return { protocol: protocol === 'http' ? 'http' : 'https', host, port, path: target };
 }
 
 const failure = (status: number, text: string): RelayAnswer => ({

@@ -36,6 +36,11 @@ const RETRIEVE_DEFAULT_DIVISOR = 5;
 // Ours (§2.9.3).
 const CAPABILITIES = ['wait'];
 
+/** Ours: what the `retrieve`s of one batch may fill together; else a small request makes a node write 200 MB. */
+interface Budget {
+  left: number;
+}
+
 /** §2.7: own failure, for instance a full database. */
 const OWN_FAILURE: NodeEntry = { failed: true, query_failure: true };
 
@@ -71,7 +76,11 @@ export class Executor {
    * carrier answers 500 `request failed`. Without a carrier nothing is held.
    */
   execute(request: StorageRequest, carrier?: Carrier): Outcome | Promise<Outcome> {
-    const outcome = this.#dispatch(request, carrier);
+    return this.#execute(request, { left: RETRIEVE_MAX }, carrier);
+  }
+
+  #execute(request: StorageRequest, budget: Budget, carrier?: Carrier): Outcome | Promise<Outcome> {
+    const outcome = this.#dispatch(request, budget, carrier);
     if (outcome instanceof Promise) return outcome.then((late) => this.#counted(request, late));
     return this.#counted(request, outcome);
   }
@@ -86,7 +95,11 @@ export class Executor {
     return Math.floor(this.#env.clock.now() / 120_000);
   }
 
-  #dispatch(request: StorageRequest, carrier: Carrier | undefined): Outcome | Promise<Outcome> {
+  #dispatch(
+    request: StorageRequest,
+    budget: Budget,
+    carrier: Carrier | undefined,
+  ): Outcome | Promise<Outcome> {
     if (isRecursive(request)) return this.#recursive(request);
     switch (request.method) {
       case 'info': {
@@ -107,7 +120,7 @@ export class Executor {
         };
       }
       case 'retrieve':
-        return this.#retrieveOrWait(request, carrier);
+        return this.#retrieveOrWait(request, budget, carrier);
       case 'get_expiries':
         return (
           this.#wrongSwarm(request.account) ??
@@ -132,9 +145,9 @@ export class Executor {
       }
       case 'batch':
       case 'sequence':
-        return this.#batch(request, carrier);
+        return this.#batch(request, budget, carrier);
       case 'ifelse':
-        return this.#ifElse(request);
+        return this.#ifElse(request, budget);
     }
   }
 
@@ -148,19 +161,23 @@ export class Executor {
     return success(swarm.describe(account.key, this.#env.clock.now()), 421);
   }
 
-  #retrieveOrWait(request: RetrieveRequest, carrier: Carrier | undefined): Outcome | Promise<Outcome> {
-    const outcome = this.#wrongSwarm(request.account) ?? this.#retrieve(request);
+  #retrieveOrWait(
+    request: RetrieveRequest,
+    budget: Budget,
+    carrier: Carrier | undefined,
+  ): Outcome | Promise<Outcome> {
+    const outcome = this.#wrongSwarm(request.account) ?? this.#retrieve(request, budget);
     if (carrier === undefined || request.wait === undefined || !isEmpty(outcome)) return outcome;
     const outcomes = [outcome];
     const seen = this.#parts.polls.arrivals;
-    return this.#wait([request], outcomes, seen, carrier).then(() => outcomes[0]!);
+    return this.#wait([request], outcomes, seen, budget, carrier).then(() => outcomes[0]!);
   }
 
-  #retrieve(request: RetrieveRequest): Outcome {
+  #retrieve(request: RetrieveRequest, budget: Budget): Outcome {
     const { checks, metrics } = this.#parts;
     const refused = checks.retrieve(request);
     if (refused !== undefined) return refused;
-    const outcome = this.#read(request, request.wait === undefined ? undefined : 0);
+    const outcome = this.#read(request, request.wait === undefined ? undefined : 0, budget);
     if (outcome.status === 200) metrics.count('retrieve');
     return outcome;
   }
@@ -173,6 +190,7 @@ export class Executor {
     requests: readonly SimpleRequest[],
     outcomes: Outcome[],
     seen: number,
+    budget: Budget,
     carrier: Carrier,
   ): Promise<void> {
     const waiting: RetrieveRequest[] = [];
@@ -200,7 +218,7 @@ export class Executor {
       const waited = Math.round(clock.monotonic() - began);
       for (const [i, request] of waiting.entries()) {
         outcomes[places[i]!] =
-          woken === 'over' ? this.#retrieved(NOTHING, waited) : this.#readAgain(request, waited);
+          woken === 'over' ? this.#retrieved(NOTHING, waited) : this.#readAgain(request, waited, budget);
       }
       if (woken === 'over' || places.some((place) => !isEmpty(outcomes[place]!))) return;
       const held = polls.hold(waiting, ms - waited, carrier);
@@ -209,27 +227,28 @@ export class Executor {
     }
   }
 
-  #readAgain(request: RetrieveRequest, waited: number): Outcome {
+  #readAgain(request: RetrieveRequest, waited: number, budget: Budget): Outcome {
     return (
       this.#wrongSwarm(request.account) ??
       this.#parts.checks.heldRetrieve(request) ??
-      this.#read(request, waited)
+      this.#read(request, waited, budget)
     );
   }
 
-  #read(request: RetrieveRequest, waited: number | undefined): Outcome {
+  #read(request: RetrieveRequest, waited: number | undefined, budget: Budget): Outcome {
     const { mailbox } = this.#parts;
     const { account, namespace, lastHash } = request;
     const { maxCount, maxSize } = retrieveLimits(request.maxCount, request.maxSize);
     let found: Retrieved;
     try {
-      found = mailbox.retrieve(account, namespace, lastHash, maxCount, maxSize);
+      found = mailbox.retrieve(account, namespace, lastHash, maxCount, Math.min(maxSize, budget.left));
     } catch (error) {
       this.#trouble.report('retrieve', error);
       const { hex } = account;
       const name = `${hex.slice(0, 4)}…${hex.slice(-2)}`;
       return failure(500, `Internal Server Error. Could not retrieve messages for ${name}`);
     }
+    budget.left = Math.max(0, budget.left - Math.ceil((found.data.length * 4) / 3));
     return this.#retrieved(found, waited);
   }
 
@@ -320,15 +339,15 @@ export class Executor {
     return outcome;
   }
 
-  async #batch(request: BatchRequest, carrier: Carrier | undefined): Promise<Outcome> {
+  async #batch(request: BatchRequest, budget: Budget, carrier: Carrier | undefined): Promise<Outcome> {
     const outcomes: Outcome[] = [];
     const seen = this.#parts.polls.arrivals;
     if (request.method === 'batch') {
-      outcomes.push(...(await Promise.all(request.requests.map((entry) => this.#guarded(entry)))));
-      if (carrier !== undefined) await this.#wait(request.requests, outcomes, seen, carrier);
+      outcomes.push(...(await Promise.all(request.requests.map((entry) => this.#guarded(entry, budget)))));
+      if (carrier !== undefined) await this.#wait(request.requests, outcomes, seen, budget, carrier);
     } else {
       for (const entry of request.requests) {
-        const outcome = await this.#guarded(entry);
+        const outcome = await this.#guarded(entry, budget);
         outcomes.push(outcome);
         if (outcome.status < 200 || outcome.status > 299) break;
       }
@@ -345,20 +364,20 @@ export class Executor {
   }
 
   /** A fault in one entry is that entry's answer, not the whole batch's. */
-  async #guarded(request: StorageRequest): Promise<Outcome> {
+  async #guarded(request: StorageRequest, budget: Budget): Promise<Outcome> {
     try {
-      return await this.execute(request);
+      return await this.#execute(request, budget);
     } catch (error) {
       this.#env.log.error({ method: request.method, error: String(error) }, 'a request failed');
       return failure(500, 'request failed');
     }
   }
 
-  async #ifElse(request: IfElseRequest): Promise<Outcome> {
+  async #ifElse(request: IfElseRequest, budget: Budget): Promise<Outcome> {
     const height = this.height();
     const condition = conditionsHold(request.conditions, { hf: HARDFORK, version: WIRE_VERSION, height });
     const branch = condition ? request.then : request.else;
-    const outcome = branch === undefined ? undefined : await this.#guarded(branch);
+    const outcome = branch === undefined ? undefined : await this.#guarded(branch, budget);
     return {
       status: 200,
       kind: 'json',

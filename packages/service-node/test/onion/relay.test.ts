@@ -14,6 +14,7 @@ import { type EncType, type ReplyKey, sealLayer } from '@allium/protocol/onion/l
 import { buildOnion, encodeEnvelope, encodeHop, openFinalReply } from '@allium/protocol/onion/request';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answer, TestNetwork, type TestNode } from '../support/test-network.ts';
+import { until } from '../support/until.ts';
 
 let net: TestNetwork;
 beforeAll(async () => {
@@ -205,8 +206,8 @@ describe('between nodes', () => {
 
   // A network in which one member is the test itself.
   beforeAll(async () => {
-    hops = await TestNetwork.prepare({ swarms: [2] });
-    await hops.node(0).service.start();
+    hops = await TestNetwork.prepare({ swarms: [3], options: { maxHops: 4 } });
+    await Promise.all([hops.node(0).service.start(), hops.node(2).service.start()]);
     caller = new Omq(
       {
         keyPair: hops.node(1).keys.x25519,
@@ -226,7 +227,7 @@ describe('between nodes', () => {
     await stranger.stop();
     await hops[Symbol.asyncDispose]();
   });
-  let answerOfHop: string[] | undefined = ['200', 'x'];
+  let answerOfHop: string[] | Promise<string[]> | undefined = ['200', 'x'];
 
   const send = async (part: Uint8Array, from = caller) =>
     (await hops.omq(hops.node(0), 'sn.onion_request', [part], from)).map((bytes) =>
@@ -280,6 +281,21 @@ describe('between nodes', () => {
     answerOfHop = answer;
     const { body } = onion([hops.node(0), hops.node(1)], info());
     expect(plain(await post(hops.node(0), body))).toEqual({ status, text });
+  });
+
+  test('a hop that lets us wait does not keep others from theirs', async () => {
+    let answerAtLast: (answer: string[]) => void = () => {};
+    answerOfHop = new Promise((resolve) => {
+      answerAtLast = resolve;
+    });
+    const to = (node: TestNode) => post(hops.node(0), onion([hops.node(0), node], info()).body);
+    const three = [to(hops.node(1)), to(hops.node(1)), to(hops.node(1))];
+    expect(plain(await Promise.race(three))).toEqual({ status: 503, text: 'Next hop congested' });
+    await until('the other hop', async () => (await to(hops.node(2))).status === 200);
+    answerAtLast(['200', 'late']);
+    const answers = (await Promise.all(three)).map(({ status }) => status).sort();
+    expect(answers).toEqual([200, 200, 503]);
+    expect((await to(hops.node(1))).status).toBe(200);
   });
 });
 

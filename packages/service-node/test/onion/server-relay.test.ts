@@ -78,6 +78,8 @@ describe('what may be asked for', () => {
     ['a fragment', { target: '/oxen/v4#/lsrpc' }],
     ['a second line', { target: '/oxen/v4\r\nhost: evil\r\n/lsrpc' }],
     ['a blank', { target: '/oxen/v4 /lsrpc' }],
+    ['a step upwards', { target: '/oxen/../admin/lsrpc' }],
+    ['a hidden step upwards', { target: '/oxen/%2e%2E/admin/lsrpc' }],
     ['another protocol', { protocol: 'ftp' }],
     ['a host with path', { host: 'example.org/x' }],
     ['a host with user', { host: 'a@example.org' }],

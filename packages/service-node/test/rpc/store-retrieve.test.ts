@@ -305,6 +305,27 @@ describe('big retrieve', () => {
     await expectPage({ max_count: 5, max_size: 1_000_000 }, 0, 5, true);
     await expectPage({ max_count: 10, max_size: 700_000 }, 0, 7, true);
   });
+
+  test('all of a batch together stay within the limit of one', async () => {
+    await using one = await TestNetwork.start({ swarms: [1] });
+    const node = one.node(0);
+    const account = TestAccount.session();
+    await Promise.all(
+      Array.from({ length: 90 }, () => node.rpc('store', account.store(randomBytes(70_000)))),
+    );
+    const requests = Array.from({ length: 5 }, () => ({
+      method: 'retrieve',
+      params: account.retrieve({ max_size: 7_800_000 }),
+    }));
+    for (const method of ['batch', 'sequence']) {
+      const { status, json, bytes } = await node.rpc(method, { requests });
+      expect(status).toBe(200);
+      const counts = json.results.map(({ body }: { body: { messages: unknown[] } }) => body.messages.length);
+      expect(counts).toEqual([83, 1, 1, 1, 1]);
+      for (const { body } of json.results) expect(body.more).toBe(true);
+      expect(bytes.length).toBeLessThan(8_300_000);
+    }
+  });
 });
 
 describe('namespaces', () => {
