@@ -8,7 +8,7 @@
 import type { Account } from '@allium/protocol/account';
 import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
 import type { Cancel, Env, Transport } from '@allium/protocol/env';
-import { MAX_WAIT_MS } from '@allium/protocol/storage/requests';
+import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
 import { ClientError } from './errors.ts';
 import { Events, Signal } from './events.ts';
 import { Inbox } from './messaging/inbox.ts';

@@ -21,9 +21,9 @@ import {
 import { messageHashText } from '@allium/protocol/message-hash';
 import { openLayer, type ReceivedEncType } from '@allium/protocol/onion/layer';
 import { parseEntry, parseLayer, sealFinalReply } from '@allium/protocol/onion/request';
+import { decodeJsonBody } from '@allium/protocol/storage/request-reader';
 import {
   type AccountPubkey,
-  decodeJsonBody,
   RequestError,
   type RetrieveRequest,
   type StorageRequest,

@@ -19,12 +19,9 @@ import {
   type MonitorRefusal,
   type MonitorSubscription,
 } from '../src/storage/monitor.ts';
+import { decodeForward, decodeJsonBody, decodeMethodBody } from '../src/storage/request-reader.ts';
+import { encodeForward, encodeJsonBody } from '../src/storage/request-writer.ts';
 import {
-  decodeForward,
-  decodeJsonBody,
-  decodeMethodBody,
-  encodeForward,
-  encodeJsonBody,
   METHOD_NAMES,
   RECURSIVE_METHODS,
   type RecursiveMethod,

@@ -8,13 +8,8 @@ import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import { parseJson } from '@allium/protocol/json';
 import type { Member } from '@allium/protocol/membership';
-import {
-  decodeForward,
-  decodeMethodBody,
-  METHOD_NAMES,
-  type RecursiveRequest,
-  RequestError,
-} from '@allium/protocol/storage/requests';
+import { decodeForward, decodeMethodBody } from '@allium/protocol/storage/request-reader';
+import { METHOD_NAMES, type RecursiveRequest, RequestError } from '@allium/protocol/storage/requests';
 import type { StaticDistribution } from './membership/distribution.ts';
 import type { Metrics } from './metrics.ts';
 import type { Subscriptions } from './monitor/subscriptions.ts';

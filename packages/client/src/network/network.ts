@@ -10,8 +10,8 @@ import { delay, type Env, type Transport, TransportError } from '@allium/protoco
 import { ParseError } from '@allium/protocol/errors';
 import { type Json, parseJson, stringifyJson } from '@allium/protocol/json';
 import { type BuiltOnion, buildOnion, openFinalReply } from '@allium/protocol/onion/request';
+import { encodeJsonBody } from '@allium/protocol/storage/request-writer';
 import {
-  encodeJsonBody,
   parseAccountPubkey,
   type SimpleRequest,
   type StorageRequest,

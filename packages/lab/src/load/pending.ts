@@ -9,7 +9,9 @@ import { Account } from '@allium/protocol/account';
 import { fromHex, fromUtf8 } from '@allium/protocol/bytes';
 import type { ReplyKey } from '@allium/protocol/onion/layer';
 import { buildOnion, openFinalReply } from '@allium/protocol/onion/request';
-import { encodeJsonBody, MAX_WAIT_MS, parseAccountPubkey } from '@allium/protocol/storage/requests';
+import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
+import { encodeJsonBody } from '@allium/protocol/storage/request-writer';
+import { parseAccountPubkey } from '@allium/protocol/storage/requests';
 import { signRequest } from '@allium/protocol/storage/signatures';
 import { type ProcessDevnet, type ProcessNode, startProcessDevnet } from '../process-devnet.ts';
 

@@ -7,18 +7,19 @@ import { fromHex, toBase64, toBase64Unpadded, toHex, utf8 } from '../../src/byte
 import { type BtInput, decodeBtDict, encodeBt } from '../../src/codec/bencode.ts';
 import { ParseError } from '../../src/errors.ts';
 import {
-  conditionsHold,
   decodeForward,
   decodeJsonBody,
   decodeMethodBody,
-  encodeForward,
-  encodeJsonBody,
+  parseBtRequest,
+  parseJsonRequest,
+} from '../../src/storage/request-reader.ts';
+import { encodeForward, encodeJsonBody } from '../../src/storage/request-writer.ts';
+import {
+  conditionsHold,
   type IfElseRequest,
   isRecursive,
   METHOD_NAMES,
   parseAccountPubkey,
-  parseBtRequest,
-  parseJsonRequest,
   RECURSIVE_METHODS,
   type RecursiveRequest,
   RequestError,

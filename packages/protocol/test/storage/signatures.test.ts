@@ -5,11 +5,11 @@ import clientVectors from '../../../../vectors/client.json' with { type: 'json' 
 import vectors from '../../../../vectors/storage-server.json' with { type: 'json' };
 import { fromBase64, fromHex, toBase64, toHex, utf8 } from '../../src/bytes.ts';
 import { encodeSubaccountToken } from '../../src/identity/subaccount.ts';
+import { parseJsonRequest } from '../../src/storage/request-reader.ts';
 import {
   type DeleteRequest,
   type ExpireRequest,
   parseAccountPubkey,
-  parseJsonRequest,
   type RecursiveRequest,
   type RetrieveRequest,
   type StoreRequest,

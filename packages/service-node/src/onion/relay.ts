@@ -25,7 +25,8 @@ import {
   type ServerRelayLayer,
   sealFinalReply,
 } from '@allium/protocol/onion/request';
-import { decodeJsonBody, RequestError } from '@allium/protocol/storage/requests';
+import { decodeJsonBody } from '@allium/protocol/storage/request-reader';
+import { RequestError } from '@allium/protocol/storage/requests';
 import type { Metrics } from '../metrics.ts';
 import type { Carrier } from '../monitor/long-polls.ts';
 import type { Executor } from '../rpc/executor.ts';
