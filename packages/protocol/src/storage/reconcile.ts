@@ -21,12 +21,12 @@ export const DIGEST_BYTES = 20;
 const ACT_KEY_BYTES = 16;
 const TIME_BYTES = 6;
 /** Entries of one list or one `get`: far below a megabyte. */
-export const MAX_ENTRIES = 4096;
+const MAX_ENTRIES = 4096;
 const HASH_BYTES = 32;
 const HELD_BYTES = HASH_BYTES + 2 * TIME_BYTES;
 const ACT_BYTES = ACT_KEY_BYTES + TIME_BYTES;
 const MAX_PREFIX = 8;
-const MAX_ACTS = 1024;
+const MAX_ACTS = 256;
 
 export interface HeldEntry {
   readonly hash: Uint8Array;

@@ -8,8 +8,9 @@ import type { Database } from './database.ts';
 // Ours.
 /** Longer than a message lives after its last change (30 days). */
 export const ACT_LIFE_MS = 31 * 86_400_000;
-/** Larger requests take effect, but are not shown to other members. */
+/** Larger requests take effect, but are not shown to other members. Those of `expire` are read again and again. */
 const MAX_BODY_BYTES = 65_536;
+const MAX_EXPIRE_BYTES = 8192;
 /** Per account, revocations not counted; the oldest go first. */
 const MAX_PER_ACCOUNT = 256;
 /** Marks that one request can leave, at about 50 bytes each. */
@@ -33,7 +34,7 @@ interface ActRow {
 }
 
 /** 16 bytes that stand for a request. */
-export const actKey = ({ method, body }: Pick<Act, 'method' | 'body'>): Buffer =>
+const actKey = ({ method, body }: Pick<Act, 'method' | 'body'>): Buffer =>
   createHash('sha256').update(method).update('\0').update(body).digest().subarray(0, 16);
 
 /** A hash alone would let one account mark the messages of another. */
@@ -51,7 +52,8 @@ export class Acts {
 
   /** `delete` has no time of its own: the same bytes may come again, and then the last time counts. */
   keep(account: Uint8Array, act: Act | undefined): void {
-    if (act === undefined || act.body.length > MAX_BODY_BYTES) return;
+    if (act === undefined) return;
+    if (act.body.length > (act.method === 'expire' ? MAX_EXPIRE_BYTES : MAX_BODY_BYTES)) return;
     this.#sql.keep.run(actKey(act), account, act.time, act.method, act.body);
     if (!REVOCATIONS.includes(act.method)) this.#sql.trim.run(account, account, MAX_PER_ACCOUNT);
   }
@@ -65,9 +67,9 @@ export class Acts {
     return this.#sql.keys.all(from, to, limit) as unknown as ActRow[];
   }
 
-  /** Changes of expiries that the account signed at `since` or later. */
-  shortenings(account: Uint8Array, since: number): Act[] {
-    return this.#sql.shortenings.all(account, since) as unknown as Act[];
+  /** Changes of expiries that the account asked for, in the order of time. */
+  shortenings(account: Uint8Array): Act[] {
+    return this.#sql.shortenings.all(account) as unknown as Act[];
   }
 
   /** The message was deleted at `time`: copies with a timestamp up to that are not wanted. */
@@ -103,7 +105,7 @@ const STATEMENTS = {
   trim: `DELETE FROM acts WHERE account = ? AND id IN (SELECT id FROM acts WHERE account = ?
     AND method NOT IN ('revoke_subaccount', 'unrevoke_subaccount') ORDER BY time DESC, key LIMIT -1 OFFSET ?)`,
   get: 'SELECT method, body, time FROM acts WHERE key = ?',
-  shortenings: `SELECT method, body, time FROM acts WHERE account = ? AND time >= ?
+  shortenings: `SELECT method, body, time FROM acts WHERE account = ?
     AND method IN ('expire', 'expire_all') ORDER BY time`,
   keys: 'SELECT key, account, time FROM acts WHERE key >= ? AND key < ? ORDER BY key LIMIT ?',
   mark: `INSERT INTO marks (key, time) VALUES (?, ?)

@@ -4,7 +4,12 @@
 import type { StatementSync } from 'node:sqlite';
 import type { Clock } from '@allium/protocol/env';
 import { isPublicOutbox } from '@allium/protocol/namespaces';
-import { type AccountPubkey, decodeForward } from '@allium/protocol/storage/requests';
+import {
+  type AccountPubkey,
+  decodeForward,
+  type ExpireAllRequest,
+  type ExpireRequest,
+} from '@allium/protocol/storage/requests';
 import { expireMode } from '@allium/protocol/storage/signatures';
 import { ACT_LIFE_MS, type Act, Acts, MAX_MARKS } from './acts.ts';
 import type { Database } from './database.ts';
@@ -79,8 +84,15 @@ export function hashBytes(text: string): Uint8Array | undefined {
 
 type Row = Record<string, unknown>;
 
+interface Limit {
+  readonly request: ExpireRequest | ExpireAllRequest;
+  readonly time: number;
+}
+
 interface Place {
   readonly id: number;
+  /** Row number of the account. */
+  readonly owner: number;
   readonly account: Uint8Array;
   readonly namespace: number;
 }
@@ -469,10 +481,13 @@ export class Mailbox {
   adoptExpiries(list: readonly Held[]): Promise<number> {
     return this.#database.write(() => {
       let count = 0;
+      const limits = new Map<number, Limit[]>();
       for (const theirs of list) {
         const row = this.#sql.findHeld.get(theirs.hash) as unknown as (Held & Place) | undefined;
         if (row === undefined) continue;
-        const best = [this.#shortened(row, row), this.#shortened(theirs, row)].sort(
+        const signed = limits.get(row.owner) ?? this.#limits(row.account);
+        limits.set(row.owner, signed);
+        const best = [shortened(row, row, signed), shortened(theirs, row, signed)].sort(
           (one, other) => other.expiry - one.expiry || other.changed - one.changed,
         )[0]!;
         if (best.expiry === row.expiry) continue;
@@ -483,21 +498,13 @@ export class Mailbox {
     });
   }
 
-  #shortened({ hash, expiry, changed }: Held, { account, namespace }: Place): Held {
-    const text = hashText(hash);
-    let held: Held = { hash, expiry, changed };
-    for (const { method, body, time } of this.acts.shortenings(account, changed)) {
+  /** What the account signed to shorten expiries, as the acts say it, in the order of time. */
+  #limits(account: Uint8Array): Limit[] {
+    return this.acts.shortenings(account).flatMap(({ method, body, time }): Limit[] => {
       const request = decodeForward(method, body);
-      let limit: number | undefined;
-      if (request?.method === 'expire_all') {
-        if (request.namespace === 'all' || request.namespace === namespace) limit = request.expiry;
-      } else if (request?.method === 'expire' && expireMode(request) !== 'extend') {
-        const place = request.messages.indexOf(text);
-        if (place >= 0) limit = request.expiries[request.expiries.length === 1 ? 0 : place];
-      }
-      if (limit !== undefined && limit < held.expiry) held = { hash, expiry: limit, changed: time };
-    }
-    return held;
+      const isOne = request?.method === 'expire' && expireMode(request) !== 'extend';
+      return isOne || request?.method === 'expire_all' ? [{ request, time }] : [];
+    });
   }
 
   /** One message by row number, unless it is gone or expired. */
@@ -576,6 +583,23 @@ export class Mailbox {
   }
 }
 
+function shortened({ hash, expiry, changed }: Held, { namespace }: Place, limits: readonly Limit[]): Held {
+  const text = hashText(hash);
+  let held: Held = { hash, expiry, changed };
+  for (const { request, time } of limits) {
+    if (time < changed) continue;
+    let limit: number | undefined;
+    if (request.method === 'expire_all') {
+      if (request.namespace === 'all' || request.namespace === namespace) limit = request.expiry;
+    } else {
+      const place = request.messages.indexOf(text);
+      if (place >= 0) limit = request.expiries[request.expiries.length === 1 ? 0 : place];
+    }
+    if (limit !== undefined && limit < held.expiry) held = { hash, expiry: limit, changed: time };
+  }
+  return held;
+}
+
 function affected(namespace: number | 'all', rows: Row[]): Affected {
   if (namespace !== 'all') return { one: rows.map((row) => hashText(row.hash as Uint8Array)).sort() };
   const all = new Map<number, string[]>();
@@ -630,8 +654,8 @@ const STATEMENTS = {
     ORDER BY time DESC, id DESC LIMIT ?`,
   held: `SELECT hash, expiry, max(changed, timestamp) AS changed, account FROM messages WHERE hash >= ? AND hash < ? AND expiry > ?
     ORDER BY hash LIMIT ?`,
-  findHeld: `SELECT m.id, m.hash, m.expiry, max(m.changed, m.timestamp) AS changed, a.pubkey AS account, m.namespace
-    FROM messages m JOIN accounts a ON a.id = m.account WHERE m.hash = ?`,
+  findHeld: `SELECT m.id, m.hash, m.expiry, max(m.changed, m.timestamp) AS changed, a.id AS owner,
+    a.pubkey AS account, m.namespace FROM messages m JOIN accounts a ON a.id = m.account WHERE m.hash = ?`,
   whole: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data
     FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id = ?`,
   page: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data

@@ -21,7 +21,6 @@ import {
   encodeReconcileReply,
   encodeReconcileRequest,
   type HeldEntry,
-  MAX_ENTRIES,
   type ReconcileKind,
   type ReconcileReply,
   type ReconcileRequest,
@@ -48,10 +47,14 @@ const ROUND_ENTRIES = 50_000;
 /** Ranges with no more entries than this are compared one by one. */
 const LIST_ENTRIES = 256;
 const DEEPEST = 6;
+/** So many at most are listed: there may be more than when they were counted. */
+const LISTED_ENTRIES = 512;
+/** Signatures verified, or expiries settled, in one turn of the event loop. */
+const STEP_ITEMS = 32;
 /** Bytes of one transfer. */
 const STEP_BYTES = 250_000;
-/** Questions that may wait for their turn. */
-const MAX_WAITING = 16;
+/** Questions of one member that may wait for their turn; an honest one has one. */
+const MAX_WAITING = 4;
 /** A member that does not know the command may be updated some day. */
 const TRY_AGAIN_MS = 3_600_000;
 
@@ -83,7 +86,8 @@ export class Reconciler {
   #cancel: Cancel | undefined;
   #round: Promise<unknown> | undefined;
   #answering: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  /** Questions per member. */
+  readonly #waiting = new Map<string, number>();
   #stopping = new AbortController();
 
   constructor(parts: ReconcilerParts, env: Env) {
@@ -250,11 +254,12 @@ export class Reconciler {
     const { mailbox, swarm, metrics } = this.#parts;
     const pushed = decodeDataPush(blob);
     const accepted: NewMessage[] = [];
+    const places = new Map(wanted.map((hash, place) => [hashText(hash), place]));
     let last = -1;
     for (const message of pushed) {
-      const place = wanted.findIndex((hash) => hashText(hash) === message.hash);
-      last = Math.max(last, place);
-      const good = place < 0 ? undefined : acceptPushed(message, swarm, this.#env.clock);
+      const place = places.get(message.hash);
+      last = Math.max(last, place ?? -1);
+      const good = place === undefined ? undefined : acceptPushed(message, swarm, this.#env.clock);
       if (good === undefined) continue;
       const changed = theirs.get(toHex(good.hash))?.changed ?? 0;
       accepted.push({ ...good, changed: changed > this.#latest() ? 0 : changed });
@@ -272,17 +277,23 @@ export class Reconciler {
   }
 
   /** Only what could be true: nobody may keep a message for ever, or forbid all later changes. */
-  #takeExpiries(held: readonly HeldEntry[]): Promise<number> {
+  async #takeExpiries(held: readonly HeldEntry[]): Promise<number> {
     const latest = this.#latest();
-    return this.#parts.mailbox.adoptExpiries(
-      held.filter(({ expiry, changed }) => expiry <= latest + MAX_LIFE_MS && changed <= latest),
-    );
+    let count = 0;
+    for (let i = 0; i < held.length; i += STEP_ITEMS) {
+      const good = held
+        .slice(i, i + STEP_ITEMS)
+        .filter(({ expiry, changed }) => expiry <= latest + MAX_LIFE_MS && changed <= latest);
+      count += await this.#parts.mailbox.adoptExpiries(good);
+    }
+    return count;
   }
 
   /** How many were good. */
   async #takeActs(acts: readonly ActEntry[]): Promise<number> {
     let count = 0;
-    for (const { method, time, body } of acts) {
+    for (const [i, { method, time, body }] of acts.entries()) {
+      if (i % STEP_ITEMS === STEP_ITEMS - 1) await this.#pause();
       try {
         const request = decodeForward(method, body);
         // One request has one form, or a liar could fill the table with forms of one.
@@ -300,8 +311,10 @@ export class Reconciler {
     const { swarm } = this.#parts;
     const own = swarm.id;
     if (member === undefined || own === undefined || member.swarmId !== own) return [];
-    if (part === undefined || this.#waiting >= MAX_WAITING || this.#stopping.signal.aborted) return [];
-    this.#waiting++;
+    const { ed25519Hex } = member;
+    const waiting = this.#waiting.get(ed25519Hex) ?? 0;
+    if (part === undefined || waiting >= MAX_WAITING || this.#stopping.signal.aborted) return [];
+    this.#waiting.set(ed25519Hex, waiting + 1);
     const mine = this.#answering.then(() => this.#reply(decodeReconcileRequest(part)));
     this.#answering = mine.catch(() => undefined);
     try {
@@ -310,7 +323,9 @@ export class Reconciler {
       if (error instanceof ParseError || this.#stopping.signal.aborted) return [];
       throw error;
     } finally {
-      this.#waiting--;
+      const left = (this.#waiting.get(ed25519Hex) ?? 1) - 1;
+      if (left === 0) this.#waiting.delete(ed25519Hex);
+      else this.#waiting.set(ed25519Hex, left);
     }
   }
 
@@ -357,21 +372,20 @@ export class Reconciler {
   // --- what we hold ---
 
   async #digests(kind: ReconcileKind, cutoff: number, prefix: Uint8Array, first: number, count: number) {
-    const pause = () => delay(this.#env.clock, 0, this.#stopping.signal);
-    const { bytes } = await digestRanges(
-      this.#read(kind, cutoff),
-      prefix,
-      first,
-      count,
-      ROUND_ENTRIES,
-      pause,
+    const { bytes } = await digestRanges(this.#read(kind, cutoff), prefix, first, count, ROUND_ENTRIES, () =>
+      this.#pause(),
     );
     return bytes;
   }
 
+  /** Lets others have the event loop. */
+  #pause(): Promise<void> {
+    return delay(this.#env.clock, 0, this.#stopping.signal);
+  }
+
   #all(kind: ReconcileKind, cutoff: number, prefix: Uint8Array): Entry[] {
     const { from, to } = rangeOf(prefix);
-    return this.#read(kind, cutoff)(from, to, MAX_ENTRIES).entries;
+    return this.#read(kind, cutoff)(from, to, LISTED_ENTRIES).entries;
   }
 
   /** Entries of accounts that are ours: after a change of swarms others are left until they expire. */
