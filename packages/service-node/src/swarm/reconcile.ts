@@ -42,8 +42,8 @@ const MAX_CUTOFF_OFF_MS = 600_000;
 /** The times of changes may come from a clock that is ahead. */
 const MAX_SKEW_MS = 70_000;
 const MAX_LIFE_MS = 30 * 86_400_000;
-/** Entries compared per round: some 0.1 s of work in small steps. A larger mailbox takes several rounds. */
-const ROUND_ENTRIES = 50_000;
+/** Entries compared per round: some 0.15 s of work in small steps. A larger mailbox takes several rounds. */
+const ROUND_ENTRIES = 20_000;
 /** Ranges with no more entries than this are compared one by one. */
 const LIST_ENTRIES = 256;
 const DEEPEST = 6;
