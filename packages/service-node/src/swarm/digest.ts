@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Digests over ranges of keys, and how two members use them to find what differs (spec/storage-server §5.13). Keys are
 // hashes, so ranges by their first bytes are of equal size whatever accounts do.
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { DIGEST_BYTES } from '@allium/protocol/storage/reconcile';
 
 // Ours.
 /** Rows read in one go: about two milliseconds. */
 const STEP_ROWS = 250;
-/** A range costs as much as so many rows, also an empty one. */
-const RANGE_ROWS = 4;
 const LONGEST_KEY = 33;
+const EMPTY = createHash('sha256').digest();
 
 /** One entry as both sides see it when they agree. */
 export interface Entry {
@@ -58,33 +57,40 @@ export async function digestRanges(
   pause: () => Promise<void>,
 ): Promise<Digests> {
   const bytes = Buffer.alloc(count * DIGEST_BYTES);
+  const { from } = rangeOf(Buffer.concat([prefix, Buffer.of(first)]));
+  const { to } = rangeOf(Buffer.concat([prefix, Buffer.of(first + count - 1)]));
   const time = Buffer.alloc(6);
+  let hash: Hash | undefined;
+  let entries = 0;
   let total = 0;
-  let sincePause = 0;
-  for (let i = 0; i < count; i++) {
-    if (total > maxEntries) return { bytes: bytes.subarray(0, i * DIGEST_BYTES), entries: total };
-    const hash = createHash('sha256');
-    const { from, to } = rangeOf(Buffer.concat([prefix, Buffer.of(first + i)]));
-    let at: Uint8Array | undefined = from;
-    let entries = 0;
-    while (at !== undefined) {
-      const found = read(at, to, STEP_ROWS);
-      for (const { key, value } of found.entries) {
-        time.writeUIntBE(value, 0, 6);
-        hash.update(key).update(time);
-      }
-      entries += found.entries.length;
-      at = found.next;
-      sincePause += at === undefined ? found.entries.length + RANGE_ROWS : STEP_ROWS;
-      if (sincePause >= STEP_ROWS) {
-        await pause();
-        sincePause = 0;
-      }
+  let range = 0;
+  const finishUntil = (next: number) => {
+    for (; range < next; range++) {
+      (hash?.digest() ?? EMPTY).copy(bytes, range * DIGEST_BYTES, 0, 16);
+      bytes.writeUInt32BE(entries, range * DIGEST_BYTES + 16);
+      hash = undefined;
+      entries = 0;
     }
-    hash.digest().copy(bytes, i * DIGEST_BYTES, 0, 16);
-    bytes.writeUInt32BE(entries, i * DIGEST_BYTES + 16);
-    total += entries;
+  };
+  let at: Uint8Array | undefined = from;
+  while (at !== undefined) {
+    const found = read(at, to, STEP_ROWS);
+    for (const { key, value } of found.entries) {
+      const place = key[prefix.length]! - first;
+      if (place !== range) {
+        finishUntil(place);
+        if (total > maxEntries) return { bytes: bytes.subarray(0, place * DIGEST_BYTES), entries: total };
+      }
+      time.writeUIntBE(value, 0, 6);
+      hash ??= createHash('sha256');
+      hash.update(key).update(time);
+      entries++;
+      total++;
+    }
+    at = found.next;
+    if (at !== undefined) await pause();
   }
+  finishUntil(count);
   return { bytes, entries: total };
 }
 
