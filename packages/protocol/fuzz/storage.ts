@@ -19,6 +19,11 @@ import {
   type MonitorRefusal,
   type MonitorSubscription,
 } from '../src/storage/monitor.ts';
+import {
+  decodeReconcileReply,
+  decodeReconcileRequest,
+  encodeReconcileRequest,
+} from '../src/storage/reconcile.ts';
 import { decodeForward, decodeJsonBody, decodeMethodBody } from '../src/storage/request-reader.ts';
 import { encodeForward, encodeJsonBody } from '../src/storage/request-writer.ts';
 import {
@@ -295,6 +300,24 @@ export const targets: Record<string, FuzzTarget> = {
       if (messages === undefined) return;
       const [blob] = [...encodeDataPush(messages)];
       sure(equal([...encodeDataPush(decodeDataPush(blob!))][0]!, blob!), 'a blob changed');
+    },
+  },
+  reconcile: {
+    seeds: [
+      encodeReconcileRequest({ ask: 'list', kind: 'a', cutoff: 17, prefix: new Uint8Array(2) }),
+      encodeReconcileRequest({ ask: 'get', kind: 'm', keys: [new Uint8Array(32)] }),
+      encodeReconcileRequest({
+        ask: 'put',
+        kind: 'a',
+        acts: [{ method: 'delete', time: 1, body: new Uint8Array(3) }],
+      }),
+    ],
+    run(input) {
+      attempt(() => decodeReconcileReply(input));
+      const request = attempt(() => decodeReconcileRequest(input));
+      if (request === undefined) return;
+      const written = encodeReconcileRequest(request);
+      sure(equal(encodeReconcileRequest(decodeReconcileRequest(written)), written), 'a question changed');
     },
   },
   monitor: {

@@ -28,6 +28,7 @@ export class ParseError extends AlliumError<
   | 'monitor'
   | 'node_list'
   | 'onion'
+  | 'reconcile'
   | 'request'
   | 'response'
   | 'static_list'

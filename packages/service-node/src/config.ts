@@ -111,6 +111,14 @@ export const OPTIONS = {
     20_000,
     'Requests held at once until a message arrives; further ones are answered at once',
   ),
+  reconcileEvery: option(
+    'count',
+    60,
+    'Mean time in seconds after which this node compares its mailbox with another member of its swarm; 0: never',
+  ),
+  reconcileBytesPerSecond: option('count', 1_000_000, 'Bytes per second that such a comparison may move', {
+    check: (value) => (value >= 1000 ? undefined : 'expected at least 1000'),
+  }),
   maxRelays: option('count', 100, 'Relays to servers at once; further ones get 503'),
   maxSubscriptions: option(
     'count',

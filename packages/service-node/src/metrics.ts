@@ -36,6 +36,10 @@ export class Metrics {
   retriesDelivered = 0;
   messagesStored = 0;
   messagesReceived = 0;
+  reconcileRounds = 0;
+  reconcileFailures = 0;
+  reconciledItems = 0;
+  reconciledBytes = 0;
   onionLayers = 0;
   hopsRelayed = 0;
   limited = 0;
@@ -176,6 +180,18 @@ export class Metrics {
       'Kept requests that were delivered',
       () => this.retriesDelivered,
     );
+    counter('allium_reconcile_rounds_total', 'Comparisons with another member', () => this.reconcileRounds);
+    counter(
+      'allium_reconcile_failures_total',
+      'Comparisons that a member did not answer to the end',
+      () => this.reconcileFailures,
+    );
+    counter(
+      'allium_reconciled_items_total',
+      'Messages, expiries and signed deletions that one side had missed',
+      () => this.reconciledItems,
+    );
+    counter('allium_reconciled_bytes_total', 'Bytes moved by comparisons', () => this.reconciledBytes);
     gauge('allium_forwards_waiting', 'Requests kept for members that do not answer', observed.queuedForwards);
     gauge('allium_omq_connections', 'Open OMQ connections', observed.omqConnections);
     gauge('allium_long_polls', 'Requests held until a message arrives', observed.longPolls);

@@ -17,6 +17,7 @@ import type { OnionAnswer, OnionRelay } from './onion/relay.ts';
 import type { Executor } from './rpc/executor.ts';
 import { type Outcome, omqBody } from './rpc/outcome.ts';
 import type { Intake } from './swarm/intake.ts';
+import type { Reconciler } from './swarm/reconcile.ts';
 import type { RetryQueue } from './swarm/retry-queue.ts';
 import type { Swarm } from './swarm/swarm.ts';
 import type { SwarmSync } from './swarm/swarm-sync.ts';
@@ -31,6 +32,8 @@ export interface OmqCommandsParts {
   readonly retries: RetryQueue;
   readonly sync: SwarmSync;
   readonly intake: Intake;
+  readonly reconciler: Reconciler;
+  readonly reconciles: boolean;
   readonly distribution: StaticDistribution;
   readonly subscriptions: Subscriptions;
   readonly rpcLimit: RateLimiter;
@@ -70,6 +73,8 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   between('ping', () => ['pong']);
   between('data', (_, data, { peerKeyHex }) => intake.take(peerKeyHex, data[0]));
   between('data_ready', (member, data) => [sync.greeted(member, data[0])]);
+  // Off here means off for others too: they take us for a node that does not know the command.
+  if (parts.reconciles) between('reconcile', (member, data) => parts.reconciler.answer(member, data[0]));
   between('chain_static', (member, data) =>
     distribution.answer(data[0], member?.ed25519Hex.slice(0, 8) ?? 'unknown'),
   );

@@ -31,6 +31,7 @@ import { KeyConverter } from './rpc/key-converter.ts';
 import { statisticsJson } from './statistics.ts';
 import { Intake } from './swarm/intake.ts';
 import { Place } from './swarm/place.ts';
+import { Reconciler } from './swarm/reconcile.ts';
 import { Replication } from './swarm/replication.ts';
 import { RetryQueue } from './swarm/retry-queue.ts';
 import { Swarm } from './swarm/swarm.ts';
@@ -219,6 +220,18 @@ export class ServiceNode {
       },
       env,
     );
+    const reconciler = new Reconciler(
+      {
+        mailbox,
+        omq,
+        swarm,
+        metrics,
+        executor,
+        everySeconds: options.reconcileEvery,
+        bytesPerSecond: options.reconcileBytesPerSecond,
+      },
+      env,
+    );
     const relay = new ServerRelay(
       {
         rules: new AddressRules(options.relayExemptRanges),
@@ -253,6 +266,8 @@ export class ServiceNode {
         retries,
         sync,
         intake,
+        reconciler,
+        reconciles: options.reconcileEvery > 0,
         distribution,
         subscriptions,
         rpcLimit,
@@ -315,6 +330,8 @@ export class ServiceNode {
     });
     sync.start();
     closers.push(() => sync.stop());
+    reconciler.start();
+    closers.push(() => reconciler.stop());
     const httpsPort = (await https.start()).port;
     closers.push(async () => {
       await https.drained();

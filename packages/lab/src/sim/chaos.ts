@@ -359,7 +359,11 @@ class Chaos {
       const members = new Set(this.#net.swarmOf(sending.to));
       const holders = this.#net.nodes.filter((node) => node.keeps(hash));
       const inside = holders.filter((node) => members.has(node)).length;
-      return `${inside} of ${members.size} members and ${holders.length - inside} others`;
+      const lists = new Set(this.#net.nodes.flatMap((node) => node.listVersion ?? []));
+      return (
+        `${inside} of ${members.size} members and ${holders.length - inside} others; ` +
+        `lists in force: ${[...lists].sort().join(', ')}`
+      );
     }
     return 'unknown';
   }

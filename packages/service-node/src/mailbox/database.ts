@@ -5,7 +5,9 @@
 // Layout, sized so that a 512-byte message costs about 690 bytes on disk:
 //   accounts     id → 33-byte account id; a row lives as long as the account has messages
 //   messages     ascending id = order of retrieval; hash is the raw 32 bytes, unique over everything
-//   revocations  ascending id = order of revoking; independent of messages (§9.3.1)
+//   revocations  last change of each subaccount token; independent of messages (§9.3.1)
+//   acts         signed deletions, shortenings and revocations, shown to members that missed them (§5.13)
+//   marks, wipes what acts deleted: single messages (16 bytes that stand for account and hash), and all up to a time
 //   forwards     what peers still have to get (§5.6): a request, or a reference to a message of ours
 //   state        small named values that must survive a restart
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
@@ -19,7 +21,7 @@ const BUSY_TIMEOUT_MS = 15_000;
 const PAGE_BYTES = 4096;
 /** Small, because the operating system caches the file anyway and resident memory must not grow with the mailbox. */
 const CACHE_KIB = 8192;
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** "allm": tells our file from another program's. */
 const APPLICATION_ID = 0x616c6c6d;
 
@@ -60,6 +62,35 @@ CREATE TABLE state (
   value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 PRAGMA application_id = ${APPLICATION_ID};
+`;
+
+/** Schema 2. `changed`: when the expiry was changed last, 0 for never; `revoked`: 0 when the token is valid again. */
+const SCHEMA_2 = `
+ALTER TABLE messages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE revocations ADD COLUMN revoked INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE acts (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  key BLOB NOT NULL UNIQUE,
+  account BLOB NOT NULL,
+  time INTEGER NOT NULL,
+  method TEXT NOT NULL,
+  body BLOB NOT NULL
+) STRICT;
+CREATE INDEX acts_by_account ON acts (account, time);
+CREATE INDEX acts_by_time ON acts (time);
+CREATE TABLE marks (
+  key BLOB PRIMARY KEY,
+  time INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX marks_by_time ON marks (time);
+CREATE TABLE wipes (
+  account BLOB NOT NULL,
+  namespace INTEGER NOT NULL,
+  before INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  PRIMARY KEY (account, namespace)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX wipes_by_time ON wipes (time);
 PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -117,7 +148,8 @@ export class Database {
         PRAGMA journal_size_limit = 8388608;
         PRAGMA max_page_count = ${Math.floor((options.maxBytes ?? MAX_BYTES) / PAGE_BYTES)};
       `);
-      if (isNew) db.exec(`BEGIN; ${SCHEMA} COMMIT;`);
+      if (isNew) db.exec(`BEGIN; ${SCHEMA} ${SCHEMA_2} COMMIT;`);
+      else if (schemaOf(db) < 2) db.exec(`BEGIN; ${SCHEMA_2} COMMIT;`);
       touchRoots(db);
     } catch (error) {
       db?.close();
@@ -219,7 +251,7 @@ export class Database {
 /** True for a file without tables. @throws DatabaseError for another program's or a newer release's */
 function checkOurs(db: DatabaseSync, path: string): boolean {
   const applicationId = Number(db.prepare('PRAGMA application_id').get()?.application_id);
-  const version = Number(db.prepare('PRAGMA user_version').get()?.user_version);
+  const version = schemaOf(db);
   const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n);
   if (tables > 0 && applicationId !== APPLICATION_ID) {
     throw new DatabaseError(
@@ -235,6 +267,8 @@ function checkOurs(db: DatabaseSync, path: string): boolean {
   }
   return tables === 0;
 }
+
+const schemaOf = (db: DatabaseSync) => Number(db.prepare('PRAGMA user_version').get()?.user_version);
 
 /** A damaged file shows itself here, a large one costs nothing. */
 function touchRoots(db: DatabaseSync): void {

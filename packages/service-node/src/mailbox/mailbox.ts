@@ -4,7 +4,10 @@
 import type { StatementSync } from 'node:sqlite';
 import type { Clock } from '@allium/protocol/env';
 import { isPublicOutbox } from '@allium/protocol/namespaces';
-import type { AccountPubkey } from '@allium/protocol/storage/requests';
+import { decodeForward } from '@allium/protocol/storage/request-reader';
+import type { AccountPubkey, ExpireAllRequest, ExpireRequest } from '@allium/protocol/storage/requests';
+import { expireMode } from '@allium/protocol/storage/signatures';
+import { ACT_LIFE_MS, type Act, Acts, MAX_MARKS } from './acts.ts';
 import type { Database } from './database.ts';
 
 // From the specification.
@@ -14,6 +17,8 @@ const MAX_REVOCATIONS = 50;
 // Ours.
 const CACHED_ACCOUNTS = 4096;
 const HASH_TEXT_LENGTH = 43;
+/** Rows of tokens per account, those that are valid again and those beyond the limit included. */
+const MAX_TOKENS = 200;
 /** Revocations of accounts without any message are dropped after this time, or they would pile up for ever. */
 const ORPHAN_REVOCATION_MS = 90 * 86_400_000;
 
@@ -38,6 +43,16 @@ export interface NewMessage {
   readonly expiry: number;
   readonly hash: Uint8Array;
   readonly data: Uint8Array;
+  /** When its expiry was changed last; absent: never. */
+  readonly changed?: number;
+}
+
+/** What members compare of a message. */
+export interface Held {
+  readonly hash: Uint8Array;
+  readonly expiry: number;
+  /** When its expiry was set last; its timestamp when it was not changed. */
+  readonly changed: number;
 }
 
 export interface Stored {
@@ -64,6 +79,20 @@ export function hashBytes(text: string): Uint8Array | undefined {
 }
 
 type Row = Record<string, unknown>;
+
+interface Limit {
+  readonly request: ExpireRequest | ExpireAllRequest;
+  readonly time: number;
+}
+
+interface Place {
+  readonly id: number;
+  /** Row number of the account. */
+  readonly owner: number;
+  readonly account: Uint8Array;
+  readonly namespace: number;
+}
+
 type RetrievedRow = readonly [id: number, length: number, timestamp: number, expiry: number];
 
 const NO_BYTES = new Uint8Array(0);
@@ -100,6 +129,7 @@ export class Retrieved {
 export class Mailbox {
   readonly #database: Database;
   readonly #clock: Clock;
+  readonly acts: Acts;
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
   /** Account hex → row number, most recently used last. */
   readonly #accounts = new Map<string, number>();
@@ -108,6 +138,7 @@ export class Mailbox {
   constructor(database: Database, clock: Clock) {
     this.#database = database;
     this.#clock = clock;
+    this.acts = new Acts(database);
     this.#sql = Object.fromEntries(
       Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
     ) as Record<keyof typeof STATEMENTS, StatementSync>;
@@ -140,7 +171,10 @@ export class Mailbox {
         if (this.#sql.findMessage.get(message.hash) !== undefined) continue;
         const outbox = isPublicOutbox(message.namespace);
         if (outbox && this.#holdsNewer(message)) continue;
-        this.#store(message, outbox);
+        // Nothing that was deleted comes back (§5.13).
+        const { account, namespace, hash, timestamp } = message;
+        if (timestamp <= this.acts.deletedUpTo(account.bytes, namespace, hash)) continue;
+        this.#insert(message, outbox);
         added.push(message);
       }
       return added;
@@ -153,11 +187,23 @@ export class Mailbox {
   #holdsNewer(message: NewMessage): boolean {
     const account = this.#accountForReading(message.account);
     if (account === undefined) return false;
-    const row = this.#sql.newest.get(account, message.namespace);
-    return row !== undefined && Number(row.timestamp) >= message.timestamp;
+    const row = this.#sql.newest.get(account, message.namespace) as Row | undefined;
+    if (row === undefined || Number(row.timestamp) < message.timestamp) return false;
+    // Of two with the same time all members keep the same.
+    return Number(row.timestamp) > message.timestamp || Buffer.compare(row.hash as Buffer, message.hash) > 0;
   }
 
+  /**
+   * What a client stores is wanted, also after it was deleted: its timestamp moves behind the deletion, so that all members
+   * know it as the newer (§5.13).
+   */
   #store(message: NewMessage, onlyOne: boolean): Stored {
+    const { account, namespace, hash, timestamp } = message;
+    const deleted = this.acts.deletedUpTo(account.bytes, namespace, hash);
+    return this.#insert(deleted < timestamp ? message : { ...message, timestamp: deleted + 1 }, onlyOne);
+  }
+
+  #insert(message: NewMessage, onlyOne: boolean): Stored {
     const sql = this.#sql;
     const account = this.#accountForWriting(message.account);
     if (onlyOne) sql.deleteOthers.run(account, message.namespace, message.hash);
@@ -168,6 +214,7 @@ export class Mailbox {
       message.expiry,
       message.hash,
       message.data,
+      message.changed ?? 0,
     );
     if (inserted.changes === 1) {
       return { id: Number(inserted.lastInsertRowid), expiry: message.expiry, already: false };
@@ -176,7 +223,7 @@ export class Mailbox {
     const id = Number(row.id);
     const expiry = Number(row.expiry);
     if (message.expiry <= expiry) return { id, expiry, already: true };
-    sql.setExpiry.run(message.expiry, id);
+    sql.setExpiry.run(message.expiry, this.#clock.now(), id);
     return { id, expiry: message.expiry, already: true };
   }
 
@@ -226,24 +273,49 @@ export class Mailbox {
     }
   }
 
-  /** Deletes messages of the account wherever they lie; returns the sorted hashes that existed (§2.9.4). */
-  delete(account: AccountPubkey, hashes: readonly string[]): Promise<string[]> {
+  /**
+   * Deletes messages of the account wherever they lie; returns the sorted hashes that existed (§2.9.4). `late`: at the time
+   * of the act; what was stored since stays.
+   */
+  delete(account: AccountPubkey, hashes: readonly string[], act?: Act, late = false): Promise<string[]> {
     return this.#database.write(() => {
       const deleted: string[] = [];
       const id = this.#accountForReading(account);
-      if (id === undefined) return deleted;
-      for (const text of hashes) {
-        const hash = hashBytes(text);
-        if (hash !== undefined && this.#sql.deleteOne.run(hash, id).changes === 1) deleted.push(text);
+      let time = act?.time ?? this.#clock.now();
+      const known = hashes.map(hashBytes);
+      for (const [i, hash] of known.entries()) {
+        if (hash === undefined || id === undefined) continue;
+        const before = late ? time : Number.MAX_SAFE_INTEGER;
+        const row = this.#sql.deleteOne.get(hash, id, before) as { timestamp: number } | undefined;
+        if (row === undefined) continue;
+        deleted.push(hashes[i]!);
+        time = Math.max(time, row.timestamp);
       }
-      this.#dropIfEmpty(id, account.hex);
+      for (const hash of known.slice(0, MAX_MARKS)) {
+        if (hash !== undefined) this.acts.mark(account.bytes, hash, time);
+      }
+      this.acts.keep(account.bytes, act && { ...act, time });
+      if (id !== undefined) this.#dropIfEmpty(id, account.hex);
       return deleted.sort();
     });
   }
 
-  /** Deletes the messages with a timestamp of at most `before` (§2.9.5, §2.9.6). */
-  deleteBefore(account: AccountPubkey, namespace: number | 'all', before: number): Promise<Affected> {
+  /**
+   * Deletes the messages with a timestamp of at most `before` (§2.9.5, §2.9.6). `wiped`: up to when copies that members
+   * hand over count as deleted, when that is less.
+   */
+  deleteBefore(
+    account: AccountPubkey,
+    namespace: number | 'all',
+    before: number,
+    act?: Act,
+    wiped = before,
+  ): Promise<Affected> {
     return this.#database.write(() => {
+      if (act !== undefined) {
+        this.acts.wipe(account.bytes, namespace, wiped, this.#clock.now());
+        if (act.time > this.#clock.now() - ACT_LIFE_MS) this.acts.keep(account.bytes, act);
+      }
       const id = this.#accountForReading(account);
       if (id === undefined) return affected(namespace, []);
       const rows =
@@ -264,12 +336,20 @@ export class Mailbox {
     hashes: readonly string[],
     expiries: readonly number[],
     mode: ExpiryMode,
+    act?: Act,
+    late = false,
   ): Promise<{ updated: Map<string, number>; unchanged: Map<string, number> }> {
     return this.#database.write(() => {
       const updated = new Map<string, number>();
       const unchanged = new Map<string, number>();
       const id = this.#accountForReading(account);
-      if (id === undefined) return { updated, unchanged };
+      const time = act?.time ?? this.#clock.now();
+      // Extensions need no proof: members take the later expiry.
+      let shortens = mode === 'shorten';
+      if (id === undefined) {
+        if (shortens) this.acts.keep(account.bytes, act);
+        return { updated, unchanged };
+      }
       for (let i = 0; i < hashes.length; i++) {
         const text = hashes[i]!;
         const hash = hashBytes(text);
@@ -277,27 +357,39 @@ export class Mailbox {
         if (row === undefined) continue;
         const stored = Number(row.expiry);
         const expiry = expiries.length === 1 ? expiries[0]! : expiries[i]!;
+        if (late && (expiry >= stored || Number(row.changed) > time)) continue;
         if (mode === 'set' || (mode === 'extend' ? stored < expiry : stored > expiry)) {
-          this.#sql.setExpiry.run(expiry, row.id as number);
+          this.#sql.setExpiry.run(expiry, time, row.id as number);
           updated.set(text, expiry);
+          shortens ||= expiry < stored;
         } else if (!updated.has(text)) {
           unchanged.set(text, stored);
         }
       }
+      if (shortens) this.acts.keep(account.bytes, act);
       return { updated, unchanged };
     });
   }
 
-  /** Shortens every later expiry to `expiry` (§2.9.8). */
-  expireAll(account: AccountPubkey, namespace: number | 'all', expiry: number): Promise<Affected> {
+  /** Shortens every later expiry to `expiry` (§2.9.8). `late`: of messages as they were at the time of the act. */
+  expireAll(
+    account: AccountPubkey,
+    namespace: number | 'all',
+    expiry: number,
+    act?: Act,
+    late = false,
+  ): Promise<Affected> {
     return this.#database.write(() => {
+      this.acts.keep(account.bytes, act);
+      const time = act?.time ?? this.#clock.now();
+      const until = late ? time : Number.MAX_SAFE_INTEGER;
       const id = this.#accountForReading(account);
       if (id === undefined) return affected(namespace, []);
       return affected(
         namespace,
         namespace === 'all'
-          ? this.#sql.expireAllNamespaces.all(expiry, id, expiry)
-          : this.#sql.expireNamespace.all(expiry, id, namespace, expiry),
+          ? this.#sql.expireAllNamespaces.all(expiry, time, id, expiry, until, until)
+          : this.#sql.expireNamespace.all(expiry, time, id, namespace, expiry, until, until),
       );
     });
   }
@@ -316,35 +408,99 @@ export class Mailbox {
   }
 
   /**
-   * Adds or refreshes revocations; the oldest beyond 50 become valid again (§2.9.12). `time`: when the owner signed;
-   * a change that was signed later stays.
+   * Adds or refreshes revocations; the oldest beyond 50 count as valid (§2.9.12). `time`: when the owner signed; a change
+   * that was signed later stays.
    */
-  revoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number): Promise<void> {
+  revoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number, act?: Act): Promise<void> {
     return this.#database.write(() => {
       for (const token of tokens) {
-        // Replaced, not updated: the row number is the order of revoking.
-        this.#sql.unrevoke.run(account.bytes, token, time);
+        // Replaced, not updated: of one request the row numbers are the order of revoking.
+        this.#sql.forgetToken.run(account.bytes, token, time);
         this.#sql.revoke.run(account.bytes, token, time);
       }
-      this.#sql.trimRevocations.run(account.bytes, account.bytes, MAX_REVOCATIONS);
+      this.#sql.trimTokens.run(account.bytes, account.bytes, MAX_TOKENS);
+      this.acts.keep(account.bytes, act);
     });
   }
 
-  /** Removes revocations that were signed before `time`; returns how many there were. */
-  unrevoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number): Promise<number> {
+  /** Removes revocations that were signed before `time`; returns how many were in force. */
+  unrevoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number, act?: Act): Promise<number> {
     return this.#database.write(() => {
+      // Before any change, or others would come into force again.
+      const inForce = tokens.map((token) => this.isRevoked(account, token));
       let count = 0;
-      for (const token of tokens) count += Number(this.#sql.unrevoke.run(account.bytes, token, time).changes);
+      for (const [i, token] of tokens.entries()) {
+        const { changes } = this.#sql.unrevoke.run(account.bytes, token, time);
+        if (inForce[i] && changes === 1) count++;
+      }
+      this.#sql.trimTokens.run(account.bytes, account.bytes, MAX_TOKENS);
+      this.acts.keep(account.bytes, act);
       return count;
     });
   }
 
-  isRevoked(account: AccountPubkey, token: Uint8Array): boolean {
-    return this.#sql.findRevocation.get(account.bytes, token) !== undefined;
+  isRevoked(account: Pick<AccountPubkey, 'bytes'>, token: Uint8Array): boolean {
+    const row = this.#sql.findRevocation.get(account.bytes, token) as { newer: number } | undefined;
+    return row !== undefined && row.newer < MAX_REVOCATIONS;
   }
 
   revoked(account: AccountPubkey): Uint8Array[] {
-    return this.#sql.revocations.all(account.bytes).map((row) => row.token as Uint8Array);
+    const rows = this.#sql.revocations.all(account.bytes, MAX_REVOCATIONS);
+    return rows.map((row) => row.token as Uint8Array).reverse();
+  }
+
+  /** Messages from hash `from` on and before `to` that live beyond `cutoff`, in the order of their hashes. */
+  held(from: Uint8Array, to: Uint8Array, cutoff: number, limit: number): (Held & { account: number })[] {
+    return this.#sql.held.all(from, to, cutoff, limit) as unknown as (Held & { account: number })[];
+  }
+
+  /** The 33 bytes of an account by row number. */
+  accountOf(id: number): Uint8Array | undefined {
+    return this.#sql.accountOf.get(id)?.pubkey as Uint8Array | undefined;
+  }
+
+  /** Whether there is such a message, and its expiry. */
+  find(hash: Uint8Array): Held | undefined {
+    return this.#sql.findMessage.get(hash) as unknown as Held | undefined;
+  }
+
+  /** The message with this hash, unless it is expired. */
+  byHash(hash: Uint8Array): WholeMessage | undefined {
+    const row = this.#sql.findMessage.get(hash) as Row | undefined;
+    return row === undefined ? undefined : this.message(Number(row.id));
+  }
+
+  /**
+   * Settles expiries that differ from those of a member (§5.13): the later one stands, after all that the account signed
+   * to shorten it. Returns how many changed here.
+   */
+  adoptExpiries(list: readonly Held[]): Promise<number> {
+    return this.#database.write(() => {
+      let count = 0;
+      const limits = new Map<number, Limit[]>();
+      for (const theirs of list) {
+        const row = this.#sql.findHeld.get(theirs.hash) as unknown as (Held & Place) | undefined;
+        if (row === undefined) continue;
+        const signed = limits.get(row.owner) ?? this.#limits(row.account);
+        limits.set(row.owner, signed);
+        const best = [shortened(row, row, signed), shortened(theirs, row, signed)].sort(
+          (one, other) => other.expiry - one.expiry || other.changed - one.changed,
+        )[0]!;
+        if (best.expiry === row.expiry) continue;
+        this.#sql.setExpiry.run(best.expiry, best.changed, row.id);
+        count++;
+      }
+      return count;
+    });
+  }
+
+  /** What the account signed to shorten expiries, as the acts say it, in the order of time. */
+  #limits(account: Uint8Array): Limit[] {
+    return this.acts.shortenings(account).flatMap(({ method, body, time }): Limit[] => {
+      const request = decodeForward(method, body);
+      const isOne = request?.method === 'expire' && expireMode(request) !== 'extend';
+      return isOne || request?.method === 'expire_all' ? [{ request, time }] : [];
+    });
   }
 
   /** One message by row number, unless it is gone or expired. */
@@ -377,6 +533,11 @@ export class Mailbox {
     return this.#database.write(() =>
       Number(this.#sql.cleanRevocations.run(this.#clock.now() - ORPHAN_REVOCATION_MS, limit).changes),
     );
+  }
+
+  /** Drops at most `limit` acts of each kind that are too old to matter. */
+  cleanActs(limit: number): Promise<number> {
+    return this.#database.write(() => this.acts.clean(this.#clock.now(), limit));
   }
 
   /** Walks an index over all messages: for statistics asked by the operator, not for every scrape. */
@@ -418,6 +579,23 @@ export class Mailbox {
   }
 }
 
+function shortened({ hash, expiry, changed }: Held, { namespace }: Place, limits: readonly Limit[]): Held {
+  const text = hashText(hash);
+  let held: Held = { hash, expiry, changed };
+  for (const { request, time } of limits) {
+    if (time < changed) continue;
+    let limit: number | undefined;
+    if (request.method === 'expire_all') {
+      if (request.namespace === 'all' || request.namespace === namespace) limit = request.expiry;
+    } else {
+      const place = request.messages.indexOf(text);
+      if (place >= 0) limit = request.expiries[request.expiries.length === 1 ? 0 : place];
+    }
+    if (limit !== undefined && limit < held.expiry) held = { hash, expiry: limit, changed: time };
+  }
+  return held;
+}
+
 function affected(namespace: number | 'all', rows: Row[]): Affected {
   if (namespace !== 'all') return { one: rows.map((row) => hashText(row.hash as Uint8Array)).sort() };
   const all = new Map<number, string[]>();
@@ -433,35 +611,47 @@ function affected(namespace: number | 'all', rows: Row[]): Affected {
 
 const STATEMENTS = {
   findAccount: 'SELECT id FROM accounts WHERE pubkey = ?',
+  accountOf: 'SELECT pubkey FROM accounts WHERE id = ?',
   insertAccount: 'INSERT INTO accounts (pubkey) VALUES (?)',
   dropAccount: `DELETE FROM accounts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM messages WHERE account = ?)
     RETURNING pubkey`,
-  insert: `INSERT INTO messages (account, namespace, timestamp, expiry, hash, data) VALUES (?, ?, ?, ?, ?, ?)
+  insert: `INSERT INTO messages (account, namespace, timestamp, expiry, hash, data, changed) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (hash) DO NOTHING`,
-  findMessage: 'SELECT id, expiry FROM messages WHERE hash = ?',
-  findOf: 'SELECT id, expiry FROM messages WHERE hash = ? AND account = ?',
+  findMessage: 'SELECT id, hash, expiry, max(changed, timestamp) AS changed FROM messages WHERE hash = ?',
+  findOf: 'SELECT id, expiry, changed FROM messages WHERE hash = ? AND account = ?',
   findIn: 'SELECT id FROM messages WHERE hash = ? AND account = ? AND namespace = ?',
   newest:
-    'SELECT timestamp FROM messages WHERE account = ? AND namespace = ? ORDER BY timestamp DESC LIMIT 1',
-  setExpiry: 'UPDATE messages SET expiry = ? WHERE id = ?',
+    'SELECT timestamp, hash FROM messages WHERE account = ? AND namespace = ? ORDER BY timestamp DESC, hash DESC LIMIT 1',
+  setExpiry: 'UPDATE messages SET expiry = ?, changed = ? WHERE id = ?',
   deleteOthers: 'DELETE FROM messages WHERE account = ? AND namespace = ? AND hash <> ?',
   select: `SELECT id, length(data), timestamp, expiry FROM messages
     WHERE account = ? AND namespace = ? AND id > ? ORDER BY id LIMIT ?`,
   // The inner LIMIT keeps the order of the index scan; group_concat joins blobs byte by byte.
   bodies: `SELECT CAST(group_concat(hash, '') AS BLOB), CAST(group_concat(data, '') AS BLOB) FROM
     (SELECT hash, data FROM messages WHERE account = ? AND namespace = ? AND id > ? AND id <= ? ORDER BY id LIMIT -1)`,
-  deleteOne: 'DELETE FROM messages WHERE hash = ? AND account = ?',
+  deleteOne: 'DELETE FROM messages WHERE hash = ? AND account = ? AND timestamp <= ? RETURNING timestamp',
   deleteBefore: 'DELETE FROM messages WHERE account = ? AND namespace = ? AND timestamp <= ? RETURNING hash',
   deleteBeforeAll: 'DELETE FROM messages WHERE account = ? AND timestamp <= ? RETURNING hash, namespace',
-  expireNamespace: `UPDATE messages SET expiry = ? WHERE account = ? AND namespace = ? AND expiry > ? RETURNING hash`,
-  expireAllNamespaces:
-    'UPDATE messages SET expiry = ? WHERE account = ? AND expiry > ? RETURNING hash, namespace',
-  revoke: 'INSERT OR IGNORE INTO revocations (account, token, time) VALUES (?, ?, ?)',
-  trimRevocations: `DELETE FROM revocations WHERE account = ? AND id NOT IN
-    (SELECT id FROM revocations WHERE account = ? ORDER BY id DESC LIMIT ?)`,
-  unrevoke: 'DELETE FROM revocations WHERE account = ? AND token = ? AND time <= ?',
-  findRevocation: 'SELECT 1 FROM revocations WHERE account = ? AND token = ?',
-  revocations: 'SELECT token FROM revocations WHERE account = ? ORDER BY id',
+  expireNamespace: `UPDATE messages SET expiry = ?, changed = ? WHERE account = ? AND namespace = ? AND expiry > ?
+    AND changed <= ? AND timestamp <= ? RETURNING hash`,
+  expireAllNamespaces: `UPDATE messages SET expiry = ?, changed = ? WHERE account = ? AND expiry > ?
+    AND changed <= ? AND timestamp <= ? RETURNING hash, namespace`,
+  // Of two changes signed in the same millisecond the token is valid.
+  forgetToken: 'DELETE FROM revocations WHERE account = ? AND token = ? AND time < ?',
+  revoke: 'INSERT OR IGNORE INTO revocations (account, token, time, revoked) VALUES (?, ?, ?, 1)',
+  unrevoke: `INSERT INTO revocations (account, token, time, revoked) VALUES (?, ?, ?, 0)
+    ON CONFLICT (account, token) DO UPDATE SET time = excluded.time, revoked = 0 WHERE time <= excluded.time`,
+  trimTokens: `DELETE FROM revocations WHERE account = ? AND id IN (SELECT id FROM revocations WHERE account = ?
+    ORDER BY time DESC, id DESC LIMIT -1 OFFSET ?)`,
+  findRevocation: `SELECT (SELECT count(*) FROM revocations n WHERE n.account = r.account AND n.revoked = 1
+    AND (n.time, n.id) > (r.time, r.id)) AS newer
+    FROM revocations r WHERE account = ? AND token = ? AND revoked = 1`,
+  revocations: `SELECT token FROM revocations WHERE account = ? AND revoked = 1
+    ORDER BY time DESC, id DESC LIMIT ?`,
+  held: `SELECT hash, expiry, max(changed, timestamp) AS changed, account FROM messages WHERE hash >= ? AND hash < ? AND expiry > ?
+    ORDER BY hash LIMIT ?`,
+  findHeld: `SELECT m.id, m.hash, m.expiry, max(m.changed, m.timestamp) AS changed, a.id AS owner,
+    a.pubkey AS account, m.namespace FROM messages m JOIN accounts a ON a.id = m.account WHERE m.hash = ?`,
   whole: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data
     FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id = ?`,
   page: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data

@@ -86,10 +86,13 @@ export class OnionRelay {
   async stop(): Promise<void> {
     if (this.#waiting.size === 0) return;
     await new Promise<void>((resolve) => {
-      this.#onNoneWaiting = resolve;
-      this.#env.clock.after(STOP_MS, () => {
+      const cancel = this.#env.clock.after(STOP_MS, () => {
         for (const giveUp of [...this.#waiting]) giveUp();
       });
+      this.#onNoneWaiting = () => {
+        cancel();
+        resolve();
+      };
     });
   }
 

@@ -5,6 +5,7 @@ import { utf8 } from '@allium/protocol/bytes';
 import type { Clock } from '@allium/protocol/env';
 import { messageHash } from '@allium/protocol/message-hash';
 import { isPublicOutbox } from '@allium/protocol/namespaces';
+import { encodeForward } from '@allium/protocol/storage/request-writer';
 import type {
   ExpireRequest,
   RecursiveMethod,
@@ -19,6 +20,7 @@ import type {
   StoreNodeResult,
 } from '@allium/protocol/storage/responses';
 import { expireMode, nodeSignedText } from '@allium/protocol/storage/signatures';
+import type { Act } from '../mailbox/acts.ts';
 import { type Affected, hashText, type Mailbox } from '../mailbox/mailbox.ts';
 import type { NodeKeys } from '../node-keys.ts';
 import { TTL_MAX_MS } from './checks.ts';
@@ -60,42 +62,51 @@ export class Apply {
   }
 
   /**
-   * All but `store`. `late`: the request comes long after it was signed, and must not undo what was done since.
+   * All but `store`. `late`: the request comes long after it was signed, and must not undo what was done since; a number
+   * is the time at which another member executed it.
    * @throws DatabaseError
    */
-  async other(request: Exclude<RecursiveRequest, StoreRequest>, late = false): Promise<NodeEntry> {
+  async other(request: Exclude<RecursiveRequest, StoreRequest>, late?: number): Promise<NodeEntry> {
     const mailbox = this.#mailbox;
     const { account } = request;
+    const isLate = late !== undefined;
+    const signed = 'timestamp' in request ? request.timestamp : undefined;
+    const time = request.method === 'delete_before' ? request.before : (signed ?? late ?? this.#clock.now());
+    const act: Act = { method: request.method, body: encodeForward(request), time };
     switch (request.method) {
       case 'delete':
-        return this.#signed(request, { deleted: await mailbox.delete(account, request.messages) });
-      case 'delete_all': {
-        const before = late ? request.timestamp : Number.MAX_SAFE_INTEGER;
         return this.#signed(request, {
-          deleted: lists(await mailbox.deleteBefore(account, request.namespace, before)),
+          deleted: await mailbox.delete(account, request.messages, act, isLate),
+        });
+      case 'delete_all': {
+        const before = isLate ? request.timestamp : Number.MAX_SAFE_INTEGER;
+        return this.#signed(request, {
+          deleted: lists(
+            await mailbox.deleteBefore(account, request.namespace, before, act, request.timestamp),
+          ),
         });
       }
       case 'delete_before':
         return this.#signed(request, {
-          deleted: lists(await mailbox.deleteBefore(account, request.namespace, request.before)),
+          deleted: lists(await mailbox.deleteBefore(account, request.namespace, request.before, act)),
         });
       case 'expire':
-        return this.#expire(request);
+        return this.#expire(request, act, isLate);
       case 'expire_all':
         return this.#signed(request, {
-          updated: lists(await mailbox.expireAll(account, request.namespace, request.expiry)),
+          updated: lists(await mailbox.expireAll(account, request.namespace, request.expiry, act, isLate)),
         });
       case 'revoke_subaccount':
-        await mailbox.revoke(account, request.tokens, request.timestamp);
+        await mailbox.revoke(account, request.tokens, request.timestamp, act);
         return this.#signed(request, {});
       case 'unrevoke_subaccount':
         return this.#signed(request, {
-          count: await mailbox.unrevoke(account, request.tokens, request.timestamp),
+          count: await mailbox.unrevoke(account, request.tokens, request.timestamp, act),
         });
     }
   }
 
-  async #expire(request: ExpireRequest): Promise<NodeEntry> {
+  async #expire(request: ExpireRequest, act: Act, late: boolean): Promise<NodeEntry> {
     // The client signed the values as given; each node caps by its own clock (§2.9.7).
     const latest = this.#clock.now() + TTL_MAX_MS;
     const applied = request.expiries.map((expiry) => Math.min(expiry, latest));
@@ -105,6 +116,8 @@ export class Apply {
       request.messages,
       applied,
       mode,
+      act,
+      late,
     );
     const hashes = [...updated.keys()].sort();
     const result: Omit<ExpireNodeResult, 'signature'> = {

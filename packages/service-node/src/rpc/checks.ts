@@ -12,6 +12,7 @@ import type {
   UnrevokeSubaccountRequest,
 } from '@allium/protocol/storage/requests';
 import { expireMode, type SignableRequest, verifyRequest } from '@allium/protocol/storage/signatures';
+import { ACT_LIFE_MS } from '../mailbox/acts.ts';
 import type { Mailbox } from '../mailbox/mailbox.ts';
 import type { KeyConverter } from './key-converter.ts';
 import { failure, type Outcome } from './outcome.ts';
@@ -81,6 +82,18 @@ export class Checks {
     return this.#verify(request)
       ? undefined
       : failure(401, `${request.method} signature verification failed`);
+  }
+
+  /** A request that another member executed at `time` (§5.13): the signature proves all but that time. */
+  act(request: Checked, time: number): Outcome | undefined {
+    const now = this.#clock.now();
+    const signed =
+      'timestamp' in request ? request.timestamp : request.method === 'delete_before' ? request.before : time;
+    const isRevocation = request.method === 'revoke_subaccount' || request.method === 'unrevoke_subaccount';
+    if (Math.max(time, signed) > now + FORWARDED_TOLERANCE_MS) return failure(406, 'act from the future');
+    if (!isRevocation && Math.min(time, signed) < now - ACT_LIFE_MS) return failure(406, 'act too old');
+    if (request.method === 'expire' && expireMode(request) === undefined) return failure(400, 'no such mode');
+    return this.#verify(request) ? undefined : failure(401, 'signature verification failed');
   }
 
   retrieve(request: RetrieveRequest): Outcome | undefined {

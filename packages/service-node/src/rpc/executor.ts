@@ -305,7 +305,7 @@ export class Executor {
   }
 
   /** Local execution; a failure of the database becomes an entry. `id`: row number of a stored message. */
-  async #apply(request: RecursiveRequest, late = false): Promise<{ entry: NodeEntry; id?: number }> {
+  async #apply(request: RecursiveRequest, late?: number): Promise<{ entry: NodeEntry; id?: number }> {
     const { apply, metrics, subscriptions } = this.#parts;
     try {
       if (request.method !== 'store') return { entry: await apply.other(request, late) };
@@ -334,9 +334,16 @@ export class Executor {
   async executeMissed(request: RecursiveRequest): Promise<Outcome> {
     if (!isLate(request)) return failure(400, 'invalid request: received a request that cannot be late');
     const refused = this.#wrongSwarm(request.account) ?? this.#parts.checks.missed(request);
-    const outcome = refused ?? success((await this.#apply(request, true)).entry);
+    const outcome = refused ?? success((await this.#apply(request, request.timestamp)).entry);
     this.#parts.metrics.request(`missed_${request.method}`, outcome.status);
     return outcome;
+  }
+
+  /** What a member shows us because we seem to have missed it (§5.13); true when it is executed. */
+  async executeAct(request: RecursiveRequest, time: number): Promise<boolean> {
+    if (request.method === 'store' || this.#wrongSwarm(request.account) !== undefined) return false;
+    if (this.#parts.checks.act(request, time) !== undefined) return false;
+    return !isFailure((await this.#apply(request, time)).entry);
   }
 
   async #batch(request: BatchRequest, budget: Budget, carrier: Carrier | undefined): Promise<Outcome> {

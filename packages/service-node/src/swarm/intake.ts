@@ -19,6 +19,8 @@ const MAX_WAITING_BYTES = 128 * 1024 ** 2;
 const STEP = 100;
 /** As to clients: any text but OK has the sender try again later. */
 const CLOCK_ERROR = 'Timestamp error: check your clock';
+/** As to greetings: the sender's list is newer than ours, or older. */
+const WRONG_SWARM = 'Swarm mismatch';
 
 export class Intake {
   readonly #parts: { mailbox: Mailbox; swarm: Swarm; metrics: Metrics };
@@ -54,7 +56,11 @@ export class Intake {
     } finally {
       this.#waitingBytes -= blob.length;
     }
-    // Ours: silence would count as taken, and the messages would be missing here when the clock is right again.
+    // Ours: silence would count as taken, and what our clock or our node list forbids now may be good in a moment.
+    const { swarm } = this.#parts;
+    if (messages.some(({ account }) => account.length === 33 && !swarm.serves(account.subarray(1)))) {
+      return [Buffer.from(WRONG_SWARM)];
+    }
     return messages.some((message) => isAheadOf(message, this.#env.clock)) ? [Buffer.from(CLOCK_ERROR)] : [];
   }
 

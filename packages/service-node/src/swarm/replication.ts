@@ -16,10 +16,12 @@ import type { NodeEntry } from '../rpc/apply.ts';
 const FORWARD_TIMEOUT_MS = 5_000;
 /** §2.5: the peer's clock and the request's time differ too much. */
 const WRONG_TIME = '406';
+/** §2.5: by the peer's node list the account is another swarm's. */
+const WRONG_SWARM = '421';
 
 /**
  * What became of a forward. `undelivered`: the peer may not have got it, because it did not answer, or refused for the
- * sake of a clock that we do not share: it passed our own checks.
+ * sake of a clock or a node list that is not ours: it passed our own checks.
  */
 export interface Forwarded {
   readonly member: Member;
@@ -72,8 +74,8 @@ export class Replication {
     const entry = readReply(request, reply);
     if ('failed' in entry) this.#metrics.forwardsFailed++;
     else this.#metrics.forwardsOk++;
-    const isClockOff = request.method === 'store' && 'failed' in entry && entry.code === WRONG_TIME;
-    return { member, entry, undelivered: isClockOff };
+    const code = request.method === 'store' && 'failed' in entry ? entry.code : undefined;
+    return { member, entry, undelivered: code === WRONG_TIME || code === WRONG_SWARM };
   }
 
   /** @throws OmqError */

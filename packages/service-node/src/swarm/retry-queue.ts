@@ -8,7 +8,7 @@ import type { OmqEndpoint } from '@allium/net/omq';
 import { OmqError } from '@allium/net/omq';
 import { fromHex, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
-import type { Member } from '@allium/protocol/membership';
+import { type Member, swarmFor } from '@allium/protocol/membership';
 import type { Database } from '../mailbox/database.ts';
 import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
@@ -25,6 +25,8 @@ const REQUEST_TIMEOUT_MS = 5_000;
 
 /** §2.9: a timestamp too far from now. */
 const STALE = '406';
+/** §2.5: the account is not theirs by their node list. */
+const WRONG_SWARM = '421';
 
 // Ours.
 /** Entries looked at in one go, and bytes of one blob: deliveries must not hold up the event loop of either side. */
@@ -152,15 +154,22 @@ export class RetryQueue {
     this.#run(ed25519Hex, peer);
   }
 
-  /** After a change of the list: forgets what was kept for nodes that left our swarm. */
+  /**
+   * After a change of the list: forgets what was kept for nodes that left the network. If it was we who left their
+   * swarm, they need it all the same: nobody else may have it.
+   */
   async dropStrangers(): Promise<void> {
-    const staying = new Set(this.#parts.swarm.peers.map((member) => member.ed25519Hex));
     for (const [hex, peer] of this.#peers) {
-      if (staying.has(hex)) continue;
+      if (this.#member(hex) !== undefined) continue;
       peer.cancel?.();
       this.#peers.delete(hex);
       await this.#parts.database.write(() => this.#removePeer.run(fromHex(hex)));
     }
+  }
+
+  #member(hex: string): Member | undefined {
+    const member = this.#parts.swarm.membership.byEd25519.get(hex);
+    return member?.active === true ? member : undefined;
   }
 
   #schedule(hex: string): void {
@@ -200,8 +209,8 @@ export class RetryQueue {
 
   /** `taken`: nothing is left for the peer. */
   async #drain(hex: string): Promise<Delivery> {
-    const { database, swarm, metrics } = this.#parts;
-    const member = swarm.peers.find((peer) => peer.ed25519Hex === hex);
+    const { database, metrics } = this.#parts;
+    const member = this.#member(hex);
     if (member === undefined) {
       await database.write(() => this.#removePeer.run(fromHex(hex)));
       return 'taken';
@@ -226,7 +235,6 @@ export class RetryQueue {
     member: Member,
     entries: readonly Entry[],
   ): Promise<{ finished: Entry[]; delivery: Delivery }> {
-    const { mailbox } = this.#parts;
     const oldest = this.#env.clock.now() - KEEP_MS;
     const finished: Entry[] = [];
     const messages: WholeMessage[] = [];
@@ -238,11 +246,10 @@ export class RetryQueue {
       }
       if (entry.method !== null) {
         if (finished.length > 0) break;
-        const alive = await this.#repeat(member, entry);
-        return { finished: alive ? [entry] : [], delivery: alive ? 'taken' : 'silent' };
+        const delivery = await this.#repeat(member, entry);
+        return { finished: delivery === 'taken' ? [entry] : [], delivery };
       }
-      // A message that was deleted or expired meanwhile is not missed any more.
-      const message = entry.message === null ? undefined : mailbox.message(entry.message);
+      const message = this.#missed(member, entry);
       if (message !== undefined && bytes > 0 && bytes + message.data.length > STEP_BYTES) break;
       finished.push(entry);
       if (message === undefined) continue;
@@ -261,21 +268,32 @@ export class RetryQueue {
    * Sends a kept request; any answer ends it, be it a refusal (§5.6). Ours: when time has made its signature stale, the
    * message goes by `sn.data`, or the request by `sn.missed`.
    */
-  async #repeat(member: Member, entry: Entry): Promise<boolean> {
+  async #repeat(member: Member, entry: Entry): Promise<Delivery> {
     const parts = [utf8(entry.method ?? ''), entry.body ?? new Uint8Array(0)];
     const reply = await this.#request(member, 'sn.storage_cc', parts);
-    if (reply === undefined) return false;
-    if (reply.length !== 2 || Buffer.from(reply[0]!).toString() !== STALE) return true;
-    const message = entry.message === null ? undefined : this.#parts.mailbox.message(entry.message);
+    if (reply === undefined) return 'silent';
+    const refusal = reply.length === 2 ? Buffer.from(reply[0]!).toString() : '';
+    if (refusal !== STALE && refusal !== WRONG_SWARM) return 'taken';
+    const message = this.#missed(member, entry);
     if (message === undefined) {
+      if (refusal === WRONG_SWARM) return 'taken';
       // A node that does not know the command says nothing in return; it was there a moment ago, so this ends it too.
       await this.#request(member, 'sn.missed', parts);
-      return true;
+      return 'taken';
     }
     for (const blob of encodeMessages([message])) {
-      if (!(await sendData(this.#parts.omq, member, blob, this.#stopping.signal))) return false;
+      const delivery = await sendData(this.#parts.omq, member, blob, this.#stopping.signal);
+      if (delivery !== 'taken') return delivery;
     }
-    return true;
+    return 'taken';
+  }
+
+  /** Undefined for what is not missed any more: deleted or expired meanwhile, or another swarm's by now. */
+  #missed(member: Member, { message }: Entry): WholeMessage | undefined {
+    const { mailbox, swarm } = this.#parts;
+    const found = message === null ? undefined : mailbox.message(message);
+    if (found === undefined) return undefined;
+    return swarmFor(swarm.membership, found.account.subarray(1))?.id === member.swarmId ? found : undefined;
   }
 
   /** Undefined when there was no answer. */

@@ -46,6 +46,8 @@ interface Seen {
   readonly swarms: readonly string[];
   /** Members that have had everything. */
   readonly members: readonly string[];
+  /** Members to whom a dump was not finished. Absent in what earlier versions wrote. */
+  readonly dumps?: readonly string[];
 }
 
 export class SwarmSync {
@@ -92,6 +94,10 @@ export class SwarmSync {
     } else {
       for (const hex of seen.members) this.#complete.add(hex);
       this.#moved(seen.swarm, new Set(seen.swarms));
+    }
+    for (const hex of seen?.dumps ?? []) {
+      const member = swarm.membership.byEd25519.get(hex);
+      if (member !== undefined) this.#dump(member);
     }
     this.#remember();
     this.#schedule(0);
@@ -279,6 +285,7 @@ export class SwarmSync {
       swarm: swarm.id?.toString(16) ?? '',
       swarms: swarm.membership.swarmIds.map((id) => id.toString(16)),
       members: [...this.#complete],
+      dumps: [...this.#dumps.keys()],
     };
     this.#parts.database
       .write(() => this.#save.run(SEEN, utf8(JSON.stringify(seen))))

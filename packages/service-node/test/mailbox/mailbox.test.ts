@@ -387,3 +387,24 @@ describe('the file', () => {
     f.database.close();
   });
 });
+
+test('a mailbox of the first schema is brought up to date with what it holds', async () => {
+  using folder = new TempFolder();
+  const path = folder.file('mailbox.sqlite');
+  const token = new Uint8Array(36);
+  let alice: Fixture['alice'];
+  {
+    using f = new Fixture(path);
+    alice = f.alice;
+    await f.mailbox.store(f.message('old'));
+    await f.mailbox.revoke(f.alice, [token], f.clock.now());
+  }
+  const old = new DatabaseSync(path);
+  old.exec(`DROP TABLE acts; DROP TABLE marks; DROP TABLE wipes; ALTER TABLE messages DROP COLUMN changed;
+    ALTER TABLE revocations DROP COLUMN revoked; PRAGMA user_version = 1`);
+  old.close();
+  using f = new Fixture(path);
+  expect(f.mailbox.retrieve(alice, 0, undefined, UNLIMITED, UNLIMITED).messages()).toHaveLength(1);
+  expect(f.mailbox.isRevoked(alice, token)).toBe(true);
+  expect(await f.mailbox.delete(alice, [])).toEqual([]);
+});

@@ -212,20 +212,24 @@ describe('a batch with wait', () => {
   });
 });
 
-test('through an onion: hops hold it, more of them than requests in work', async () => {
-  const owner = account();
-  const [first, second, last] = [net.node(3), net.node(1), net.node(0)] as const;
+/** A poll in layers. */
+function onionTo(path: readonly TestNode[], last: TestNode, owner: TestAccount, wait = LONG) {
   const keys = ({ keys: { ed25519Hex, x25519 } }: TestNode) => ({
     ed25519Key: Buffer.from(ed25519Hex, 'hex'),
     x25519Key: x25519.publicKey,
   });
+  return buildOnion({
+    path: path.map(keys),
+    destination: { kind: 'node', ...keys(last) },
+    payload: utf8(JSON.stringify({ method: 'retrieve', params: owner.retrieve({ wait }) })),
+  });
+}
+
+test('through an onion: hops hold it, more of them than requests in work', async () => {
+  const owner = account();
+  const [first, second, last] = [net.node(3), net.node(1), net.node(0)] as const;
   const ask = async () => {
-    const payload = utf8(JSON.stringify({ method: 'retrieve', params: owner.retrieve({ wait: LONG }) }));
-    const { body, replyKey } = buildOnion({
-      path: [keys(first), keys(second)],
-      destination: { kind: 'node', ...keys(last) },
-      payload,
-    });
+    const { body, replyKey } = onionTo([first, second], last, owner);
     const answer = await first.post('/onion_req/v2', body);
     expect(answer.status).toBe(200);
     return JSON.parse(openFinalReply(answer.bytes, replyKey)!.body);
@@ -269,6 +273,21 @@ describe('limits', () => {
     expect(status).toBe(200);
     expect(json).toMatchObject({ messages: [] });
     expect((await stopped).ms).toBeLessThan(SOON_MS);
+  });
+
+  test('a relay that stops gives up what it passed on', async () => {
+    await using stopping = await TestNetwork.start({ swarms: [1, 1] });
+    const [relay, member] = stopping.nodes as [TestNode, TestNode];
+    const owner = stopping.accountOf(member);
+    const { body } = onionTo([relay], member, owner);
+    const answer = timed(relay.post('/onion_req/v2', body));
+    // The relay has passed it on when the member has answered what came later over the same connection.
+    const { body: short } = onionTo([relay], member, owner, 0);
+    expect((await relay.post('/onion_req/v2', short)).status).toBe(200);
+    await relay.service.stop();
+    const { status, text, ms } = await answer;
+    expect([status, text]).toEqual([503, `Snode not ready: ${relay.hex}`]);
+    expect(ms).toBeLessThan(SOON_MS);
   });
 
   test('an account that moves away: the client is told where to', async () => {

@@ -295,3 +295,31 @@ describe('a member that is silent', () => {
     expect((await held(b, account)).sort()).toEqual(['1', '2', '3']);
   });
 });
+
+test('what clock or node list forbid now is not taken in silence, so that it comes again', async () => {
+  await using net = await TestNetwork.prepare({ swarms: [1, 1] });
+  const [a, b] = net.nodes as [TestNode, TestNode];
+  await a.service.start();
+  await using omq = new Omq({ keyPair: b.keys.x25519, isServiceNode: true }, systemEnv());
+  await omq.start();
+  const push = async (account: TestAccount, aheadMs: number) => {
+    const message = {
+      account: account.bytes,
+      namespace: 0,
+      hash: account.hash('later'),
+      timestamp: Date.now() + aheadMs,
+      expiry: Date.now() + 600_000,
+      data: utf8('later'),
+    };
+    const to = { host: '127.0.0.1', port: a.omqPort, publicKey: a.keys.x25519.publicKey };
+    return (await omq.request(to, 'sn.data', [...encodeDataPush([message])])).map((part) =>
+      Buffer.from(part).toString(),
+    );
+  };
+  expect(await push(net.accountOf(b), 0)).toEqual(['Swarm mismatch']);
+  const account = net.accountOf(a);
+  expect(await push(account, 100_000)).toEqual(['Timestamp error: check your clock']);
+  expect(await held(a, account)).toEqual([]);
+  expect(await push(account, 0)).toEqual([]);
+  expect(await held(a, account)).toEqual(['later']);
+});

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What must not be undone by a member that missed it (spec/storage-server §5.13): signed requests that delete, shorten or
+// revoke, and what they deleted. All methods that change something run inside `Database.write`.
+import { createHash } from 'node:crypto';
+import type { StatementSync } from 'node:sqlite';
+import type { Database } from './database.ts';
+
+// Ours.
+/** Longer than a message lives after its last change (30 days). */
+export const ACT_LIFE_MS = 31 * 86_400_000;
+/** Larger requests take effect, but are not shown to other members. Those of `expire` are read again and again. */
+const MAX_BODY_BYTES = 65_536;
+const MAX_EXPIRE_BYTES = 8192;
+/** Per account, revocations not counted; the oldest go first. */
+const MAX_PER_ACCOUNT = 256;
+/** Marks that one request can leave, at about 50 bytes each. */
+export const MAX_MARKS = 2048;
+/** In the column of namespaces: all of them. */
+const ALL = 99_999;
+
+const REVOCATIONS: readonly string[] = ['revoke_subaccount', 'unrevoke_subaccount'];
+
+/** A signed request as `sn.storage_cc` carries it. `time`: signed where the method has one, else that of its last arrival. */
+export interface Act {
+  readonly method: string;
+  readonly body: Uint8Array;
+  readonly time: number;
+}
+
+interface ActRow {
+  readonly key: Uint8Array;
+  readonly account: Uint8Array;
+  readonly time: number;
+}
+
+/** 16 bytes that stand for a request. */
+const actKey = ({ method, body }: Pick<Act, 'method' | 'body'>): Buffer =>
+  createHash('sha256').update(method).update('\0').update(body).digest().subarray(0, 16);
+
+/** A hash alone would let one account mark the messages of another. */
+const markKey = (account: Uint8Array, hash: Uint8Array): Buffer =>
+  createHash('sha256').update(account).update(hash).digest().subarray(0, 16);
+
+export class Acts {
+  readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
+
+  constructor(database: Database) {
+    this.#sql = Object.fromEntries(
+      Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
+    ) as Record<keyof typeof STATEMENTS, StatementSync>;
+  }
+
+  /** `delete` has no time of its own: the same bytes may come again, and then the last time counts. */
+  keep(account: Uint8Array, act: Act | undefined): void {
+    if (act === undefined) return;
+    if (act.body.length > (act.method === 'expire' ? MAX_EXPIRE_BYTES : MAX_BODY_BYTES)) return;
+    this.#sql.keep.run(actKey(act), account, act.time, act.method, act.body);
+    if (!REVOCATIONS.includes(act.method)) this.#sql.trim.run(account, account, MAX_PER_ACCOUNT);
+  }
+
+  get(key: Uint8Array): Act | undefined {
+    return this.#sql.get.get(key) as unknown as Act | undefined;
+  }
+
+  /** Keys from `from` on and before `to`, in order. */
+  keys(from: Uint8Array, to: Uint8Array, limit: number): ActRow[] {
+    return this.#sql.keys.all(from, to, limit) as unknown as ActRow[];
+  }
+
+  /** Changes of expiries that the account asked for, in the order of time. */
+  shortenings(account: Uint8Array): Act[] {
+    return this.#sql.shortenings.all(account) as unknown as Act[];
+  }
+
+  /** The message was deleted at `time`: copies with a timestamp up to that are not wanted. */
+  mark(account: Uint8Array, hash: Uint8Array, time: number): void {
+    this.#sql.mark.run(markKey(account, hash), time);
+  }
+
+  /** Everything with a timestamp up to `before` was deleted. */
+  wipe(account: Uint8Array, namespace: number | 'all', before: number, now: number): void {
+    this.#sql.wipe.run(account, namespace === 'all' ? ALL : namespace, before, now);
+  }
+
+  /** Up to which timestamp the message counts as deleted; -1 when it was not. */
+  deletedUpTo(account: Uint8Array, namespace: number, hash: Uint8Array): number {
+    const row = this.#sql.deletedUpTo.get(account, namespace, ALL, markKey(account, hash)) as { t: number };
+    return row.t;
+  }
+
+  /** Drops at most `limit` rows of each kind that are too old to matter; returns the most of any kind. */
+  clean(now: number, limit: number): number {
+    const before = now - ACT_LIFE_MS;
+    return Math.max(
+      ...[this.#sql.cleanActs, this.#sql.cleanMarks, this.#sql.cleanWipes].map((sql) =>
+        Number(sql.run(before, limit).changes),
+      ),
+    );
+  }
+}
+
+const STATEMENTS = {
+  keep: `INSERT INTO acts (key, account, time, method, body) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET time = max(time, excluded.time)`,
+  trim: `DELETE FROM acts WHERE account = ? AND id IN (SELECT id FROM acts WHERE account = ?
+    AND method NOT IN ('revoke_subaccount', 'unrevoke_subaccount') ORDER BY time DESC, key LIMIT -1 OFFSET ?)`,
+  get: 'SELECT method, body, time FROM acts WHERE key = ?',
+  shortenings: `SELECT method, body, time FROM acts WHERE account = ?
+    AND method IN ('expire', 'expire_all') ORDER BY time`,
+  keys: 'SELECT key, account, time FROM acts WHERE key >= ? AND key < ? ORDER BY key LIMIT ?',
+  mark: `INSERT INTO marks (key, time) VALUES (?, ?)
+    ON CONFLICT (key) DO UPDATE SET time = max(time, excluded.time)`,
+  wipe: `INSERT INTO wipes (account, namespace, before, time) VALUES (?, ?, ?, ?)
+    ON CONFLICT (account, namespace) DO UPDATE SET before = max(before, excluded.before), time = excluded.time`,
+  deletedUpTo: `SELECT max(coalesce((SELECT max(before) FROM wipes WHERE account = ? AND namespace IN (?, ?)), -1),
+    coalesce((SELECT time FROM marks WHERE key = ?), -1)) AS t`,
+  // The last change of a token stays as long as the token's row.
+  cleanActs: `DELETE FROM acts WHERE id IN (SELECT id FROM acts a WHERE time < ?
+    AND NOT (method IN ('revoke_subaccount', 'unrevoke_subaccount')
+      AND EXISTS (SELECT 1 FROM revocations r WHERE r.account = a.account AND r.time = a.time)) LIMIT ?)`,
+  cleanMarks: 'DELETE FROM marks WHERE key IN (SELECT key FROM marks WHERE time < ? LIMIT ?)',
+  cleanWipes: `DELETE FROM wipes WHERE (account, namespace) IN
+    (SELECT account, namespace FROM wipes WHERE time < ? LIMIT ?)`,
+} as const;
