@@ -15,6 +15,7 @@ import type {
   StorageRequest,
 } from '@allium/protocol/storage/requests';
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
+import type { HashesByNamespace } from '@allium/protocol/storage/responses';
 import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
 import { hashText, type Mailbox, Retrieved } from '../mailbox/mailbox.ts';
 import { Trouble } from '../mailbox/trouble.ts';
@@ -33,6 +34,9 @@ import { failure, nestedJson, type Outcome, success } from './outcome.ts';
 const RETRIEVE_MAX = 7_800_000;
 const RETRIEVE_DEFAULT_DIVISOR = 5;
 
+// Ours.
+/** A longer request that did nothing here is not kept for others: anybody can make such. */
+const MAX_IDLE_BODY_BYTES = 65_536;
 // Ours (§2.9.3).
 const CAPABILITIES = ['wait'];
 
@@ -289,7 +293,8 @@ export class Executor {
       entries[member.ed25519Hex] = entry;
       if (lost) undelivered.push(member);
     }
-    if (undelivered.length > 0) {
+    const isWorthIt = forwards.body.length <= MAX_IDLE_BODY_BYTES || hasChanged(own.entry);
+    if (undelivered.length > 0 && isWorthIt) {
       metrics.forwardsQueued += undelivered.length;
       await retries.add(undelivered, missed(request, own, forwards.body));
     }
@@ -477,6 +482,17 @@ function missed(request: RecursiveRequest, own: { entry: NodeEntry; id?: number 
   if (id === undefined) return { method: request.method, body };
   return 'already' in entry ? { message: id, method: request.method, body } : { message: id };
 }
+
+/** False when it is certain that the request found nothing to do; our own failure is no such sign. */
+function hasChanged(entry: NodeEntry): boolean {
+  if (isFailure(entry)) return true;
+  if ('deleted' in entry) return !isEmptyList(entry.deleted);
+  if ('updated' in entry) return !isEmptyList(entry.updated);
+  return !('count' in entry) || entry.count !== 0;
+}
+
+const isEmptyList = (hashes: readonly string[] | HashesByNamespace): boolean =>
+  Object.values(hashes).flat().length === 0;
 
 /** §2.9.2: zero counts as absent, negative sizes are fractions; Ours: negative counts count as absent. */
 export function retrieveLimits(

@@ -32,6 +32,13 @@ const WRONG_SWARM = '421';
 /** Entries looked at in one go, and bytes of one blob: deliveries must not hold up the event loop of either side. */
 const STEP_ENTRIES = 256;
 const STEP_BYTES = 500_000;
+/**
+ * Bodies kept for one peer: anybody may sign requests for accounts of its own, of 9 MB each, and they lie in the file of
+ * the messages. Beyond it the oldest go, to a part of it, so that they are looked for now and then only; what they did is
+ * left to the repair (§5.13).
+ */
+const MAX_PEER_BODY_BYTES = 16 * 1024 * 1024;
+const PEER_BODY_BYTES_LEFT = MAX_PEER_BODY_BYTES * 0.75;
 
 interface Entry {
   readonly id: number;
@@ -65,6 +72,11 @@ export class RetryQueue {
   readonly #removePeer: StatementSync;
   readonly #peersOf: StatementSync;
   readonly #count: StatementSync;
+  readonly #bodyBytes: StatementSync;
+  readonly #bodies: StatementSync;
+  readonly #removeBody: StatementSync;
+  /** Bytes of kept bodies by Ed25519 hex, as far as they were asked for. */
+  readonly #bodyBytesOf = new Map<string, number>();
   /** By Ed25519 hex; only peers with something waiting. */
   readonly #peers = new Map<string, Peer>();
   readonly #running = new Set<Promise<void>>();
@@ -88,6 +100,12 @@ export class RetryQueue {
     this.#removePeer = database.prepare('DELETE FROM forwards WHERE peer = ?');
     this.#peersOf = database.prepare('SELECT DISTINCT peer FROM forwards');
     this.#count = database.prepare('SELECT count(*) AS n FROM forwards');
+    this.#bodyBytes = database.prepare('SELECT total(length(body)) AS n FROM forwards WHERE peer = ?');
+    this.#bodies = database.prepare(
+      'SELECT id, message, length(body) AS bytes FROM forwards WHERE peer = ? AND body IS NOT NULL ORDER BY id',
+    );
+    this.#removeBody = database.prepare('UPDATE forwards SET method = NULL, body = NULL WHERE id = ?');
+    database.onRollback(() => this.#bodyBytesOf.clear());
   }
 
   start(): void {
@@ -136,13 +154,44 @@ export class RetryQueue {
       await this.#parts.database.write(() => {
         const now = this.#env.clock.now();
         const { message = null, method = null, body = null } = missed;
-        for (const { ed25519Key } of members) this.#insert.run(ed25519Key, now, message, method, body);
+        for (const { ed25519Key, ed25519Hex } of members) {
+          if (body !== null) this.#makeRoom(ed25519Key, ed25519Hex, body.length);
+          this.#insert.run(ed25519Key, now, message, method, body);
+        }
       });
     } catch (error) {
       this.#env.log.error({ error: String(error) }, 'a request for an absent member could not be kept');
       return;
     }
     for (const member of members) this.#schedule(member.ed25519Hex);
+  }
+
+  /** In a transaction. */
+  #makeRoom(key: Uint8Array, hex: string, bytes: number): void {
+    let kept = (this.#bodyBytesOf.get(hex) ?? Number(this.#bodyBytes.get(key)?.n)) + bytes;
+    if (kept > MAX_PEER_BODY_BYTES) {
+      const dropped: { id: number; message: number | null }[] = [];
+      for (const row of this.#bodies.iterate(key)) {
+        if (kept <= PEER_BODY_BYTES_LEFT) break;
+        kept -= Number(row.bytes);
+        dropped.push({ id: Number(row.id), message: row.message as number | null });
+      }
+      // A message still goes by its number.
+      for (const { id, message } of dropped) (message === null ? this.#remove : this.#removeBody).run(id);
+    }
+    this.#bodyBytesOf.set(hex, kept);
+  }
+
+  /** In a transaction. */
+  #forget(hex: string, finished: readonly Entry[]): void {
+    for (const { id } of finished) this.#remove.run(id);
+    this.#bodyBytesOf.delete(hex);
+  }
+
+  /** In a transaction. */
+  #forgetPeer(hex: string): void {
+    this.#removePeer.run(fromHex(hex));
+    this.#bodyBytesOf.delete(hex);
   }
 
   /** Called when a peer has shown that it is there: what waits goes out now. */
@@ -163,7 +212,7 @@ export class RetryQueue {
       if (this.#member(hex) !== undefined) continue;
       peer.cancel?.();
       this.#peers.delete(hex);
-      await this.#parts.database.write(() => this.#removePeer.run(fromHex(hex)));
+      await this.#parts.database.write(() => this.#forgetPeer(hex));
     }
   }
 
@@ -212,7 +261,7 @@ export class RetryQueue {
     const { database, metrics } = this.#parts;
     const member = this.#member(hex);
     if (member === undefined) {
-      await database.write(() => this.#removePeer.run(fromHex(hex)));
+      await database.write(() => this.#forgetPeer(hex));
       return 'taken';
     }
     if (!hasAddress(member)) return 'silent';
@@ -221,9 +270,7 @@ export class RetryQueue {
       if (entries.length === 0) return 'taken';
       const { finished, delivery } = await this.#deliver(member, entries);
       if (finished.length > 0) {
-        await database.write(() => {
-          for (const { id } of finished) this.#remove.run(id);
-        });
+        await database.write(() => this.#forget(hex, finished));
       }
       if (delivery !== 'taken') return delivery;
       metrics.retriesDelivered += finished.length;
