@@ -202,8 +202,9 @@ export class Database {
       for (let i = 0; i < jobs.length; i++) results[i] = jobs[i]!.run();
       this.#commit.run();
     } catch (error) {
-      this.#undo();
-      if (jobs.length === 1) jobs[0]!.reject(wrap(error));
+      const stuck = this.#undo();
+      if (stuck !== undefined) for (const job of jobs) job.reject(stuck);
+      else if (jobs.length === 1) jobs[0]!.reject(wrap(error));
       else for (const job of jobs) this.#alone(job);
       return;
     }
@@ -217,15 +218,25 @@ export class Database {
       this.#commit.run();
       job.resolve(result);
     } catch (error) {
-      this.#undo();
-      job.reject(wrap(error));
+      job.reject(this.#undo() ?? wrap(error));
     }
   }
 
-  #undo(): void {
-    // SQLite has already rolled back by itself after some errors (a full disk).
-    if (this.#db.isTransaction) this.#rollback.run();
+  /**
+   * Never throws, since nobody could catch it: an error when the transaction could not be undone. It then stays open until
+   * the next write, whose BEGIN fails, tries to undo it again.
+   */
+  #undo(): DatabaseError | undefined {
+    let stuck: DatabaseError | undefined;
+    try {
+      // SQLite has already rolled back by itself after some errors (a full disk).
+      if (this.#db.isTransaction) this.#rollback.run();
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      stuck = new DatabaseError('failed', `database: a change could not be undone: ${text}`, { cause });
+    }
     for (const forget of this.#rolledBack) forget();
+    return stuck;
   }
 
   /** Bytes in use, bytes of the file, bytes allowed. */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The storage cases of spec/storage-server §8.2 and the execution rules of §2.9.
 import { statSync, writeFileSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, StatementSync } from 'node:sqlite';
 import { toHex } from '@allium/protocol/bytes';
 import { randomBytes } from '@allium/protocol/crypto';
 import { messageHash } from '@allium/protocol/message-hash';
 import { parseAccountPubkey } from '@allium/protocol/storage/requests';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Cleaner } from '../../src/mailbox/cleaner.ts';
 import { Database, DatabaseError } from '../../src/mailbox/database.ts';
 import { hashBytes, hashText, Mailbox, type NewMessage } from '../../src/mailbox/mailbox.ts';
@@ -376,6 +376,32 @@ describe('the file', () => {
     bytes.fill(0xff, 4096);
     writeFileSync(path, bytes);
     expect(() => new Database({ path })).toThrow(/damaged/);
+  });
+
+  test('a change that cannot be undone fails its writes, not the process, and later ones work again', async () => {
+    using f = new Fixture();
+    const run = StatementSync.prototype.run;
+    // A device that fails, as SQLite would tell it.
+    using _ = vi.spyOn(StatementSync.prototype, 'run').mockImplementation(function (
+      this: StatementSync,
+      ...values
+    ) {
+      if (this.sourceSQL === 'ROLLBACK') throw Object.assign(new Error('disk I/O error'), { errcode: 10 });
+      return run.apply(this, values as never);
+    });
+    const writes = [
+      f.mailbox.store(f.message('innocent')),
+      f.database.write(() => {
+        throw new Error('on purpose');
+      }),
+    ];
+    const codes = await Promise.all(writes.map((write) => write.catch((error) => error.code)));
+    expect(codes).toEqual(['failed', 'failed']);
+    vi.restoreAllMocks();
+    // The first finds the transaction open, and ends it.
+    await f.mailbox.store(f.message('one')).catch(() => undefined);
+    await f.mailbox.store(f.message('two'));
+    expect(f.texts().texts).toEqual(['two']);
   });
 
   test('writing after closing fails, closing twice does not', async () => {
