@@ -52,6 +52,8 @@ const BAD_SWARM_PUBKEY = 'Pubkey must be 66 hex digits/33 bytes long';
 // Ours.
 /** `ifelse` in `ifelse`: each level costs stack. */
 const MAX_IFELSE_DEPTH = 16;
+/** Each hash costs a node several look-ups in one transaction, at every member; clients name a few hundred at most. */
+const MAX_MESSAGES = 10_000;
 
 /** `pubkey`, where `aliased` also under its old name `pubKey`. */
 function requiredAccount(fields: Fields, aliased: boolean, text = BAD_PUBKEY): AccountPubkey {
@@ -158,6 +160,9 @@ function isHash(text: string): boolean {
 function requiredMessages(fields: Fields): string[] {
   const messages = required(fields.texts('messages'), 'messages');
   if (messages.length === 0) throw invalid('messages does not contain any message hashes');
+  if (messages.length > MAX_MESSAGES) {
+    throw invalid(`messages contains more than ${MAX_MESSAGES} message hashes`);
+  }
   return messages;
 }
 

@@ -561,6 +561,16 @@ describe('other methods', () => {
     }
   });
 
+  test.each(['delete', 'expire', 'get_expiries'])('%s names at most 10 000 hashes', (method) => {
+    const messages = new Array<string>(10_000).fill(HASH);
+    const times = { expiry: NOW, timestamp: NOW };
+    expect(json(method, { ...SIGNED, ...times, messages })).toMatchObject({ messages });
+    expect(bt(method, { ...BT_SIGNED, ...times, messages })).toMatchObject({ messages });
+    const text = 'invalid request: messages contains more than 10000 message hashes';
+    expect(jsonError(method, { ...SIGNED, ...times, messages: [...messages, HASH] })).toBe(text);
+    expect(btError(method, { ...BT_SIGNED, ...times, messages: [...messages, HASH] })).toBe(text);
+  });
+
   test('get_expiries takes any strings', () => {
     expect(json('get_expiries', { ...SIGNED, timestamp: NOW, messages: ['x', 'é'] })).toMatchObject({
       messages: ['x', 'é'],
