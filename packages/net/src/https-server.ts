@@ -7,7 +7,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Cancel, Env } from '@allium/protocol/env';
-import { plainAddress } from './address.ts';
+import { clientOf, plainAddress } from './address.ts';
 
 /** The head of a request, which is all that `precheck` sees. */
 export interface HttpsRequestHead {
@@ -65,9 +65,12 @@ export interface HttpsServerOptions {
   readonly maxConnections?: number;
   /** Requests read or handled at once, those on hold not counted, default 1000; further ones get 503. */
   readonly maxConcurrentRequests?: number;
-  /** … of them from one address, so that one slow client cannot take all places; default: no other limit. */
+  /** … of them from one address or IPv6 /64, so that one slow client cannot take all places; default: no other limit. */
   readonly maxConcurrentPerAddress?: number;
-  /** Bytes of bodies being read or handled, default 256 MiB; further ones get 503. */
+  /**
+   * Bytes of bodies being read or handled, default 256 MiB; further ones get 503. One address or IPv6 /64 has a quarter of
+   * them, and at least room for one body.
+   */
   readonly maxBufferedBytes?: number;
   /** How long `stop` waits for running requests, default 5 000. */
   readonly stopTimeoutMs?: number;
@@ -102,8 +105,13 @@ const TEXT = { 'Content-Type': 'text/plain' };
 /** What all requests under way share. */
 interface Load {
   running: number;
-  /** By address. */
-  readonly runningOf: Map<string, number>;
+  bufferedBytes: number;
+  /** By address, IPv6 by /64. */
+  readonly clients: Map<string, ClientLoad>;
+}
+
+interface ClientLoad {
+  running: number;
   bufferedBytes: number;
 }
 
@@ -113,11 +121,13 @@ class Exchange implements HttpsRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly remoteAddress: string;
+  readonly client: string;
   readonly socket: Socket;
   body: Uint8Array = EMPTY;
   bufferedBytes = 0;
   answerBytes = 0;
-  isCounted = false;
+  /** While it is counted. */
+  ofClient: ClientLoad | undefined;
   isClosed = false;
   isAnswered = false;
   cancelDeadline: Cancel | undefined;
@@ -132,6 +142,7 @@ class Exchange implements HttpsRequest {
     this.headers = request.headers;
     this.socket = request.socket;
     this.remoteAddress = plainAddress(request.socket.remoteAddress);
+    this.client = clientOf(this.remoteAddress) ?? this.remoteAddress;
   }
 
   get signal(): AbortSignal {
@@ -153,15 +164,14 @@ class Exchange implements HttpsRequest {
   }
 
   giveBack(): void {
+    const { ofClient } = this;
+    if (ofClient === undefined) return;
+    this.ofClient = undefined;
     this.#load.bufferedBytes -= this.bufferedBytes;
+    ofClient.bufferedBytes -= this.bufferedBytes;
     this.bufferedBytes = 0;
-    if (!this.isCounted) return;
-    this.isCounted = false;
     this.#load.running--;
-    const { runningOf } = this.#load;
-    const left = (runningOf.get(this.remoteAddress) ?? 1) - 1;
-    if (left === 0) runningOf.delete(this.remoteAddress);
-    else runningOf.set(this.remoteAddress, left);
+    if (--ofClient.running === 0) this.#load.clients.delete(this.client);
   }
 
   close(): void {
@@ -192,14 +202,16 @@ export class HttpsServer implements HttpsListener {
   readonly #maxConcurrent: number;
   readonly #maxConcurrentPerAddress: number;
   readonly #maxBufferedBytes: number;
+  readonly #maxBufferedPerClient: number;
   readonly #sockets = new Set<Socket>();
+  /** By address, IPv6 by /64. */
   readonly #socketsOf = new Map<string, number>();
   #server: Server | undefined;
   #stopping: Promise<void> | undefined;
   /** Requests whose answer is not out. */
   readonly #open = new Set<Exchange>();
   /** … of them those past the checks, and their bodies. */
-  readonly #load: Load = { running: 0, runningOf: new Map(), bufferedBytes: 0 };
+  readonly #load: Load = { running: 0, bufferedBytes: 0, clients: new Map() };
   #answerBytes = 0;
   #onNoneOpen: (() => void) | undefined;
   #onNoSocket: (() => void) | undefined;
@@ -212,6 +224,7 @@ export class HttpsServer implements HttpsListener {
     this.#maxConcurrent = options.maxConcurrentRequests ?? MAX_CONCURRENT_REQUESTS;
     this.#maxConcurrentPerAddress = options.maxConcurrentPerAddress ?? Number.POSITIVE_INFINITY;
     this.#maxBufferedBytes = options.maxBufferedBytes ?? MAX_BUFFERED_BYTES;
+    this.#maxBufferedPerClient = Math.max(this.#maxBufferedBytes / 4, this.#maxBodyBytes);
   }
 
   /** Requests being read or handled. */
@@ -311,19 +324,20 @@ export class HttpsServer implements HttpsListener {
 
   #admit(socket: Socket): void {
     const address = plainAddress(socket.remoteAddress);
-    const count = (this.#socketsOf.get(address) ?? 0) + 1;
+    const client = clientOf(address) ?? address;
+    const count = (this.#socketsOf.get(client) ?? 0) + 1;
     if (count > MAX_CONNECTIONS_PER_ADDRESS) {
       socket.destroy();
       return;
     }
-    this.#socketsOf.set(address, count);
+    this.#socketsOf.set(client, count);
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#onNoSocket?.();
-      const left = (this.#socketsOf.get(address) ?? 1) - 1;
-      if (left === 0) this.#socketsOf.delete(address);
-      else this.#socketsOf.set(address, left);
+      const left = (this.#socketsOf.get(client) ?? 1) - 1;
+      if (left === 0) this.#socketsOf.delete(client);
+      else this.#socketsOf.set(client, left);
     });
   }
 
@@ -363,11 +377,11 @@ export class HttpsServer implements HttpsListener {
     } catch (error) {
       early = this.#failed(error);
     }
-    const { remoteAddress } = exchange;
-    const ofAddress = this.#load.runningOf.get(remoteAddress) ?? 0;
+    let ofClient = this.#load.clients.get(exchange.client);
+    const runningOfClient = ofClient?.running ?? 0;
     if (
       early === undefined &&
-      (this.#load.running >= this.#maxConcurrent || ofAddress >= this.#maxConcurrentPerAddress)
+      (this.#load.running >= this.#maxConcurrent || runningOfClient >= this.#maxConcurrentPerAddress)
     ) {
       early = text(503, BUSY);
     }
@@ -375,9 +389,13 @@ export class HttpsServer implements HttpsListener {
       this.#answerUnread(request, response, exchange, early);
       return;
     }
-    exchange.isCounted = true;
+    if (ofClient === undefined) {
+      ofClient = { running: 0, bufferedBytes: 0 };
+      this.#load.clients.set(exchange.client, ofClient);
+    }
+    exchange.ofClient = ofClient;
+    ofClient.running++;
     this.#load.running++;
-    this.#load.runningOf.set(remoteAddress, ofAddress + 1);
     if (wantsContinue) response.writeContinue();
     const length = request.headers['content-length'];
     if (length === undefined ? request.headers['transfer-encoding'] === undefined : length === '0') {
@@ -401,12 +419,19 @@ export class HttpsServer implements HttpsListener {
     let more: Uint8Array[] | undefined;
     let refusal: HttpsResponse | undefined;
     request.on('data', (chunk: Buffer) => {
-      if (refusal !== undefined) return;
+      const { ofClient } = exchange;
+      if (refusal !== undefined || ofClient === undefined) return;
       exchange.bufferedBytes += chunk.length;
+      ofClient.bufferedBytes += chunk.length;
       this.#load.bufferedBytes += chunk.length;
       // spec/storage-server §3.1: a chunked body has the same limit.
       if (exchange.bufferedBytes > this.#maxBodyBytes) refusal = text(413, TOO_LARGE, true);
-      else if (this.#load.bufferedBytes > this.#maxBufferedBytes) refusal = text(503, BUSY, true);
+      else if (
+        this.#load.bufferedBytes > this.#maxBufferedBytes ||
+        ofClient.bufferedBytes > this.#maxBufferedPerClient
+      ) {
+        refusal = text(503, BUSY, true);
+      }
       if (refusal !== undefined) {
         first = undefined;
         more = undefined;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Token bucket per client address (spec/storage-server §7 "Rate limiter").
 //
-// An IPv4 client is its address, mapped IPv4 (::ffff:a.b.c.d) counts as IPv4; an IPv6 client is its /64, which one
-// subscriber commonly holds whole. Costs one map look-up per request and no timer.
-import { isIP } from 'node:net';
+// Costs one map look-up per request and no timer.
 import type { Clock } from '@allium/protocol/env';
+import { clientOf } from './address.ts';
 
 export interface RateLimiterOptions {
   /** Tokens of a full bucket. */
@@ -86,41 +85,4 @@ export class RateLimiter {
       if (this.#tokensAt(bucket, now) >= this.#capacity) this.#buckets.delete(client);
     }
   }
-}
-
-/** The bucket of an address: IPv4 as it is, IPv6 its first 64 bits in hex; undefined for other text. */
-function clientOf(address: string): string | undefined {
-  const version = isIP(address);
-  if (version === 4) return address;
-  if (version !== 6) return undefined;
-  const zone = address.indexOf('%');
-  const text = zone < 0 ? address : address.slice(0, zone);
-  const groups = ipv6Groups(text);
-  const isMapped = groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
-  if (isMapped) {
-    const [high, low] = [groups[6] ?? 0, groups[7] ?? 0];
-    return `${high >> 8}.${high & 0xff}.${low >> 8}.${low & 0xff}`;
-  }
-  return groups
-    .slice(0, 4)
-    .map((group) => group.toString(16))
-    .join(':');
-}
-
-/** The eight groups of valid IPv6 text without zone. */
-function ipv6Groups(text: string): number[] {
-  const [head = '', tail] = text.split('::');
-  const first = groupsOf(head);
-  if (tail === undefined) return first;
-  const last = groupsOf(tail);
-  return [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
-}
-
-function groupsOf(text: string): number[] {
-  if (text === '') return [];
-  return text.split(':').flatMap((group) => {
-    if (!group.includes('.')) return [Number.parseInt(group, 16)];
-    const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number);
-    return [(a << 8) | b, (c << 8) | d];
-  });
 }

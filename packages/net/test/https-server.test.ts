@@ -303,6 +303,27 @@ describe('what is refused', () => {
     finish[1]?.();
     expect((await again).status).toBe(200);
   });
+
+  test('one address cannot fill the room for bodies', async () => {
+    const finish: (() => void)[] = [];
+    await using made = await serve({
+      maxBufferedBytes: 100_000,
+      maxBodyBytes: 20_000,
+      handler: () => new Promise((resolve) => finish.push(() => resolve({ status: 200 }))),
+    });
+    const body = Buffer.alloc(15_000);
+    const first = ask(made.port, { body });
+    await until(() => finish.length === 1, 'one running');
+    expect((await ask(made.port, { body })).status).toBe(503);
+    const other = ask(made.port, { body, localAddress: '127.0.0.2' });
+    await until(() => finish.length === 2, 'the other address');
+    for (const run of finish) run();
+    expect((await Promise.all([first, other])).map(({ status }) => status)).toEqual([200, 200]);
+    const again = ask(made.port, { body });
+    await until(() => finish.length === 3, 'room again');
+    finish[2]?.();
+    expect((await again).status).toBe(200);
+  });
 });
 
 describe('a handler', () => {

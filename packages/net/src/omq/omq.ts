@@ -14,7 +14,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { toHex } from '@allium/protocol/bytes';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Cancel, Clock, Env } from '@allium/protocol/env';
-import { plainAddress } from '../address.ts';
+import { clientOf, plainAddress } from '../address.ts';
 import { RateLimiter } from '../rate-limiter.ts';
 import { Commands } from './commands.ts';
 import { type CloseReason, Connection, type ConnectionRole, type MemoryBudget } from './connection.ts';
@@ -95,7 +95,7 @@ export interface OmqOptions {
   readonly accessOf?: (peerKeyHex: string) => OmqAccess;
   /** Incoming connections, default 4000. */
   readonly maxConnections?: number;
-  /** Incoming connections of one address, default 400 (several nodes may share one address). */
+  /** Incoming connections of one address or IPv6 /64, default 400 (several nodes may share one address). */
   readonly maxConnectionsPerAddress?: number;
   /** Requests of ours waiting for one peer, default 20 000. */
   readonly maxPendingPerPeer?: number;
@@ -188,6 +188,7 @@ export class Omq implements OmqEndpoint {
   readonly #links = new Set<Link>();
   readonly #sockets = new Set<Socket>();
   readonly #peers = new Map<string, Peer>();
+  /** By address, IPv6 by /64. */
   readonly #incomingOf = new Map<string, number>();
   /** A handshake costs 0.2 ms, also one that fails: at most 300 per second from one address. */
   readonly #newConnections: RateLimiter;
@@ -317,7 +318,8 @@ export class Omq implements OmqEndpoint {
 
   #accept(socket: Socket): void {
     const address = plainAddress(socket.remoteAddress);
-    const ofAddress = this.#incomingOf.get(address) ?? 0;
+    const client = clientOf(address) ?? address;
+    const ofAddress = this.#incomingOf.get(client) ?? 0;
     if (
       this.#state !== 'running' ||
       this.#incoming >= (this.#options.maxConnections ?? MAX_CONNECTIONS) ||
@@ -328,12 +330,12 @@ export class Omq implements OmqEndpoint {
       return;
     }
     this.#incoming++;
-    this.#incomingOf.set(address, ofAddress + 1);
+    this.#incomingOf.set(client, ofAddress + 1);
     socket.once('close', () => {
       this.#incoming--;
-      const left = (this.#incomingOf.get(address) ?? 1) - 1;
-      if (left === 0) this.#incomingOf.delete(address);
-      else this.#incomingOf.set(address, left);
+      const left = (this.#incomingOf.get(client) ?? 1) - 1;
+      if (left === 0) this.#incomingOf.delete(client);
+      else this.#incomingOf.set(client, left);
     });
     const metadata = encodeMetadata({ socketType: 'ROUTER', identity: NO_IDENTITY });
     this.#attach(
