@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
 // nodes, the operator's statistics.
+import { clientOf } from '@allium/net/address';
 import type { OmqContext, OmqEndpoint, OmqExchange, OmqPart } from '@allium/net/omq';
 import type { RateLimiter } from '@allium/net/rate-limiter';
 import { fromUtf8 } from '@allium/protocol/bytes';
@@ -21,6 +22,13 @@ import type { Reconciler } from './swarm/reconcile.ts';
 import type { RetryQueue } from './swarm/retry-queue.ts';
 import type { Swarm } from './swarm/swarm.ts';
 import type { SwarmSync } from './swarm/swarm-sync.ts';
+
+// From the specification (§5.3).
+const STORAGE_PLACES = 500;
+
+// Ours.
+/** One client may not keep the others out, for instance with requests that wait for a silent member. */
+const STORAGE_PLACES_PER_CLIENT = STORAGE_PLACES / 4;
 
 type Reply = readonly OmqPart[];
 
@@ -48,7 +56,7 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
 
   // From the specification (§5.3): queues of 1000 and 200.
   omq.category('sn', { access: 'service_node', maxConcurrent: 2000, maxQueued: 1000 });
-  omq.category('storage', { access: 'none', maxConcurrent: 500, maxQueued: 200 });
+  omq.category('storage', { access: 'none', maxConcurrent: STORAGE_PLACES, maxQueued: 200 });
   omq.category('rpc', { access: 'none', maxConcurrent: 100, maxQueued: 200 });
   // Ours: one list of subscriptions at a time, each entry costs a signature.
   omq.category('monitor', { access: 'none', maxConcurrent: 1, maxQueued: 200 });
@@ -87,14 +95,55 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   );
   between('missed', (_, data) => forwarded(parts, data, (request) => parts.executor.executeMissed(request)));
 
+  const places = new Places(STORAGE_PLACES_PER_CLIENT);
   for (const method of METHOD_NAMES) {
-    omq.register(`storage.${method}`, (context, data, exchange) =>
-      clientCall(parts, env, { method, context, exchange }, data),
-    );
+    omq.register(`storage.${method}`, async (context, data, exchange) => {
+      const leave = places.enter(clientOf(context.remoteAddress) ?? context.remoteAddress);
+      if (leave === undefined) {
+        parts.metrics.limited++;
+        return OVER_LIMIT;
+      }
+      const carrier: OmqExchange = {
+        hold: (onGone) => {
+          leave();
+          exchange.hold(onGone);
+        },
+      };
+      try {
+        return await clientCall(parts, env, { method, context, exchange: carrier }, data);
+      } finally {
+        leave();
+      }
+    });
   }
   omq.register('monitor.messages', (context, [part]) => parts.subscriptions.answer(context, part));
   omq.register('rpc.get_service_nodes', (context, data) => nodeList(parts, context, data));
   omq.register('service.get_stats', () => [parts.statistics()]);
+}
+
+/** How many requests of each client are at work. */
+class Places {
+  readonly #max: number;
+  readonly #taken = new Map<string, number>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Undefined when the client has all of its places, else what gives this one back, however often it is called. */
+  enter(client: string): (() => void) | undefined {
+    const taken = this.#taken.get(client) ?? 0;
+    if (taken >= this.#max) return undefined;
+    this.#taken.set(client, taken + 1);
+    let isIn = true;
+    return () => {
+      if (!isIn) return;
+      isIn = false;
+      const left = (this.#taken.get(client) ?? 1) - 1;
+      if (left === 0) this.#taken.delete(client);
+      else this.#taken.set(client, left);
+    };
+  }
 }
 
 const asReply = ({ status, body }: OnionAnswer): Reply => [String(status), body];
