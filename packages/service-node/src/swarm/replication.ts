@@ -19,6 +19,10 @@ const WRONG_TIME = '406';
 /** §2.5: by the peer's node list the account is another swarm's. */
 const WRONG_SWARM = '421';
 
+// Ours.
+/** A client gets the reason of a peer, which may be anything, along with those of others. */
+const MAX_REASON = 200;
+
 /**
  * What became of a forward. `undelivered`: the peer may not have got it, because it did not answer, or refused for the
  * sake of a clock or a node list that is not ours: it passed our own checks.
@@ -96,7 +100,8 @@ function readReply(request: RecursiveRequest, reply: readonly Uint8Array[]): Nod
   const [first, second] = reply;
   try {
     if (second !== undefined) {
-      const failed: NodeFailure = { failed: true, code: fromUtf8(first!), reason: fromUtf8(second) };
+      const [code, reason] = [fromUtf8(first!), fromUtf8(second)].map((text) => text.slice(0, MAX_REASON));
+      const failed: NodeFailure = { failed: true, code: code!, reason: reason! };
       return failed;
     }
     if (first !== undefined) return parseNodeReply(request.method, decodeBtDict(first));
