@@ -23,6 +23,8 @@ const HELD = 'network.json';
 const POLL_MS = 3_000;
 /** A warning that nobody reads at first is repeated. */
 const EXPIRY_REMINDER_MS = 3_600_000;
+/** Refusals of one source that are told. */
+const COMPLAINT_PAUSE_MS = 60_000;
 
 class NetworkFileError extends AlliumError<
   'no_network' | 'unreadable' | 'malformed' | 'wrong_digest' | 'other_network'
@@ -90,6 +92,8 @@ export class StaticSource implements MembershipSource {
   #writing: Promise<void> = Promise.resolve();
   #stopped = true;
   #remindAt = 0;
+  /** Until when refusals of a source are not told, by the monotonic clock; a peer can send such lists without end. */
+  readonly #quietUntil = new Map<string, number>();
 
   private constructor(
     options: StaticSourceOptions,
@@ -196,22 +200,22 @@ export class StaticSource implements MembershipSource {
     try {
       candidate = parseStaticList(bytes);
     } catch (error) {
-      log.warn(
-        { from, error: error instanceof Error ? error.message : String(error) },
-        'node list refused: malformed',
-      );
+      const text = error instanceof Error ? error.message : String(error);
+      if (this.#mayComplain(from)) log.warn({ from, error: text }, 'node list refused: malformed');
       return { accepted: false, text: 'malformed list' };
     }
     const verdict = acceptStaticList(candidate, this.#list, Math.floor(clock.now() / 1000));
     if (!verdict.accepted) {
       if (verdict.reason === 'conflict') {
-        const held = toHex(staticListDigest(this.#list));
-        const other = toHex(staticListDigest(candidate));
-        log.error(
-          { from, version: candidate.version, held, other },
-          'two node lists of one version: keeping ours',
-        );
-      } else if (verdict.reason !== 'same' && verdict.reason !== 'older') {
+        if (this.#mayComplain(from)) {
+          const held = toHex(staticListDigest(this.#list));
+          const other = toHex(staticListDigest(candidate));
+          log.error(
+            { from, version: candidate.version, held, other },
+            'two node lists of one version: keeping ours',
+          );
+        }
+      } else if (verdict.reason !== 'same' && verdict.reason !== 'older' && this.#mayComplain(from)) {
         log.warn({ from, version: candidate.version, reason: verdict.reason }, 'node list refused');
       }
       return { accepted: false, text: verdict.reason === 'same' ? 'OK' : verdict.reason };
@@ -219,7 +223,7 @@ export class StaticSource implements MembershipSource {
     try {
       membership = membershipOf(candidate);
     } catch (error) {
-      log.warn({ from, error: String(error) }, 'node list refused: bad keys');
+      if (this.#mayComplain(from)) log.warn({ from, error: String(error) }, 'node list refused: bad keys');
       return { accepted: false, text: 'bad_node_key' };
     }
     this.#list = candidate;
@@ -231,6 +235,15 @@ export class StaticSource implements MembershipSource {
     );
     this.#membership.replace(membership);
     return { accepted: true, text: 'OK' };
+  }
+
+  #mayComplain(from: string): boolean {
+    const now = this.#env.clock.monotonic();
+    if (now < (this.#quietUntil.get(from) ?? Number.NEGATIVE_INFINITY)) return false;
+    // Sources that are gone.
+    for (const [source, until] of this.#quietUntil) if (until <= now) this.#quietUntil.delete(source);
+    this.#quietUntil.set(from, now + COMPLAINT_PAUSE_MS);
+    return true;
   }
 
   async #write(): Promise<void> {

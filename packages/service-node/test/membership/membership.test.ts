@@ -114,6 +114,26 @@ describe('the source', () => {
     expect(errors).toEqual(['the node list has expired: ask its admins for a new one']);
   });
 
+  test('complains about one peer once in a minute, about each', async () => {
+    await using net = await TestNetwork.prepare({ swarms: [2] });
+    using folder = new TempFolder();
+    const clock = new TestClock(Date.now());
+    const warnings: string[] = [];
+    const env = testEnv(clock);
+    const log = { ...env.log, warn: (fields: { from: string }) => warnings.push(fields.from) };
+    const options = { dataDir: folder.path, networkFile: net.networkFile, networkDigest: '' };
+    const source = await StaticSource.open(options, { ...env, log } as never);
+    const unsigned = encodeStaticList(without(net));
+    for (const bad of [Buffer.from('{'), unsigned, unsigned]) {
+      for (const from of ['one', 'two']) expect(source.offer(bad, from).accepted).toBe(false);
+    }
+    expect(warnings).toEqual(['one', 'two']);
+    clock.advance(60_000);
+    source.offer(unsigned, 'one');
+    expect(warnings).toEqual(['one', 'two', 'one']);
+    await source.stop();
+  });
+
   test('notices when the file is replaced', async () => {
     await using net = await TestNetwork.prepare({ swarms: [2] });
     using folder = new TempFolder();
