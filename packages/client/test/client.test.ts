@@ -289,7 +289,8 @@ test('421: the new swarm is taken from the answer', async () => {
   const onions = network.destinations.filter(
     ({ request, hops }) => request.method === 'get_swarm' && hops.length,
   );
-  expect(onions.length).toBeLessThanOrEqual(asked);
+  // One of them confirms it.
+  expect(onions.length).toBeLessThanOrEqual(asked + 1);
 });
 
 test.each([

@@ -229,6 +229,44 @@ test('421 with a false swarm costs attempts but no message', async () => {
   for (let i = 0; i < 20; i++) await clock.run(alice.conversation(BOB.id).send(`${i}`));
 });
 
+test('421 with accomplices: what they sign does not count as stored', async () => {
+  begin();
+  const alice = await open(ALICE, false);
+  await clock.run(alice.conversation(BOB.id).send('first'));
+  const members = new Set(network.swarm(BOB.id).map((node) => node.ed25519Hex));
+  const accomplices = network.nodes.filter((node) => !members.has(node.ed25519Hex));
+  // They take what is not theirs, and sign for it.
+  let taken = 0;
+  for (const accomplice of accomplices) {
+    accomplice.answer = (request) => {
+      const store = request.method === 'sequence' ? request.requests[0] : undefined;
+      if (store?.method !== 'store') return undefined;
+      taken++;
+      const result = { hash: messageHashText(store.account.bytes, 0, store.data), expiry: store.expiry };
+      const signature = toBase64(ed25519Sign(nodeSignedText(store, result), accomplice.ed25519.secretKey));
+      const body = { swarm: { [accomplice.ed25519Hex]: { ...result, signature } }, t: 1, hf: [21, 2] };
+      return { status: 200, body: JSON.stringify({ results: [{ code: 200, body }] }) };
+    };
+  }
+  const snodes = accomplices.map((node) => ({
+    ip: node.host,
+    port: String(node.httpsPort),
+    pubkey_ed25519: node.ed25519Hex,
+    pubkey_x25519: node.x25519Hex,
+  }));
+  for (const liar of network.swarm(BOB.id).slice(0, 3)) {
+    liar.answer = (request) =>
+      request.method === 'sequence'
+        ? { status: 421, body: JSON.stringify({ snodes, swarm: 'ff', t: 1, hf: [21, 2] }) }
+        : undefined;
+  }
+  for (let i = 0; i < 10; i++) {
+    const sent = await clock.run(alice.conversation(BOB.id).send(`${i}`));
+    expect(sent.signers.every((signer) => members.has(signer))).toBe(true);
+  }
+  expect(taken).toBeGreaterThan(0);
+});
+
 test('keys with which nothing can be encrypted are dropped', async () => {
   begin();
   for (const node of network.nodes.slice(0, 5)) Object.assign(node, { x25519Hex: '00'.repeat(32) });

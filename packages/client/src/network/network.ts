@@ -170,7 +170,7 @@ export class Network {
       pool: this.pool,
       storage: deps.storage,
       env: deps.env,
-      fetch: (account) => this.#fetchSwarm(account),
+      fetch: (account, _signal, avoid) => this.#fetchSwarm(account, avoid),
     });
   }
 
@@ -268,10 +268,16 @@ export class Network {
           const bad = results.find((result) => judgeResult(result, route).next !== 'done');
           if (bad === undefined) {
             if (results.length < requests.length) throw new ParseError('response', 'results are missing');
-            return await request.accept(results, node, requests);
+            await this.#swarms.settled(request.account);
+            if (this.#swarms.known(request.account).has(node.ed25519Hex)) {
+              return await request.accept(results, node, requests);
+            }
+            // One node named it a member, others do not. It need not know of that.
+            verdict = { next: 'retry', blame: { kind: 'nobody' }, error: 'no_swarm' };
+          } else {
+            verdict = judgeResult(bad, route);
+            swarmBody = bad.body as Json;
           }
-          verdict = judgeResult(bad, route);
-          swarmBody = bad.body as Json;
         } catch (error) {
           if (!(error instanceof ParseError)) throw error;
           env.log.debug({ node: node.ed25519Hex.slice(0, 8), error: error.message }, 'malformed answer');
@@ -616,12 +622,14 @@ export class Network {
   }
 
   /** §2.3: up to three nodes, each up to three times. */
-  async #fetchSwarm(account: AccountId): Promise<readonly string[]> {
+  async #fetchSwarm(account: AccountId, avoid: ReadonlySet<string>): Promise<readonly string[]> {
     const { env } = this.#deps;
     const { signal } = this.#tasks;
     const request: SimpleRequest = { method: 'get_swarm', account: parseAccountPubkey(account) };
     await this.#paths.get(undefined, new Set(), signal);
-    const targets = this.pool.random(SWARM_TARGETS, new Set(), this.#options.preset.distinctSubnets);
+    const { distinctSubnets } = this.#options.preset;
+    let targets = this.pool.random(SWARM_TARGETS, avoid, distinctSubnets);
+    if (targets.length === 0) targets = this.pool.random(SWARM_TARGETS, new Set(), distinctSubnets);
     for (const target of targets) {
       for (
         let attempt = 0;
@@ -643,7 +651,7 @@ export class Network {
     try {
       const members = poolNodes(parseSwarm(body ?? null).members).map((member) => member.ed25519Hex);
       if (members.some((member) => member !== node.ed25519Hex && this.pool.get(member) !== undefined)) {
-        await this.#swarms.replace(account, members);
+        this.#swarms.claim(account, members, node.ed25519Hex, this.#tasks.signal);
         return;
       }
     } catch (error) {

@@ -15,12 +15,20 @@ interface SwarmsDeps {
   readonly pool: NodePool;
   readonly storage: Storage;
   readonly env: Env;
-  /** Asks the network; members as Ed25519 keys in hex, at least one. */
-  fetch(account: AccountId, signal: AbortSignal): Promise<readonly string[]>;
+  /** Asks the network, if possible not those of `avoid`; members as Ed25519 keys in hex, at least one. */
+  fetch(account: AccountId, signal: AbortSignal, avoid: ReadonlySet<string>): Promise<readonly string[]>;
+}
+
+/** What one member alone told of another swarm. */
+interface Claim {
+  readonly members: readonly string[];
+  /** Resolves in any case, when the network was asked. */
+  readonly checked: Promise<void>;
 }
 
 export class Swarms {
   readonly #cache = new Map<AccountId, StoredSwarm>();
+  readonly #claims = new Map<AccountId, Claim>();
   readonly #fetches = new Map<AccountId, Promise<void>>();
   readonly #preset: NetworkPreset;
   readonly #deps: SwarmsDeps;
@@ -60,12 +68,16 @@ export class Swarms {
   }
 
   /** Asks the network, once for all who want the same at the same time. */
-  async refetch(account: AccountId, signal: AbortSignal): Promise<void> {
+  async refetch(
+    account: AccountId,
+    signal: AbortSignal,
+    avoid: ReadonlySet<string> = new Set(),
+  ): Promise<void> {
     let running = this.#fetches.get(account);
     if (running === undefined) {
       running = this.#deps
-        .fetch(account, signal)
-        .then((members) => this.replace(account, members))
+        .fetch(account, signal, avoid)
+        .then((members) => this.#replace(account, members))
         .finally(() => this.#fetches.delete(account));
       this.#fetches.set(account, running);
     }
@@ -77,9 +89,31 @@ export class Swarms {
     return this.#deps.env.clock.now() - (this.#cache.get(account)?.fetchedAt ?? Number.NEGATIVE_INFINITY);
   }
 
-  /** A node told the members, for instance with status 421. */
-  async replace(account: AccountId, members: readonly string[]): Promise<void> {
+  /**
+   * A member told with status 421 who the members are. Ours: one that is malicious could name accomplices, whose signatures
+   * would say that they stored a message. So those it names are asked at once, but are the swarm only when another
+   * node has told the same: `settled` waits for that, which takes as long as the request that follows a 421.
+   */
+  claim(account: AccountId, members: readonly string[], by: string, signal: AbortSignal): void {
+    const checked = this.refetch(account, signal, new Set([...members, by]))
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#claims.get(account) === claim) this.#claims.delete(account);
+      });
+    const claim: Claim = { members, checked };
+    this.#claims.set(account, claim);
+  }
+
+  /** Waits until no member of the account is known by the word of one node. */
+  async settled(account: AccountId): Promise<void> {
+    for (let claim = this.#claims.get(account); claim !== undefined; claim = this.#claims.get(account)) {
+      await claim.checked;
+    }
+  }
+
+  async #replace(account: AccountId, members: readonly string[]): Promise<void> {
     const swarm = { account, members: [...new Set(members)], fetchedAt: this.#deps.env.clock.now() };
+    this.#claims.delete(account);
     this.#cache.set(account, swarm);
     await this.#deps.storage.write({ swarms: [swarm] });
   }
@@ -94,7 +128,7 @@ export class Swarms {
   }
 
   #good(account: AccountId): readonly PoolNode[] {
-    const members = this.#cache.get(account)?.members ?? [];
+    const members = (this.#claims.get(account) ?? this.#cache.get(account))?.members ?? [];
     return members.flatMap((member) => this.#deps.pool.get(member) ?? []);
   }
 
