@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The simulation itself: time, carriers that behave as the real ones, one story per seed.
-import { Omq, type OmqEndpoint, type OmqOptions, type OmqPeer } from '@allium/net/omq';
+
+import { Omq } from '@allium/net/omq';
+import type { OmqEndpoint, OmqOptions, OmqPeer } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
 import { Account } from '@allium/protocol/account';
 import { utf8 } from '@allium/protocol/bytes';

@@ -6,7 +6,8 @@ import { once } from 'node:events';
 import { Agent, request as httpsRequest } from 'node:https';
 import { x25519KeyPair } from '@allium/protocol/crypto';
 import { Dealer } from 'zeromq';
-import { Omq, type OmqPeer } from '../src/omq/omq.ts';
+import type { OmqPeer } from '../src/omq/endpoint.ts';
+import { Omq } from '../src/omq/omq.ts';
 import { systemEnv } from '../src/system-env.ts';
 import { z85 } from '../test/omq/support.ts';
 

@@ -2,7 +2,7 @@
 // What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
 // nodes, the operator's statistics.
 import { clientOf } from '@allium/net/address';
-import type { OmqContext, OmqEndpoint, OmqExchange, OmqPart } from '@allium/net/omq';
+import type { OmqContext, OmqEndpoint, OmqExchange, OmqPart } from '@allium/net/omq/endpoint';
 import type { RateLimiter } from '@allium/net/rate-limiter';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';

@@ -3,7 +3,8 @@
 // Data folder: see data-folder.ts.
 import { join } from 'node:path';
 import { type HttpsListener, HttpsServer, type HttpsServerOptions } from '@allium/net/https-server';
-import { Omq, type OmqEndpoint, type OmqOptions } from '@allium/net/omq';
+import { Omq } from '@allium/net/omq';
+import type { OmqEndpoint, OmqOptions } from '@allium/net/omq/endpoint';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import type { Env } from '@allium/protocol/env';
 import type { ServiceNodeOptions } from './config.ts';

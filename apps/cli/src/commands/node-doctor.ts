@@ -4,7 +4,7 @@ import { silentLog, systemEnv } from '@allium/net/system-env';
 import { CHECKS, examine } from '@allium/service-node/doctor';
 import { usage } from '../cli-error.ts';
 import { print, printJson, styled } from '../terminal.ts';
-import type { NodeCommand } from './node.ts';
+import type { NodeCommand } from './node-command.ts';
 
 export async function nodeDoctor({ words, node, json, only }: NodeCommand): Promise<number> {
   if (words.length > 0) throw usage(`unknown argument "${words[0]}": write "allium node doctor [--json]"`);

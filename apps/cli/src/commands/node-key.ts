@@ -13,7 +13,7 @@ import { NodeKeys, readNodeSeed, restoreNodeSeed } from '@allium/service-node/no
 import { CliError, usage } from '../cli-error.ts';
 import { choosePassphrase, readPassphrase } from '../passphrase.ts';
 import { print, printJson } from '../terminal.ts';
-import type { NodeCommand } from './node.ts';
+import type { NodeCommand } from './node-command.ts';
 
 class NodeKeyFileError extends AlliumError<SeedFileCode> {
   override readonly name = 'NodeKeyFileError';

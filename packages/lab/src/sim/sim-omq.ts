@@ -3,6 +3,7 @@
 // What is done with a command is the code of @allium/net; handshake, frames and idle connections are left out, and
 // nobody can pretend to have another's key.
 
+import { type Caller, Commands } from '@allium/net/omq/commands';
 import type {
   OmqCategoryOptions,
   OmqConnection,
@@ -14,9 +15,8 @@ import type {
   OmqPeer,
   OmqRequestOptions,
   OmqStatistics,
-} from '@allium/net/omq';
-import { OmqError } from '@allium/net/omq';
-import { type Caller, Commands } from '@allium/net/omq/commands';
+} from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { equal, toHex, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Host, Lane, Wire } from './wire.ts';

@@ -2,7 +2,14 @@
 // What an OMQ endpoint does with a command (spec/storage-server §5.3): looks it up, checks the caller's rights per
 // message, keeps to the limits of its category, runs the handler and sends what it answers.
 import type { Cancel, Logger } from '@allium/protocol/env';
-import type { OmqAccess, OmqCategoryOptions, OmqContext, OmqExchange, OmqHandler, OmqPart } from './omq.ts';
+import type {
+  OmqAccess,
+  OmqCategoryOptions,
+  OmqContext,
+  OmqExchange,
+  OmqHandler,
+  OmqPart,
+} from './endpoint.ts';
 
 /** Who sent a message, and the way back. */
 export interface Caller {

@@ -3,18 +3,10 @@
 // want to know when it closes. Encodes messages of parts within the limits that peers keep.
 import { randomBytes } from '@allium/protocol/crypto';
 import type { Cancel } from '@allium/protocol/env';
-import { AlliumError } from '@allium/protocol/errors';
 import type { Caller } from './commands.ts';
 import { type Connection, MAX_MESSAGE, MAX_PART, MAX_PARTS } from './connection.ts';
 import type { Deadlines, Expiring } from './deadlines.ts';
-import type { OmqAccess, OmqConnection, OmqContext, OmqPart } from './omq.ts';
-
-/** Why a request of ours got no reply. `refused`: the peer said so; `busy`: too many requests of ours wait for it. */
-export class OmqError extends AlliumError<
-  'timeout' | 'unreachable' | 'refused' | 'closed' | 'aborted' | 'too_large' | 'handshake' | 'busy'
-> {
-  override readonly name = 'OmqError';
-}
+import { type OmqAccess, type OmqConnection, type OmqContext, OmqError, type OmqPart } from './endpoint.ts';
 
 // Ours: the peer echoes a tag without looking into it. Four random bytes per connection, then a counter.
 const TAG_BYTES = 8;

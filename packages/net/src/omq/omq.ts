@@ -2,6 +2,7 @@
 // OMQ endpoint: requests, replies and one-way commands between nodes, and between nodes and clients
 // (spec/storage-server §5.1, §5.3).
 //
+//   endpoint.ts    what users and handlers see
 //   omq.ts         this: who is connected           link.ts       requests under way, on one connection
 //   commands.ts    what is done with a command      deadlines.ts  their time-outs
 //   connection.ts  TCP: handshake, messages, PING
@@ -12,7 +13,6 @@
 // was idle for 30 s.
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { toHex } from '@allium/protocol/bytes';
-import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Cancel, Clock, Env } from '@allium/protocol/env';
 import { clientOf, plainAddress } from '../address.ts';
 import { RateLimiter } from '../rate-limiter.ts';
@@ -20,105 +20,19 @@ import { Commands } from './commands.ts';
 import { type CloseReason, Connection, type ConnectionRole, type MemoryBudget } from './connection.ts';
 import { CurveClient, CurveServer } from './curve.ts';
 import { Deadlines } from './deadlines.ts';
-import { Link, type LinkOwner, OmqError } from './link.ts';
+import {
+  type OmqCategoryOptions,
+  type OmqEndpoint,
+  OmqError,
+  type OmqHandler,
+  type OmqOptions,
+  type OmqPart,
+  type OmqPeer,
+  type OmqRequestOptions,
+  type OmqStatistics,
+} from './endpoint.ts';
+import { Link, type LinkOwner } from './link.ts';
 import { encodeMetadata } from './zmtp.ts';
-
-export { OmqError };
-
-/** A part to send; text goes out as UTF-8. Bytes must not be changed after the call. */
-export type OmqPart = Uint8Array | string;
-
-export interface OmqPeer {
-  readonly host: string;
-  readonly port: number;
-  /** X25519, 32 bytes. The handshake fails when somebody else answers. */
-  readonly publicKey: Uint8Array;
-}
-
-export type OmqAccess = 'none' | 'service_node' | 'admin';
-
-export interface OmqCategoryOptions {
-  /** What `accessOf` must say of the caller; 'none' admits anyone. */
-  readonly access: OmqAccess;
-  /** Handlers running at once, default 256. */
-  readonly maxConcurrent?: number;
-  /** Messages waiting beyond that, default 1000; further ones are dropped silently (§5.3). */
-  readonly maxQueued?: number;
-}
-
-/** The connection that a message came from. */
-export interface OmqConnection {
-  readonly isOpen: boolean;
-  /** One-way command on this very connection; lost without notice when it is closed. */
-  send(command: string, parts: readonly OmqPart[]): void;
-  /** Calls `run` once when the connection closes, at once when it is closed already. */
-  onClose(run: () => void): Cancel;
-}
-
-export interface OmqContext {
-  /** The caller's CURVE key, proven by the handshake. */
-  readonly peerKey: Uint8Array;
-  readonly peerKeyHex: string;
-  /** IPv4 or IPv6 text; mapped IPv4 as IPv4. */
-  readonly remoteAddress: string;
-  readonly connection: OmqConnection;
-}
-
-/** A message whose answer may be long in coming. */
-export interface OmqExchange {
-  /**
-   * For handlers that from now on only wait, until they answer: gives the place in the category back to others. How
-   * many may wait is for the caller to limit. `onGone` runs when the connection closes before the answer; the one given
-   * last.
-   */
-  hold(onGone?: () => void): void;
-}
-
-/**
- * Answers a message. `parts` are views of a shared read buffer: copy what is kept for long. `undefined` (and any
- * exception, which is logged) gives no reply, so that the caller times out.
- */
-export type OmqHandler = (
-  context: OmqContext,
-  parts: Uint8Array[],
-  exchange: OmqExchange,
-) => readonly OmqPart[] | undefined | Promise<readonly OmqPart[] | undefined>;
-
-export interface OmqOptions {
-  /** X25519; the node's or a fresh one. */
-  readonly keyPair: KeyPair;
-  /** Absent: connects only. Port 0: chosen by the system. */
-  readonly listen?: { readonly host: string; readonly port: number };
-  /** Sends the service-node identity, needs no HI/HELLO, and serves the categories of service nodes. */
-  readonly isServiceNode: boolean;
-  /** Asked for every message. */
-  readonly accessOf?: (peerKeyHex: string) => OmqAccess;
-  /** Incoming connections, default 4000. */
-  readonly maxConnections?: number;
-  /** Incoming connections of one address or IPv6 /64, default 400 (several nodes may share one address). */
-  readonly maxConnectionsPerAddress?: number;
-  /** Requests of ours waiting for one peer, default 20 000. */
-  readonly maxPendingPerPeer?: number;
-  /** Bytes waiting for one slow reader, default 64 MiB, then it is disconnected. */
-  readonly maxQueuedBytes?: number;
-  /** A connection that we opened is closed after this time without use, default 30 000. */
-  readonly idleCloseMs?: number;
-}
-
-export interface OmqRequestOptions {
-  /** Default 15 000; kept to about 50 ms. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-  /** Uses a connection that we opened, even if the peer has one to us (ping tests). */
-  readonly ownConnection?: boolean;
-}
-
-export interface OmqStatistics {
-  readonly incoming: number;
-  readonly outgoing: number;
-  readonly pendingRequests: number;
-  readonly queuedBytes: number;
-}
 
 // From the specification, spec/storage-server §5.3.
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -142,31 +56,6 @@ const MAX_PARTIAL_BYTES = 512 * 1024 * 1024;
 const STOP_MS = 2000;
 const LINGER_MS = 500;
 const NO_IDENTITY = new Uint8Array(0);
-
-/** What users of an endpoint rely on; a simulated network has its own. */
-export interface OmqEndpoint {
-  /** Declares a category, before its commands. */
-  category(name: string, options: OmqCategoryOptions): void;
-  /**
-   * Registers `category.command`. Unless `oneWay`, a message without tag is refused and the handler's answer is the
-   * reply.
-   */
-  register(command: string, handler: OmqHandler, options?: { readonly oneWay?: boolean }): void;
-  /** Must come before requests. @returns the port, when listening */
-  start(): Promise<{ port?: number }>;
-  /** Fails waiting requests with `closed`. */
-  stop(): Promise<void>;
-  /** @returns the data parts of the reply. @throws OmqError */
-  request(
-    peer: OmqPeer,
-    command: string,
-    parts: readonly OmqPart[],
-    options?: OmqRequestOptions,
-  ): Promise<Uint8Array[]>;
-  /** One way, without a promise that it arrives. @throws OmqError */
-  send(peer: OmqPeer, command: string, parts: readonly OmqPart[]): Promise<void>;
-  statistics(): OmqStatistics;
-}
 
 /** What is known of a key: connections with it and, if it could not be reached, when to try again. */
 interface Peer {

@@ -5,7 +5,8 @@ import { x25519KeyPair } from '@allium/protocol/crypto';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Cancel, Clock, Env } from '@allium/protocol/env';
 import { CurveClient, type CurveSession, MESSAGE_OVERHEAD, MessageFlag } from '../../src/omq/curve.ts';
-import { Omq, type OmqOptions, type OmqPeer } from '../../src/omq/omq.ts';
+import type { OmqOptions, OmqPeer } from '../../src/omq/endpoint.ts';
+import { Omq } from '../../src/omq/omq.ts';
 import {
   encodeFrame,
   encodeGreeting,

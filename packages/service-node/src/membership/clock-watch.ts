@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Compares our clock with those of other members: a clock that is off by more than the tolerances of
 // spec/storage-server §2.9 makes this node refuse good requests, and nobody sees why.
-import type { OmqEndpoint } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Member } from '@allium/protocol/membership';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Spreads the static node list between nodes: `sn.chain_static` (spec/chain §4.23 "Details").
-import { type OmqEndpoint, OmqError } from '@allium/net/omq';
+import { type OmqEndpoint, OmqError } from '@allium/net/omq/endpoint';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Member, Membership } from '@allium/protocol/membership';

@@ -2,7 +2,7 @@
 // Subscriptions of push servers and bots (spec/storage-server §5.8): who wants to hear of new messages of which
 // accounts, over which OMQ connection. They end with the connection, 65 minutes after the last request, when their
 // subaccount is revoked, and when the account moves to another swarm.
-import type { OmqConnection, OmqContext } from '@allium/net/omq';
+import type { OmqConnection, OmqContext } from '@allium/net/omq/endpoint';
 import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import {
   checkMonitor,

@@ -2,8 +2,8 @@
 // Onion requests: opens one layer and does what it says (spec/storage-server §4). Answers of this node as the
 // destination, and its complaints about a layer that it could open, are encrypted for the layer's key; all others are plain
 // and visible to the hops before us (§4.8).
-import type { OmqEndpoint } from '@allium/net/omq';
-import { OmqError } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Env } from '@allium/protocol/env';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `sn.data`: stored messages handed from node to node (spec/storage-server §5.5), and the checks of §9.3.2 that a
 // receiver makes, since a blob carries no client's signature.
-import type { OmqEndpoint } from '@allium/net/omq';
-import { OmqError } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { toHex } from '@allium/protocol/bytes';
 import type { Clock } from '@allium/protocol/env';
 import type { Member } from '@allium/protocol/membership';

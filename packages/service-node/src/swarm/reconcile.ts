@@ -2,8 +2,8 @@
 // Anti-entropy between members of a swarm (spec/storage-server §5.13, docs/decisions/0010): now and then a member compares
 // with another what both hold, and each gets what it missed. Signed acts go first, so that neither side is asked for
 // messages that the other one knows to be deleted.
-import type { OmqEndpoint } from '@allium/net/omq';
-import { OmqError } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { toHex } from '@allium/protocol/bytes';
 import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Forwards recursive requests to the other members of the swarm (spec/storage-server §2.7, §5.6) and reads what
 // they answer.
-import type { OmqEndpoint } from '@allium/net/omq';
-import { OmqError } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { decodeBtDict } from '@allium/protocol/bencode';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
 import type { Member } from '@allium/protocol/membership';

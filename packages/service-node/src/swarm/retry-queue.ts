@@ -4,8 +4,8 @@
 // `sn.data`: small, and valid however old its signature. Other requests are kept whole and repeated as they came.
 
 import type { StatementSync } from 'node:sqlite';
-import type { OmqEndpoint } from '@allium/net/omq';
-import { OmqError } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { fromHex, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import { type Member, swarmFor } from '@allium/protocol/membership';

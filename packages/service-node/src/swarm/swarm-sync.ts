@@ -4,8 +4,8 @@
 // another swarm take their messages along, a node that starts with an empty mailbox asks for a dump.
 
 import type { StatementSync } from 'node:sqlite';
-import type { OmqEndpoint } from '@allium/net/omq';
-import { OmqError } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { btInteger, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
 import { utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';

@@ -3,7 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
 import { createServer } from 'node:net';
-import { Omq, type OmqPart } from '@allium/net/omq';
+import { Omq } from '@allium/net/omq';
+import type { OmqPart } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
 import { toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair, randomBytes, x25519KeyPair } from '@allium/protocol/crypto';

@@ -2,7 +2,7 @@
 // Whatever reaches only some members, after a few rounds of `sn.reconcile` all hold the same (spec/storage-server §5.13).
 // Three mailboxes in memory, the real checks and signatures, no sockets; time is the test's.
 import { createHash } from 'node:crypto';
-import type { OmqEndpoint } from '@allium/net/omq';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import { silentLog, systemRandom } from '@allium/net/system-env';
 import { toBase64, toHex } from '@allium/protocol/bytes';
 import type { Clock, Env } from '@allium/protocol/env';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What happens when members are down, come back, are silent, or answer nonsense (spec/storage-server §2.7, §5.5, §5.6).
 import { createServer, type Server } from 'node:net';
-import { Omq, type OmqHandler } from '@allium/net/omq';
+import { Omq } from '@allium/net/omq';
+import type { OmqHandler } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
 import { encodeBt } from '@allium/protocol/bencode';
 import { utf8 } from '@allium/protocol/bytes';
