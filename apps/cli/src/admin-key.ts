@@ -45,7 +45,8 @@ export async function createKeyFile(
 ): Promise<Uint8Array> {
   const passphrase = options.passphrase ? await choosePassphrase('the admin key', options) : undefined;
   const seed = randomBytes(32);
-  const { publicKey } = ed25519KeyPair(seed);
+  const { publicKey, secretKey } = ed25519KeyPair(seed);
+  secretKey.fill(0);
   const salt = randomBytes(16);
   const nonce = randomBytes(24);
   const content: KeyFile = {
@@ -53,10 +54,9 @@ export async function createKeyFile(
     publicKey: toHex(publicKey),
     protection:
       passphrase === undefined ? null : { kdf: 'argon2id', ...KDF, salt: toHex(salt), nonce: toHex(nonce) },
-    seed: toHex(
-      passphrase === undefined ? seed : xchacha20Poly1305Seal(deriveKey(passphrase, salt, KDF), nonce, seed),
-    ),
+    seed: toHex(passphrase === undefined ? seed : sealSeed(seed, deriveKey(passphrase, salt, KDF), nonce)),
   };
+  seed.fill(0);
   try {
     const file = openSync(path, 'wx', 0o600);
     fchmodSync(file, 0o600);
@@ -71,8 +71,21 @@ export async function createKeyFile(
   return publicKey;
 }
 
-/** The key pair of a file, after its passphrase where it has one. @throws CliError */
-export async function readKeyFile(path: string, options: PassphraseOptions): Promise<KeyPair> {
+function sealSeed(seed: Uint8Array, key: Uint8Array, nonce: Uint8Array): Uint8Array {
+  const sealed = xchacha20Poly1305Seal(key, nonce, seed);
+  key.fill(0);
+  return sealed;
+}
+
+/**
+ * Lends the key pair of a file, after its passphrase where it has one; the secret key is wiped when `use` returns.
+ * @throws CliError
+ */
+export async function withAdminKey<T>(
+  path: string,
+  options: PassphraseOptions,
+  use: (pair: KeyPair) => T,
+): Promise<T> {
   const { protection, publicKey, seed } = parseKeyFile(path);
   let bare: Uint8Array | undefined;
   if (protection === null) {
@@ -81,12 +94,18 @@ export async function readKeyFile(path: string, options: PassphraseOptions): Pro
     const passphrase = await readPassphrase(path, options);
     const key = deriveKey(passphrase, fromHex(protection.salt, 16), protection);
     bare = xchacha20Poly1305Open(key, fromHex(protection.nonce, 24), fromHex(seed, 48));
+    key.fill(0);
     if (bare === undefined) throw new CliError(`wrong passphrase for ${path}`);
   }
   const pair = ed25519KeyPair(bare);
-  if (toHex(pair.publicKey) !== publicKey)
-    throw new CliError(`${path} is damaged: its keys do not belong together`);
-  return pair;
+  bare.fill(0);
+  try {
+    if (toHex(pair.publicKey) !== publicKey)
+      throw new CliError(`${path} is damaged: its keys do not belong together`);
+    return use(pair);
+  } finally {
+    pair.secretKey.fill(0);
+  }
 }
 
 function parseKeyFile(path: string): KeyFile {

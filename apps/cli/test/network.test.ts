@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair, randomBytes } from '@allium/protocol/crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { withAdminKey } from '../src/admin-key.ts';
 import { runCommandLine } from '../src/program.ts';
 
 let folder: string;
@@ -141,5 +142,22 @@ describe('an admin key', () => {
     await expect(network('sign', at('1.json'), '--key', at('key'))).rejects.toThrow('wrong passphrase');
     process.env.ALLIUM_PASSPHRASE_FILE = at('right');
     expect(await network('sign', at('1.json'), '--key', at('key'))).toContain('1 of 1');
+  });
+
+  test('is wiped after use, also when that fails', async () => {
+    const key = await network('key', at('key'), '--no-passphrase');
+    const pair = await withAdminKey(at('key'), {}, (lent) => {
+      expect(toHex(lent.publicKey)).toBe(key);
+      expect(lent.secretKey.some((byte) => byte !== 0)).toBe(true);
+      return lent;
+    });
+    expect(pair.secretKey.every((byte) => byte === 0)).toBe(true);
+    let kept: Uint8Array = new Uint8Array();
+    const failing = withAdminKey(at('key'), {}, ({ secretKey }) => {
+      kept = secretKey;
+      throw new Error('on purpose');
+    });
+    await expect(failing).rejects.toThrow('on purpose');
+    expect(kept).toEqual(new Uint8Array(64));
   });
 });

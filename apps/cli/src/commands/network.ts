@@ -18,7 +18,7 @@ import {
 } from '@allium/protocol/membership/static-list';
 import { parseSwarmId } from '@allium/protocol/swarm';
 import { loadOrCreateNodeKeys } from '@allium/service-node/node-keys';
-import { createKeyFile, readKeyFile } from '../admin-key.ts';
+import { createKeyFile, withAdminKey } from '../admin-key.ts';
 import { CliError, usage } from '../cli-error.ts';
 import type { PassphraseOptions } from '../passphrase.ts';
 import { print, printJson, styled } from '../terminal.ts';
@@ -82,12 +82,15 @@ export async function sign(
   options: PassphraseOptions & { readonly key: string },
 ): Promise<number> {
   const list = readList(file);
-  const admin = await readKeyFile(options.key, options);
-  const key = toHex(admin.publicKey);
-  if (!list.admins.includes(key)) {
-    throw new CliError(`${key.slice(0, 8)}… is no admin of this list. Its admins: ${list.admins.join(', ')}`);
-  }
-  const signed = signStaticList(list, admin);
+  const signed = await withAdminKey(options.key, options, (admin) => {
+    const key = toHex(admin.publicKey);
+    if (!list.admins.includes(key)) {
+      throw new CliError(
+        `${key.slice(0, 8)}… is no admin of this list. Its admins: ${list.admins.join(', ')}`,
+      );
+    }
+    return signStaticList(list, admin);
+  });
   writeList(file, signed, 'w');
   print(`Signed version ${signed.version}: ${countSignatures(signed)}.`);
   return 0;
@@ -125,7 +128,9 @@ async function finish(
   mode: 'w' | 'wx',
 ): Promise<void> {
   const signed =
-    options.key === undefined ? list : signStaticList(list, await readKeyFile(options.key, options));
+    options.key === undefined
+      ? list
+      : await withAdminKey(options.key, options, (admin) => signStaticList(list, admin));
   writeList(file, signed, mode);
   print(
     `Wrote version ${list.version} with ${list.nodes.length} nodes to ${file}: ${countSignatures(signed)}.`,
