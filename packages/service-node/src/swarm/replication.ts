@@ -100,7 +100,9 @@ function readReply(request: RecursiveRequest, reply: readonly Uint8Array[]): Nod
   const [first, second] = reply;
   try {
     if (second !== undefined) {
-      const [code, reason] = [fromUtf8(first!), fromUtf8(second)].map((text) => text.slice(0, MAX_REASON));
+      const [code, reason] = [fromUtf8(first!), fromUtf8(second)].map((part) =>
+        part.slice(0, MAX_REASON).toWellFormed(),
+      );
       const failed: NodeFailure = { failed: true, code: code!, reason: reason! };
       return failed;
     }

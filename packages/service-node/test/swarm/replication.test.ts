@@ -113,6 +113,11 @@ describe('answers of peers', () => {
   test.each([
     ['an error', ['401', 'no'], { failed: true, code: '401', reason: 'no' }],
     ['a long error', ['500', 'x'.repeat(9000)], { failed: true, code: '500', reason: 'x'.repeat(200) }],
+    [
+      'an error cut within a character',
+      ['500', `${'x'.repeat(199)}🦊`],
+      { failed: true, code: '500', reason: `${'x'.repeat(199)}\ufffd` },
+    ],
     ['no parts', [], { failed: true, bad_peer_response: true }],
     ['nonsense', ['nonsense'], { failed: true, bad_peer_response: true }],
     ['a dict without what belongs in it', [encodeBt({ x: 1 })], { failed: true, bad_peer_response: true }],
