@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium devnet`: a network on this machine that stays up until it is told to stop.
+import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Devnet } from '@allium/lab';
 import { DevnetError, resetLayout } from '@allium/lab/layout';
 import { type ReadyNode, startProcessDevnet, writeReadyFile } from '@allium/lab/process-devnet';
 import { CliError, usage } from '../cli-error.ts';
+import { FEWEST_NODES, TOO_FEW_NODES } from '../fewest-nodes.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { print, progress, styled } from '../terminal.ts';
 
@@ -33,6 +35,8 @@ export async function runDevnet(options: DevnetCommandOptions): Promise<number> 
       throw usage('--reset needs --folder: without one every start is a new network');
     resetLayout(options.folder);
   }
+  // Whoever waits for the file must not find the network of the last run.
+  if (options.readyFile !== undefined) rmSync(resolve(options.readyFile), { force: true });
   const net = await start(options);
   try {
     if (signal.aborted) return 0;
@@ -50,6 +54,7 @@ export async function runDevnet(options: DevnetCommandOptions): Promise<number> 
     print('  npx allium account new --no-passphrase');
     print(`  npx allium send --seed ${net.seed} 05… "hello"`);
     print(`  npx allium listen --seed ${net.seed}`);
+    if (net.nodes.length < FEWEST_NODES) print(TOO_FEW_NODES);
     print('Ctrl-C stops it.');
     await stopped;
   } finally {

@@ -108,11 +108,11 @@ async function ask(transport: HttpsTransport, node: ServiceNodeState): Promise<N
 function printTable(nodes: readonly NodeHealth[], failed: number): void {
   const swarms = new Map<string, NodeHealth[]>();
   for (const node of nodes) {
-    const name = node.swarm ?? 'none';
+    const name = node.swarm === undefined ? '' : `swarm ${node.swarm}, `;
     swarms.set(name, [...(swarms.get(name) ?? []), node]);
   }
   for (const [name, members] of swarms) {
-    print(styled('bold', `swarm ${name}, ${members.length} nodes`));
+    print(styled('bold', `${name}${members.length} nodes`));
     for (const node of members) {
       const address = `${node.host}:${node.port}`.padEnd(21);
       const state =

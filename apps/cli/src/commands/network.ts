@@ -20,6 +20,7 @@ import { parseSwarmId } from '@allium/protocol/swarm';
 import { loadOrCreateNodeKeys } from '@allium/service-node/node-keys';
 import { createKeyFile, withAdminKey } from '../admin-key.ts';
 import { CliError, usage } from '../cli-error.ts';
+import { FEWEST_NODES, TOO_FEW_NODES } from '../fewest-nodes.ts';
 import type { PassphraseOptions } from '../passphrase.ts';
 import { print, printJson, styled } from '../terminal.ts';
 
@@ -135,6 +136,7 @@ async function finish(
   print(
     `Wrote version ${list.version} with ${list.nodes.length} nodes to ${file}: ${countSignatures(signed)}.`,
   );
+  if (list.nodes.length < FEWEST_NODES) print(TOO_FEW_NODES);
   const missing = trusted.threshold - signed.signatures.length;
   if (missing > 0) print(`Next: ${missing} of its admins run "allium network sign ${file} --key KEYFILE".`);
 }

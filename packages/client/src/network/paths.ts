@@ -246,8 +246,19 @@ export class Paths {
       await this.#deps.fillPool(true);
       await this.#buildUpTo(this.#preset.paths);
     }
-    if (this.#paths.length === 0) throw new ClientError('no_path', 'no path through the network answers');
+    if (this.#paths.length === 0) throw this.#noPath();
     this.#nextBuildAt = this.#deps.env.clock.monotonic() + SPARE_PAUSE_MS;
+  }
+
+  #noPath(): ClientError {
+    const known = this.#deps.pool.size;
+    const { hops } = this.#preset;
+    // Hops and the destination are different nodes.
+    const text =
+      known <= hops
+        ? `the network has ${known} nodes, and a path of ${hops} hops and its destination need ${hops + 1}`
+        : 'no path through the network answers';
+    return new ClientError('no_path', text);
   }
 
   async #buildUpTo(count: number): Promise<void> {
