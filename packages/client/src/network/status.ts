@@ -130,9 +130,11 @@ function judgeHop(status: number, body: string, route: Route): Verdict {
   return retry({ kind: 'path' });
 }
 
-function judgeDestination(status: number, body: string, { destination = '' }: Route): Verdict {
+const stop = (error: ClientErrorCode): Verdict => ({ next: 'stop', blame: NOBODY, error });
+
+/** What an inner answer means wherever it comes from, a node or a server; undefined where they differ. */
+function judgeInner(status: number, body: string): Verdict | undefined {
   if (status >= 200 && status <= 299) return { next: 'done', blame: NOBODY, error: 'unreachable' };
-  const stop = (error: ClientErrorCode): Verdict => ({ next: 'stop', blame: NOBODY, error });
   if (body.includes('Oxen Server error')) return stop('unreachable');
   switch (status) {
     case 400:
@@ -148,34 +150,23 @@ function judgeDestination(status: number, body: string, { destination = '' }: Ro
     case 406:
     case 425:
       return { next: 'resync_clock', blame: NOBODY, error: 'clock' };
-    case 421:
-      return { next: 'change_swarm', blame: NOBODY, error: 'no_swarm' };
-    case 502:
-      if (body.startsWith('oxend returned unparsable data')) {
-        return { next: 'retry', blame: { kind: 'drop', ed25519Hex: destination }, error: 'unreachable' };
-      }
+    default:
+      return undefined;
   }
-  return { next: 'retry', blame: { kind: 'node', ed25519Hex: destination }, error: 'unreachable' };
+}
+
+function judgeDestination(status: number, body: string, { destination = '' }: Route): Verdict {
+  const common = judgeInner(status, body);
+  if (common !== undefined) return common;
+  if (status === 421) return { next: 'change_swarm', blame: NOBODY, error: 'no_swarm' };
+  const isBroken = status === 502 && body.startsWith('oxend returned unparsable data');
+  const kind = isBroken ? 'drop' : 'node';
+  return { next: 'retry', blame: { kind, ed25519Hex: destination }, error: 'unreachable' };
 }
 
 function judgeServer(status: number, body: string, isOfficial: boolean): Verdict {
-  if (status >= 200 && status <= 299) return { next: 'done', blame: NOBODY, error: 'unreachable' };
-  const stop = (error: ClientErrorCode): Verdict => ({ next: 'stop', blame: NOBODY, error });
-  if (body.includes('Oxen Server error')) return stop('unreachable');
-  switch (status) {
-    case 400:
-    case 403:
-    case 413:
-      return stop('bad_request');
-    case 401:
-      return stop('unauthorized');
-    case 404:
-      return stop('not_found');
-    case 406:
-    case 425:
-      return { next: 'resync_clock', blame: NOBODY, error: 'clock' };
-    case 502:
-      if (!isOfficial && body.trim() === 'Bad Gateway') return stop('unreachable');
-  }
+  const common = judgeInner(status, body);
+  if (common !== undefined) return common;
+  if (status === 502 && !isOfficial && body.trim() === 'Bad Gateway') return stop('unreachable');
   return { next: 'retry', blame: NOBODY, error: 'unreachable' };
 }
