@@ -12,9 +12,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'packages/net': ['protocol'],
   'packages/client': ['protocol'],
   'packages/client/src/node': ['protocol', 'net'],
-  'packages/service-node': ['protocol', 'net'],
-  'packages/lab': ['protocol', 'net', 'client', 'service-node'],
-  'apps/cli': ['protocol', 'net', 'client', 'service-node', 'lab'],
+  'packages/chain': ['protocol'],
+  'packages/service-node': ['protocol', 'net', 'chain'],
+  'packages/servers': ['protocol', 'net', 'chain'],
+  'packages/lab': ['protocol', 'net', 'chain', 'client', 'service-node', 'servers'],
+  'apps/cli': ['protocol', 'net', 'chain', 'client', 'service-node', 'servers', 'lab'],
 };
 const MIT = ['packages/protocol', 'packages/net', 'packages/client', 'packages/chain', 'scripts', 'examples'];
 
