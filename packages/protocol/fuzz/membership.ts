@@ -4,6 +4,7 @@ import type { FuzzTarget } from '../../../scripts/fuzz.ts';
 import { equal, fromBinary, toBinary, toHex, utf8 } from '../src/bytes.ts';
 import { ed25519KeyPair } from '../src/crypto/node.ts';
 import { ParseError } from '../src/errors.ts';
+import { encodeCertificate, parseCertificate, signStatement } from '../src/membership/certificate.ts';
 import { isCanonicalIp } from '../src/membership/ip-address.ts';
 import {
   acceptStaticList,
@@ -37,6 +38,21 @@ const TRUSTED = signStaticList(
 );
 const NEXT = signStaticList(addNodes(TRUSTED, [node(4, '192.0.2.2')], VALIDITY), ADMIN);
 
+const STATEMENT = {
+  chainId: 31337,
+  registry: new Uint8Array(20).fill(1),
+  epoch: 24,
+  seed: new Uint8Array(32).fill(2),
+  swarms: new Map([
+    [1n, [toHex(ADMIN.publicKey)]],
+    [2n, [node(2, '192.0.2.1').ed25519Hex]],
+  ]),
+};
+const CERTIFICATE = {
+  ...STATEMENT,
+  signatures: new Map([[toHex(ADMIN.publicKey), signStatement(STATEMENT, ADMIN.secretKey)]]),
+};
+
 function assert(condition: boolean, what: string): void {
   if (!condition) throw new Error(what);
 }
@@ -61,6 +77,14 @@ export const targets: Record<string, FuzzTarget> = {
       assert(toBinary(encodeStaticList(list)) === text, 'a form that is not canonical');
       const { accepted } = acceptStaticList(list, TRUSTED, VALIDITY.issued);
       if (accepted) assert(equal(staticListDigest(list), staticListDigest(NEXT)), 'a forged list');
+    },
+  },
+  /** Whatever is read has one form. */
+  certificate: {
+    seeds: [encodeCertificate(CERTIFICATE), encodeCertificate({ ...STATEMENT, signatures: new Map() })],
+    run(input) {
+      const read = parsed(() => parseCertificate(input));
+      if (read !== undefined) assert(equal(encodeCertificate(read), input), 'a second form');
     },
   },
   ipAddress: {
