@@ -19,7 +19,7 @@ const ROUNDS = 15;
 export async function run(): Promise<void> {
   const keys = Array.from({ length: NODES }, () => ed25519KeyPair(randomBytes(32)));
   const hexes = keys.map((key) => toHex(key.publicKey));
-  const swarms = runAssignment(new Map(), hexes, 1n);
+  const { swarms } = runAssignment(new Map(), hexes, 1n);
   const trusted: MembershipStatement = {
     chainId: 42161,
     registry: randomBytes(20),

@@ -34,6 +34,7 @@ export class ParseError extends AlliumError<
   | 'response'
   | 'static_list'
   | 'subaccount'
+  | 'uptime_proof'
   | 'utf8'
 > {
   override readonly name = 'ParseError';

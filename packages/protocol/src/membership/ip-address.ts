@@ -6,7 +6,8 @@ export function isCanonicalIp(text: string): boolean {
   return isIpv4(text) || isCanonicalIpv6(text);
 }
 
-function isIpv4(text: string): boolean {
+/** Dotted, without leading zeros. */
+export function isIpv4(text: string): boolean {
   return /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text);
 }
 
