@@ -2,7 +2,7 @@
 // Fuzz targets: what a node learns about the network from others. A target throws on a bug only.
 import type { FuzzTarget } from '../../../scripts/fuzz.ts';
 import { equal, fromBinary, toBinary, toHex, utf8 } from '../src/bytes.ts';
-import { ed25519KeyPair } from '../src/crypto/node.ts';
+import { ed25519KeyPair, ed25519Sign } from '../src/crypto/node.ts';
 import { ParseError } from '../src/errors.ts';
 import { encodeCertificate, parseCertificate, signStatement } from '../src/membership/certificate.ts';
 import { isCanonicalIp } from '../src/membership/ip-address.ts';
@@ -16,6 +16,12 @@ import {
   signStaticList,
   staticListDigest,
 } from '../src/membership/static-list.ts';
+import {
+  decodeSignedProof,
+  encodeSignedProof,
+  signUptimeProof,
+  verifyUptimeProof,
+} from '../src/membership/uptime-proof.ts';
 import { parseSwarmId, swarmIdHex } from '../src/swarm/position.ts';
 
 const ADMIN = ed25519KeyPair(new Uint8Array(32).fill(1));
@@ -53,6 +59,26 @@ const CERTIFICATE = {
   signatures: new Map([[toHex(ADMIN.publicKey), signStatement(STATEMENT, ADMIN.secretKey)]]),
 };
 
+const PROOF = signUptimeProof(
+  {
+    registry: `0x${'5f'.repeat(20)}`,
+    chainId: 31_337,
+    epoch: 8,
+    blockNumber: 123_456,
+    blockHash: `0x${'ab'.repeat(32)}`,
+    host: '192.0.2.7',
+    httpsPort: 443,
+    omqPort: 22020,
+    storageVersion: [2, 11, 0],
+    nodeVersion: [0, 1, 0],
+    time: 1_800_000_000,
+  },
+  {
+    ed25519Key: ADMIN.publicKey,
+    sign: (message) => ed25519Sign(message, ADMIN.secretKey),
+  },
+);
+
 function assert(condition: boolean, what: string): void {
   if (!condition) throw new Error(what);
 }
@@ -85,6 +111,16 @@ export const targets: Record<string, FuzzTarget> = {
     run(input) {
       const read = parsed(() => parseCertificate(input));
       if (read !== undefined) assert(equal(encodeCertificate(read), input), 'a second form');
+    },
+  },
+  /** What is read is written the same; only what was signed verifies. */
+  uptimeProof: {
+    seeds: [encodeSignedProof(PROOF)],
+    run(input) {
+      const signed = parsed(() => decodeSignedProof(input));
+      if (signed === undefined) return;
+      assert(equal(encodeSignedProof(signed), input), 'two forms of one proof');
+      if (verifyUptimeProof(signed)) assert(equal(signed.bytes, PROOF.bytes), 'a forged proof');
     },
   },
   ipAddress: {
