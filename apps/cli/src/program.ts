@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The command table: names, options, help. The code of a command is loaded when it runs, so that help is quick.
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { addCalculators } from './program/calculate.ts';
 
 const VERSION = '0.1.0';
 
@@ -53,6 +54,7 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
   addAccounts(program, done);
   addMessages(program, done);
   addNetworks(program, done);
+  addCalculators(program, done);
   program
     .command('node')
     .description('run one service node ("allium node --help" lists its options)')
