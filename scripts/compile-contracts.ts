@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// `npm run contracts`: compiles packages/chain/contracts with the JavaScript build of solc and writes one module per
+// contract into packages/chain/src/contracts/generated (ABI, creation code, runtime code with its immutable places).
+// `--check` writes nothing and exits with 1 if the committed modules are not what a compilation gives. Settings:
+// spec/chain §4.2. The metadata hash is left out of the code, so that a comment does not change what is deployed.
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { format } from 'node:util';
+
+const ROOT = join(import.meta.dirname, '..');
+const SOURCES = join(ROOT, 'packages/chain/contracts');
+const OUTPUT = join(ROOT, 'packages/chain/src/contracts/generated');
+const TEST_OUTPUT = join(ROOT, 'packages/chain/test/support/generated');
+/** Contracts of others that we deploy as they are. */
+const FOREIGN = ['@openzeppelin/contracts/governance/TimelockController.sol'];
+
+export const COMPILER_SETTINGS = {
+  optimizer: { enabled: true, runs: 200 },
+  viaIR: true,
+  evmVersion: 'shanghai',
+  metadata: { bytecodeHash: 'none', appendCBOR: false },
+};
+
+interface Artifact {
+  abi: unknown[];
+  evm: {
+    bytecode: { object: string };
+    deployedBytecode: {
+      object: string;
+      immutableReferences: Record<string, { start: number; length: number }[]>;
+    };
+  };
+}
+interface SolcOutput {
+  errors?: { severity: string; formattedMessage: string }[];
+  contracts?: Record<string, Record<string, Artifact>>;
+}
+
+function contractFiles(folder: string): string[] {
+  return readdirSync(join(SOURCES, folder))
+    .filter((name) => name.endsWith('.sol'))
+    .sort()
+    .map((name) => (folder === '' ? name : `${folder}/${name}`));
+}
+
+/** path from the repository's root → text of the module. Throws with solc's words when the contracts do not compile. */
+export function compileContracts(): Map<string, string> {
+  const require = createRequire(import.meta.url);
+  const solc = require('solc') as {
+    compile(
+      input: string,
+      callbacks: { import(path: string): { contents: string } | { error: string } },
+    ): string;
+    version(): string;
+  };
+  const own = [...contractFiles(''), ...contractFiles('test')];
+  const sources: Record<string, { content: string }> = {};
+  for (const file of own) sources[file] = { content: readFileSync(join(SOURCES, file), 'utf8') };
+  const read = (path: string) => readFileSync(join(ROOT, 'node_modules', path), 'utf8');
+  for (const file of FOREIGN) sources[file] = { content: read(file) };
+  const input = {
+    language: 'Solidity',
+    sources,
+    settings: {
+      ...COMPILER_SETTINGS,
+      outputSelection: {
+        '*': {
+          '*': [
+            'abi',
+            'evm.bytecode.object',
+            'evm.deployedBytecode.object',
+            'evm.deployedBytecode.immutableReferences',
+          ],
+        },
+      },
+    },
+  };
+  const imported = (path: string) => {
+    try {
+      return { contents: read(path) };
+    } catch (error) {
+      return { error: format(error) };
+    }
+  };
+  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: imported })) as SolcOutput;
+  const problems = output.errors ?? [];
+  if (problems.length > 0) throw new Error(problems.map((problem) => problem.formattedMessage).join('\n'));
+
+  const modules = new Map<string, string>();
+  for (const [file, contracts] of Object.entries(output.contracts ?? {})) {
+    if (!own.includes(file) && !FOREIGN.includes(file)) continue;
+    const content = sources[file]?.content ?? '';
+    const sourceHash = createHash('sha256').update(content).digest('hex');
+    for (const [name, artifact] of Object.entries(contracts)) {
+      const folder = file.startsWith('test/') ? TEST_OUTPUT : OUTPUT;
+      const path = join(folder, `${name}.ts`).slice(ROOT.length + 1);
+      modules.set(path, moduleText(file, solc.version(), sourceHash, artifact));
+    }
+  }
+  return modules;
+}
+
+function moduleText(file: string, compiler: string, sourceHash: string, artifact: Artifact): string {
+  const { bytecode, deployedBytecode } = artifact.evm;
+  const lines = [
+    '// SPDX-License-Identifier: MIT',
+    `// Made by \`npm run contracts\` from ${file} with solc ${compiler}; do not edit.`,
+    '',
+    `export const sourceHash = '${sourceHash}';`,
+    '',
+    `export const abi = [`,
+    ...artifact.abi.map((item) => `  ${JSON.stringify(item)},`),
+    '] as const;',
+  ];
+  if (bytecode.object !== '') {
+    const immutables = Object.values(deployedBytecode.immutableReferences ?? {})
+      .flat()
+      .sort((a, b) => a.start - b.start);
+    lines.push(
+      '',
+      `export const bytecode = '0x${bytecode.object}' as const;`,
+      '',
+      '/** The code on chain, with zeros where the constructor writes immutable values. */',
+      `export const deployedBytecode = '0x${deployedBytecode.object}' as const;`,
+      '',
+      '/** Byte ranges of the immutable values in deployedBytecode. */',
+      `export const immutableReferences: readonly { start: number; length: number }[] = ${JSON.stringify(immutables)};`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function main(): void {
+  const check = process.argv.includes('--check');
+  const modules = compileContracts();
+  const stale: string[] = [];
+  const folders = [OUTPUT, TEST_OUTPUT];
+  for (const folder of folders) {
+    mkdirSync(folder, { recursive: true });
+    for (const name of readdirSync(folder)) {
+      const path = join(folder, name);
+      if (modules.has(path.slice(ROOT.length + 1))) continue;
+      stale.push(path);
+      if (!check) rmSync(path);
+    }
+  }
+  for (const [path, text] of modules) {
+    let committed = '';
+    try {
+      committed = readFileSync(join(ROOT, path), 'utf8');
+    } catch {}
+    if (committed === text) continue;
+    stale.push(path);
+    if (!check) writeFileSync(join(ROOT, path), text);
+  }
+  console.log(`contracts: ${modules.size} modules, ${stale.length} ${check ? 'not up to date' : 'written'}`);
+  if (check && stale.length > 0) {
+    console.error(`run \`npm run contracts\`: ${stale.join(', ')}`);
+    process.exitCode = 1;
+  }
+}
+
+if (import.meta.main) main();
