@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the node counts, for Prometheus (`/metrics` on a loopback port of its own) and for `service.get_stats`
 // (spec/storage-server §7 "Statistics"). The hot path adds to plain numbers; names and text are made when asked.
-import { createServer, type Server } from 'node:http';
 import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { Env } from '@allium/protocol/env';
 import type { Registry } from 'prom-client';
@@ -22,8 +21,10 @@ export interface Observed {
   readonly longPolls: () => number;
   readonly waitingHops: () => number;
   readonly membershipVersion: () => number;
-  readonly membershipExpiry: () => number;
+  readonly membershipExpiry: () => number | undefined;
   readonly clockOffsetMs: () => number | undefined;
+  /** By the test that they fail; `none`: nodes that pass all. */
+  readonly failingPeers: () => ReadonlyMap<string, number>;
 }
 
 type Window = { since: number } & Record<Statistic, number>;
@@ -213,16 +214,30 @@ export class Metrics {
       'Messages of which a subscriber was told',
       () => this.notifications,
     );
-    gauge('allium_membership_version', 'Version of the node list in force', observed.membershipVersion);
+    gauge(
+      'allium_membership_version',
+      'Version of the node list in force, or epoch',
+      observed.membershipVersion,
+    );
     gauge(
       'allium_clock_offset_seconds',
       'Our clock minus those of other members; NaN while none has answered',
       () => (observed.clockOffsetMs() ?? Number.NaN) / 1000,
     );
+    new Gauge({
+      name: 'allium_peers',
+      help: 'Other nodes by the test that they fail, as seen from here; none: they pass all',
+      labelNames: ['failing'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [failing, count] of observed.failingPeers()) this.set({ failing }, count);
+      },
+    });
     gauge(
       'allium_membership_expiry_seconds',
-      'Unix time at which the node list expires',
-      observed.membershipExpiry,
+      'Unix time at which the node list expires; NaN: never',
+      () => observed.membershipExpiry() ?? Number.NaN,
     );
     gauge(
       'allium_database_used_bytes',
@@ -255,46 +270,5 @@ export class Metrics {
       return utilization;
     });
     return registry;
-  }
-}
-
-/** `GET /metrics` over plain HTTP on loopback. */
-export class MetricsServer {
-  readonly #port: number;
-  readonly #text: () => Promise<string>;
-  #server: Server | undefined;
-
-  constructor(port: number, text: () => Promise<string>) {
-    this.#port = port;
-    this.#text = text;
-  }
-
-  start(): Promise<{ port: number }> {
-    const server = createServer((request, response) => {
-      if (request.method !== 'GET' || request.url !== '/metrics') {
-        response.writeHead(404, { 'content-type': 'text/plain' }).end('Not Found');
-        return;
-      }
-      this.#text().then(
-        (text) =>
-          response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text),
-        () => response.writeHead(500).end(),
-      );
-    });
-    this.#server = server;
-    return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(this.#port, '127.0.0.1', () =>
-        resolve({ port: (server.address() as { port: number }).port }),
-      );
-    });
-  }
-
-  async stop(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    if (server === undefined) return;
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
   }
 }

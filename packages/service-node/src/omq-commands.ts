@@ -11,7 +11,7 @@ import { parseJson } from '@allium/protocol/json';
 import type { Member } from '@allium/protocol/membership';
 import { decodeForward, decodeMethodBody } from '@allium/protocol/storage/request-reader';
 import { METHOD_NAMES, type RecursiveRequest, RequestError } from '@allium/protocol/storage/requests';
-import type { StaticDistribution } from './membership/distribution.ts';
+import type { NetworkCommand } from './membership/node-network.ts';
 import type { Metrics } from './metrics.ts';
 import type { Subscriptions } from './monitor/subscriptions.ts';
 import type { OnionAnswer, OnionRelay } from './onion/relay.ts';
@@ -42,7 +42,8 @@ export interface OmqCommandsParts {
   readonly intake: Intake;
   readonly reconciler: Reconciler;
   readonly reconciles: boolean;
-  readonly distribution: StaticDistribution;
+  /** What the kind of network adds, without `sn.`. */
+  readonly network: Readonly<Record<string, NetworkCommand>>;
   readonly subscriptions: Subscriptions;
   readonly rpcLimit: RateLimiter;
   readonly metrics: Metrics;
@@ -52,7 +53,7 @@ export interface OmqCommandsParts {
 
 /** Registers all categories and commands. */
 export function registerCommands(parts: OmqCommandsParts, env: Env): void {
-  const { omq, onions, sync, intake, distribution, retries, swarm } = parts;
+  const { omq, onions, sync, intake, retries, swarm } = parts;
 
   // From the specification (§5.3): queues of 1000 and 200.
   omq.category('sn', { access: 'service_node', maxConcurrent: 2000, maxQueued: 1000 });
@@ -83,9 +84,9 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   between('data_ready', (member, data) => [sync.greeted(member, data[0])]);
   // Off here means off for others too: they take us for a node that does not know the command.
   if (parts.reconciles) between('reconcile', (member, data) => parts.reconciler.answer(member, data[0]));
-  between('chain_static', (member, data) =>
-    distribution.answer(data[0], member?.ed25519Hex.slice(0, 8) ?? 'unknown'),
-  );
+  // spec/chain §4.18.
+  between('chain_time', () => [String(Math.floor(env.clock.now() / 1000))]);
+  for (const [command, answer] of Object.entries(parts.network)) between(command, answer);
   between('onion_request', (_, [part], __, exchange) => {
     const answer = onions.hop(part, exchange);
     return answer instanceof Promise ? answer.then(asReply) : asReply(answer);

@@ -14,8 +14,9 @@ import { Cleaner } from './mailbox/cleaner.ts';
 import { Database, type DatabaseOptions } from './mailbox/database.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { ClockWatch } from './membership/clock-watch.ts';
-import { StaticDistribution } from './membership/distribution.ts';
-import { diskFiles, type ListFiles, StaticSource } from './membership/static-source.ts';
+import type { NodeNetwork } from './membership/node-network.ts';
+import { StaticNetwork } from './membership/static-network.ts';
+import { diskFiles, type ListFiles } from './membership/static-source.ts';
 import { Metrics, MetricsServer } from './metrics.ts';
 import { LongPolls } from './monitor/long-polls.ts';
 import { Subscriptions } from './monitor/subscriptions.ts';
@@ -69,7 +70,7 @@ export interface NodeState {
 /** Everything that exists between `start` and `stop`. */
 interface Running {
   readonly ports: Ports;
-  readonly source: StaticSource;
+  readonly network: NodeNetwork;
   readonly metrics: Metrics;
   readonly stop: () => Promise<void>;
 }
@@ -99,10 +100,10 @@ export class ServiceNode {
     return this.#running.ports;
   }
 
-  /** Version of the node list in force. Only while it runs. */
+  /** Version of the node list in force, or the epoch. Only while it runs. */
   get listVersion(): number {
     if (this.#running === undefined) throw new Error('the node is not running');
-    return this.#running.source.list.version;
+    return this.#running.network.version;
   }
 
   #identity(): NodeKeys {
@@ -166,7 +167,13 @@ export class ServiceNode {
     const { clock, log } = env;
     const metrics = new Metrics(env);
     const { state } = this.#deps;
-    const source = await StaticSource.open(options, env, state?.files ?? diskFiles);
+    const network: NodeNetwork = await StaticNetwork.open(
+      options,
+      keys.ed25519Hex,
+      state?.files ?? diskFiles,
+      env,
+    );
+    const { source } = network;
     const swarm = new Swarm(source, keys.ed25519Hex);
     const database = new Database({
       ...(state?.database ?? { path: join(options.dataDir, 'mailbox.sqlite') }),
@@ -186,7 +193,8 @@ export class ServiceNode {
         listen: { host: options.bindHost, port: options.omqPort },
         isServiceNode: true,
         accessOf: (peerKeyHex) => {
-          if (swarm.membership.byX25519.get(peerKeyHex)?.active === true) return 'service_node';
+          // Decommissioned nodes as well: they are reachable and tested like all others (spec/storage-server §3.4).
+          if (swarm.membership.byX25519.has(peerKeyHex)) return 'service_node';
           return admins.has(peerKeyHex) ? 'admin' : 'none';
         },
       },
@@ -198,7 +206,6 @@ export class ServiceNode {
     const retries = new RetryQueue(shared, env);
     const sync = new SwarmSync(shared, env);
     const intake = new Intake(shared, env);
-    const distribution = new StaticDistribution(source, omq, keys.ed25519Hex, env);
     const keyConverter = new KeyConverter();
     const subscriptions = new Subscriptions(
       { mailbox, swarm, metrics, keys: keyConverter, max: options.maxSubscriptions },
@@ -213,6 +220,7 @@ export class ServiceNode {
         apply: new Apply(mailbox, keys, clock),
         swarm,
         replication: new Replication(omq, metrics),
+        network,
         retries,
         subscriptions,
         polls,
@@ -269,12 +277,12 @@ export class ServiceNode {
         intake,
         reconciler,
         reconciles: options.reconcileEvery > 0,
-        distribution,
+        network: network.commands({ omq, swarm, storageAnswers: () => answers(mailbox) }),
         subscriptions,
         rpcLimit,
         metrics,
         notReady,
-        statistics: () => statisticsJson(mailbox, database, metrics, executor.height()),
+        statistics: () => statisticsJson(mailbox, database, metrics, network.height()),
       },
       env,
     );
@@ -297,9 +305,9 @@ export class ServiceNode {
     );
 
     // Newer lists first, then the peers' side, then clients.
-    await source.start();
-    closers.push(() => source.stop());
-    const place = new Place(swarm, options.publicIp, env);
+    await network.start();
+    closers.push(() => network.stop());
+    const place = new Place(swarm, options.publicIp, network.words, env);
     const cancelChange = source.onChange((_next, previous) => {
       place.check();
       sync.changed(previous);
@@ -319,8 +327,6 @@ export class ServiceNode {
     const cleaner = new Cleaner(mailbox, env);
     cleaner.start();
     closers.push(() => cleaner.stop());
-    distribution.start();
-    closers.push(() => distribution.stop());
     const clocks = new ClockWatch({ omq, swarm }, env);
     clocks.start();
     closers.push(() => clocks.stop());
@@ -338,11 +344,13 @@ export class ServiceNode {
       await https.drained();
       await https.stop();
     });
+    network.open({ https: httpsPort, omq: omqPort });
+    closers.push(() => network.close());
     closers.push(() => relay.stop());
     const metricsPort = await this.#startMetrics(
       options,
       metrics,
-      source,
+      network,
       { database, retries, omq, subscriptions, polls, onions, clocks },
       closers,
     );
@@ -360,13 +368,13 @@ export class ServiceNode {
         https: httpsPort,
         omq: omqPort,
         metrics: metricsPort,
-        list: source.list.version,
+        list: network.version,
         swarm: swarm.id?.toString(16),
       },
       'service node is up',
     );
     return {
-      source,
+      network,
       metrics,
       ports: { https: httpsPort, omq: omqPort, ...(metricsPort !== undefined && { metrics: metricsPort }) },
     };
@@ -375,7 +383,7 @@ export class ServiceNode {
   async #startMetrics(
     options: ServiceNodeOptions,
     metrics: Metrics,
-    source: StaticSource,
+    network: NodeNetwork,
     parts: {
       database: Database;
       retries: RetryQueue;
@@ -399,14 +407,24 @@ export class ServiceNode {
         subscriptions: () => parts.subscriptions.size,
         longPolls: () => parts.polls.size,
         waitingHops: () => parts.onions.waiting,
-        membershipVersion: () => source.list.version,
-        membershipExpiry: () => source.list.expires,
+        membershipVersion: () => network.version,
+        membershipExpiry: () => network.expires,
         clockOffsetMs: () => parts.clocks.offsetMs,
       }),
     );
     const { port } = await server.start();
     closers.push(() => server.stop());
     return port;
+  }
+}
+
+/** Whether the mailbox can be read. */
+function answers(mailbox: Mailbox): boolean {
+  try {
+    mailbox.isVirgin();
+    return true;
+  } catch {
+    return false;
   }
 }
 

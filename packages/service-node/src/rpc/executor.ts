@@ -19,6 +19,7 @@ import type { HashesByNamespace } from '@allium/protocol/storage/responses';
 import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
 import { hashText, type Mailbox, Retrieved } from '../mailbox/mailbox.ts';
 import { Trouble } from '../mailbox/trouble.ts';
+import type { NodeNetwork } from '../membership/node-network.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Carrier, LongPolls, Woken } from '../monitor/long-polls.ts';
 import type { Subscriptions } from '../monitor/subscriptions.ts';
@@ -57,6 +58,7 @@ export interface ExecutorParts {
   readonly apply: Apply;
   readonly swarm: Swarm;
   readonly replication: Replication;
+  readonly network: Pick<NodeNetwork, 'height' | 'listed'>;
   readonly retries: RetryQueue;
   readonly subscriptions: Subscriptions;
   readonly polls: LongPolls;
@@ -92,11 +94,6 @@ export class Executor {
   #counted(request: StorageRequest, outcome: Outcome): Outcome {
     this.#parts.metrics.request(request.method, outcome.status);
     return outcome;
-  }
-
-  /** Height as the list has it (spec/chain §4.23). */
-  height(): number {
-    return Math.floor(this.#env.clock.now() / 120_000);
   }
 
   #dispatch(
@@ -386,7 +383,7 @@ export class Executor {
   }
 
   async #ifElse(request: IfElseRequest, budget: Budget): Promise<Outcome> {
-    const height = this.height();
+    const height = this.#parts.network.height();
     const condition = conditionsHold(request.conditions, { hf: HARDFORK, version: WIRE_VERSION, height });
     const branch = condition ? request.then : request.else;
     const outcome = branch === undefined ? undefined : await this.#guarded(branch, budget);
@@ -434,12 +431,8 @@ export class Executor {
 
   /** `get_service_nodes` as JSON text (spec/chain §1.15, §4.21). @throws ParseError for bad parameters */
   serviceNodes(params: Json | undefined): string {
-    const membership = this.#parts.swarm.membership;
-    return serviceNodeListJson(
-      { height: this.height(), blockHash: membership.blockHash, members: membership.members },
-      parseServiceNodeQuery(params),
-      (below) => this.#env.random.below(below),
-    );
+    const query = parseServiceNodeQuery(params);
+    return serviceNodeListJson(this.#parts.network.listed(), query, (below) => this.#env.random.below(below));
   }
 }
 

@@ -2,19 +2,22 @@
 // Whether the node list has this node where it is. Others reach it at the address of the list, whatever is configured here;
 // so a changed address is told to the operator, and the node goes on serving those who still reach it.
 import type { Env } from '@allium/protocol/env';
+import type { PlaceWords } from '../membership/node-network.ts';
 import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
 export class Place {
   readonly #swarm: Swarm;
   readonly #publicIp: string;
+  readonly #words: PlaceWords;
   readonly #env: Env;
   #last: string | undefined;
 
   /** `publicIp`: as configured, or empty. */
-  constructor(swarm: Swarm, publicIp: string, env: Env) {
+  constructor(swarm: Swarm, publicIp: string, words: PlaceWords, env: Env) {
     this.#swarm = swarm;
     this.#publicIp = publicIp;
+    this.#words = words;
     this.#env = env;
   }
 
@@ -22,21 +25,16 @@ export class Place {
   check(): void {
     const fault = this.#fault();
     if (fault === this.#last) return;
-    if (fault === undefined) this.#env.log.info({}, 'the node list now has this node at its address');
+    if (fault === undefined) this.#env.log.info({}, this.#words.right);
     else this.#env.log.warn({}, fault);
     this.#last = fault;
   }
 
   #fault(): string | undefined {
     const { self } = this.#swarm;
-    if (self === undefined) return 'this node is not in the node list: it serves no accounts';
-    if (!hasAddress(self)) {
-      return 'the node list has no address of this node: others cannot reach it. Ask the admins for a list with its address';
-    }
+    if (self === undefined) return this.#words.notListed;
+    if (!hasAddress(self)) return this.#words.noAddress;
     if (this.#publicIp === '' || this.#publicIp === self.host) return undefined;
-    return (
-      'the node list has another address of this node than --public-ip: others look for it at the old one. Ask the admins ' +
-      'for a list with its new address, or correct --public-ip'
-    );
+    return this.#words.otherAddress;
   }
 }
