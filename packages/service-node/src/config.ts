@@ -119,6 +119,12 @@ export const OPTIONS = {
   reconcileBytesPerSecond: option('count', 1_000_000, 'Bytes per second that such a comparison may move', {
     check: (value) => (value >= 1000 ? undefined : 'expected at least 1000'),
   }),
+  peerTests: option(
+    'text',
+    'auto',
+    'Pace at which this node tests the others; auto: as the network prescribes, with a static list as in production',
+    { oneOf: ['auto', 'off', 'production', 'test', 'local'] },
+  ),
   maxRelays: option('count', 100, 'Relays to servers at once; further ones get 503'),
   maxSubscriptions: option(
     'count',
@@ -129,7 +135,12 @@ export const OPTIONS = {
   relayExemptRanges: option('list', [], 'Private or local address ranges to which relaying is allowed', {
     check: ranges,
   }),
-  statsAccessKeys: option('list', [], 'X25519 keys that may ask service.get_stats over OMQ', { check: keys }),
+  statsAccessKeys: option(
+    'list',
+    [],
+    'X25519 keys that may ask service.get_stats and service.get_peers over OMQ',
+    { check: keys },
+  ),
 } as const;
 
 export type OptionName = keyof typeof OPTIONS;

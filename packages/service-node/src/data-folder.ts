@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The folder that holds all of a node: node.key, cert.pem, key.pem, mailbox.sqlite, network.json. It belongs to one user
+// The folder that holds all of a node: node.key, cert.pem, key.pem, mailbox.sqlite, network.json, node.sock. It belongs to one user
 // and to one running node: others may not read it, and a second node on it is refused.
 import {
   chmodSync,
@@ -36,7 +36,7 @@ const LOCK = 'node.lock';
 const LOCK_WAIT_MS = 500;
 /** A folder with something else in it may be a shared one, a home for instance: its permissions are not ours to change. */
 const OURS =
-  /^(node\.(key|lock)|cert\.pem|key\.pem|network\.json|mailbox\.sqlite)|^\.node\.key\.|^lost\+found$/;
+  /^(node\.(key|lock|sock)|cert\.pem|key\.pem|network\.json|mailbox\.sqlite)|^\.node\.key\.|^lost\+found$/;
 /** SQLITE_BUSY. */
 const BUSY = 5;
 

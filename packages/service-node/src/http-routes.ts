@@ -14,6 +14,7 @@ import type { OnionRelay } from './onion/relay.ts';
 import { SERVER_HEADER, WIRE_VERSION_TEXT } from './protocol-version.ts';
 import type { Executor } from './rpc/executor.ts';
 import { type ContentType, httpBody, type Outcome } from './rpc/outcome.ts';
+import type { IncomingPings } from './testing/incoming-pings.ts';
 
 const TEXT = { 'content-type': 'text/plain' };
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -31,6 +32,7 @@ export interface HttpRoutesParts {
   readonly rpcLimit: RateLimiter;
   readonly onionLimit: RateLimiter;
   readonly metrics: Metrics;
+  readonly incoming: IncomingPings;
   readonly ed25519Key: Uint8Array;
   /** Why requests are not served at present; empty when they are. */
   readonly notReady: () => readonly string[];
@@ -77,6 +79,7 @@ export class HttpRoutes {
       case 'POST /json_rpc':
         return this.#jsonRpc(request.body);
       case 'POST /ping_test/v1':
+        this.#parts.incoming.arrived('https');
         return this.#ping;
       default:
         return { status: 200, headers: JSON_TYPE, body: `{"version":"${WIRE_VERSION_TEXT}"}` };

@@ -22,6 +22,8 @@ import type { Reconciler } from './swarm/reconcile.ts';
 import type { RetryQueue } from './swarm/retry-queue.ts';
 import type { Swarm } from './swarm/swarm.ts';
 import type { SwarmSync } from './swarm/swarm-sync.ts';
+import type { IncomingPings } from './testing/incoming-pings.ts';
+import { timeAnswer } from './testing/questions.ts';
 
 // From the specification (§5.3).
 const STORAGE_PLACES = 500;
@@ -48,7 +50,10 @@ export interface OmqCommandsParts {
   readonly rpcLimit: RateLimiter;
   readonly metrics: Metrics;
   readonly notReady: () => readonly string[];
+  readonly incoming: IncomingPings;
   readonly statistics: () => string;
+  /** JSON. */
+  readonly peers: () => string;
 }
 
 /** Registers all categories and commands. */
@@ -79,13 +84,16 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
       return answer(member, data, context, exchange);
     });
 
-  between('ping', () => ['pong']);
+  between('ping', () => {
+    parts.incoming.arrived('omq');
+    return ['pong'];
+  });
   between('data', (_, data, { peerKeyHex }) => intake.take(peerKeyHex, data[0]));
   between('data_ready', (member, data) => [sync.greeted(member, data[0])]);
   // Off here means off for others too: they take us for a node that does not know the command.
   if (parts.reconciles) between('reconcile', (member, data) => parts.reconciler.answer(member, data[0]));
   // spec/chain §4.18.
-  between('chain_time', () => [String(Math.floor(env.clock.now() / 1000))]);
+  between('chain_time', () => [timeAnswer(env.clock)]);
   for (const [command, answer] of Object.entries(parts.network)) between(command, answer);
   between('onion_request', (_, [part], __, exchange) => {
     const answer = onions.hop(part, exchange);
@@ -120,6 +128,7 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   omq.register('monitor.messages', (context, [part]) => parts.subscriptions.answer(context, part));
   omq.register('rpc.get_service_nodes', (context, data) => nodeList(parts, context, data));
   omq.register('service.get_stats', () => [parts.statistics()]);
+  omq.register('service.get_peers', () => [parts.peers()]);
 }
 
 /** How many requests of each client are at work. */

@@ -2,22 +2,23 @@
 // One service node: puts its parts together, opens its listeners, and takes everything down again.
 // Data folder: see data-folder.ts.
 import { join } from 'node:path';
+import type { PresetName } from '@allium/chain/presets';
 import { type HttpsListener, HttpsServer, type HttpsServerOptions } from '@allium/net/https-server';
 import { Omq } from '@allium/net/omq';
 import type { OmqEndpoint, OmqOptions } from '@allium/net/omq/endpoint';
 import { RateLimiter } from '@allium/net/rate-limiter';
-import type { Env } from '@allium/protocol/env';
+import type { Env, Transport } from '@allium/protocol/env';
 import type { ServiceNodeOptions } from './config.ts';
 import { lockDataFolder, openDataFolder } from './data-folder.ts';
 import { COMMON_HEADERS, HttpRoutes } from './http-routes.ts';
+import { LocalServer, SOCKET_NAME } from './local-server.ts';
 import { Cleaner } from './mailbox/cleaner.ts';
 import { Database, type DatabaseOptions } from './mailbox/database.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
-import { ClockWatch } from './membership/clock-watch.ts';
 import type { NodeNetwork } from './membership/node-network.ts';
 import { StaticNetwork } from './membership/static-network.ts';
 import { diskFiles, type ListFiles } from './membership/static-source.ts';
-import { Metrics, MetricsServer } from './metrics.ts';
+import { Metrics } from './metrics.ts';
 import { LongPolls } from './monitor/long-polls.ts';
 import { Subscriptions } from './monitor/subscriptions.ts';
 import { loadOrCreateCertificate, loadOrCreateNodeKeys, type NodeKeys } from './node-keys.ts';
@@ -38,6 +39,7 @@ import { Replication } from './swarm/replication.ts';
 import { RetryQueue } from './swarm/retry-queue.ts';
 import { Swarm } from './swarm/swarm.ts';
 import { SwarmSync } from './swarm/swarm-sync.ts';
+import { PeerTests } from './testing/peer-tests.ts';
 
 /** Ours: an upgrade may wait so long for members that are slow to take what they missed. */
 const HAND_OVER_MS = 5_000;
@@ -54,6 +56,8 @@ export interface ServiceNodeDeps {
   /** Default: sockets. */
   readonly omq?: (options: OmqOptions, env: Env) => OmqEndpoint;
   readonly https?: (options: HttpsServerOptions, env: Env) => HttpsListener;
+  /** Carries the tests of other nodes. */
+  readonly transport?: Transport;
   /** Instead of the data folder, which is then neither made nor read. */
   readonly state?: NodeState;
 }
@@ -266,6 +270,17 @@ export class ServiceNode {
       },
       env,
     );
+    const tests = new PeerTests(
+      {
+        omq,
+        swarm,
+        ownHex: keys.ed25519Hex,
+        pace: paceOf(options),
+        isOn: options.peerTests !== 'off',
+        ...(this.#deps.transport !== undefined && { transport: this.#deps.transport }),
+      },
+      env,
+    );
     registerCommands(
       {
         omq,
@@ -282,12 +297,23 @@ export class ServiceNode {
         rpcLimit,
         metrics,
         notReady,
+        incoming: tests.incoming,
+        peers: () => JSON.stringify(tests.report()),
         statistics: () => statisticsJson(mailbox, database, metrics, network.height()),
       },
       env,
     );
     const routes = new HttpRoutes(
-      { executor, onions, rpcLimit, onionLimit, metrics, ed25519Key: keys.ed25519Key, notReady },
+      {
+        executor,
+        onions,
+        rpcLimit,
+        onionLimit,
+        metrics,
+        incoming: tests.incoming,
+        ed25519Key: keys.ed25519Key,
+        notReady,
+      },
       env,
     );
     const https = (this.#deps.https ?? sockets.https)(
@@ -327,9 +353,6 @@ export class ServiceNode {
     const cleaner = new Cleaner(mailbox, env);
     cleaner.start();
     closers.push(() => cleaner.stop());
-    const clocks = new ClockWatch({ omq, swarm }, env);
-    clocks.start();
-    closers.push(() => clocks.stop());
     retries.start();
     closers.push(async () => {
       await retries.handOver(HAND_OVER_MS);
@@ -347,11 +370,14 @@ export class ServiceNode {
     network.open({ https: httpsPort, omq: omqPort });
     closers.push(() => network.close());
     closers.push(() => relay.stop());
-    const metricsPort = await this.#startMetrics(
+    tests.start();
+    closers.push(() => tests.stop());
+    const metricsPort = await this.#startLocal(
       options,
       metrics,
       network,
-      { database, retries, omq, subscriptions, polls, onions, clocks },
+      { database, retries, omq, subscriptions, polls, onions, tests },
+      env,
       closers,
     );
     // First of all: nothing new, and no answer is held any longer.
@@ -380,7 +406,7 @@ export class ServiceNode {
     };
   }
 
-  async #startMetrics(
+  async #startLocal(
     options: ServiceNodeOptions,
     metrics: Metrics,
     network: NodeNetwork,
@@ -391,12 +417,12 @@ export class ServiceNode {
       subscriptions: Subscriptions;
       polls: LongPolls;
       onions: OnionRelay;
-      clocks: ClockWatch;
+      tests: PeerTests;
     },
+    env: Env,
     closers: (() => void | Promise<void>)[],
   ): Promise<number | undefined> {
-    if (options.metricsPort === 0) return undefined;
-    const server = new MetricsServer(options.metricsPort, () =>
+    const text = () =>
       metrics.text({
         databaseBytes: () => parts.database.size(),
         queuedForwards: () => parts.retries.size(),
@@ -409,9 +435,28 @@ export class ServiceNode {
         waitingHops: () => parts.onions.waiting,
         membershipVersion: () => network.version,
         membershipExpiry: () => network.expires,
-        clockOffsetMs: () => parts.clocks.offsetMs,
-      }),
-    );
+        clockOffsetMs: () => parts.tests.clocks.offsetMs,
+        failingPeers: () => parts.tests.counts(),
+      });
+    const routes = {
+      '/metrics': () => ({ type: 'text/plain; version=0.0.4; charset=utf-8', text: text() }),
+      '/peers': () => ({ type: 'application/json', text: JSON.stringify(parts.tests.report()) }),
+    };
+    if (this.#deps.state === undefined && process.platform !== 'win32') {
+      const socket = new LocalServer({ path: join(options.dataDir, SOCKET_NAME) }, routes);
+      try {
+        await socket.start();
+        closers.push(() => socket.stop());
+      } catch (error) {
+        // A path of more than about 100 characters, or a file system without sockets.
+        env.log.warn(
+          { error: String(error) },
+          'no socket for "allium node peers": set --metrics-port to have it',
+        );
+      }
+    }
+    if (options.metricsPort === 0) return undefined;
+    const server = new LocalServer({ port: options.metricsPort }, routes);
     const { port } = await server.start();
     closers.push(() => server.stop());
     return port;
@@ -432,6 +477,11 @@ const sockets = {
   omq: (options: OmqOptions, env: Env): OmqEndpoint => new Omq(options, env),
   https: (options: HttpsServerOptions, env: Env): HttpsListener => new HttpsServer(options, env),
 };
+
+/** The admins of a static list set no pace: that of a large network is the most patient. */
+function paceOf({ peerTests }: ServiceNodeOptions): PresetName {
+  return peerTests === 'test' || peerTests === 'local' ? peerTests : 'production';
+}
 
 const bucket = (burst: number, perSecond: number) => ({
   capacity: burst,

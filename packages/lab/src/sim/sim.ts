@@ -120,6 +120,8 @@ export class SimNode implements ScenarioNode {
       publicIp: host.address,
       httpsPort: HTTPS_PORT,
       omqPort: OMQ_PORT,
+      // Scenarios that are about tests of peers turn them on: they make most of the events of a quiet network.
+      peerTests: 'off',
       ...parts.more,
     });
     this.#env = {
@@ -145,6 +147,7 @@ export class SimNode implements ScenarioNode {
     const service = new ServiceNode(this.#options, this.#env, {
       omq: (options, env) => new SimOmq(this.#wire, this.host, options, env),
       https: (options) => new SimHttps(this.host, options),
+      transport: new SimTransport(this.#wire, this.host),
       state: {
         keys: this.keys,
         database: { path: this.#databasePath, defer: (commit) => time.after(COMMIT_MS, commit) },
