@@ -4,7 +4,7 @@
 // Times of the chain are unix seconds; epochs count from the deployment of the registry.
 import type { Cancel } from '@allium/protocol/env';
 import type { SwarmMap } from '@allium/protocol/swarm/assignment';
-import type { PresetName } from './presets.ts';
+import type { ContractParams, PresetName } from './presets.ts';
 
 /** Lower case. Addresses have 20 bytes, hashes and seeds 32. */
 export type Hex = `0x${string}`;
@@ -83,6 +83,9 @@ export interface EpochView {
   /** S(e): the draw looks at the first so many slots. */
   readonly slotCount: number;
   readonly slots: readonly Slot[];
+  /** Of its quorums. */
+  readonly quorumSize: number;
+  readonly minVoters: number;
   /** W_e; keys are Ed25519 keys in hex. */
   readonly swarms: SwarmMap;
   /** M_e, ascending. */
@@ -130,25 +133,8 @@ export interface ChainNetwork {
   readonly preset: PresetName;
 }
 
-/** Parameters of the registry in force (spec/chain §4.3). Seconds, basis points. */
-export interface ChainParameters {
-  readonly stakingRequirement: bigint;
-  readonly maxContributors: number;
-  readonly unlockDelay: number;
-  readonly deregLock: number;
-  readonly penaltyBps: number;
-  readonly payableDelay: number;
-  readonly shortOutage: number;
-  readonly smallDelay: number;
-  readonly creditInitial: number;
-  readonly creditMax: number;
-  /** Credit earned per this many seconds of active time is `creditRateNum`. */
-  readonly creditRateNum: number;
-  readonly creditRateDen: number;
-  readonly minGrace: number;
-  readonly deactivationBps: number;
-  readonly registrationBps: number;
-}
+/** Parameters of the registry (spec/chain §4.3). Seconds, basis points, atomic units. */
+export type ChainParameters = Readonly<ContractParams>;
 
 /** A program's window on the chain. All reads answer at once, from memory. */
 export interface ChainView {
@@ -160,6 +146,7 @@ export interface ChainView {
   nodes(): ReadonlyMap<number, NodeRecord>;
   /** The valid node with this key that is neither deregistered nor exited; there is at most one. */
   nodeByEd25519(ed25519Hex: string): NodeRecord | undefined;
+  /** Those in force now; the size of an epoch's quorums stands in its view. */
   parameters(): ChainParameters;
   /** Of a target, in the epoch in force or one of the 47 before it. */
   quorumOf(nodeId: number, epoch: number): Quorum | undefined;

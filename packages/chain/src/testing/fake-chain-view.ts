@@ -17,6 +17,7 @@ import {
   type StateChange,
   type Submission,
 } from '../chain-view.ts';
+import { PRESETS } from '../presets.ts';
 
 const NETWORK: ChainNetwork = {
   chainId: 31337,
@@ -26,24 +27,6 @@ const NETWORK: ChainNetwork = {
   epochSeconds: 30,
   revealSeconds: 6,
   preset: 'local',
-};
-
-const PARAMETERS: ChainParameters = {
-  stakingRequirement: 100_000_000_000n,
-  maxContributors: 10,
-  unlockDelay: 60,
-  deregLock: 90,
-  penaltyBps: 20,
-  payableDelay: 20,
-  shortOutage: 20,
-  smallDelay: 60,
-  creditInitial: 60,
-  creditMax: 600,
-  creditRateNum: 1,
-  creditRateDen: 30,
-  minGrace: 60,
-  deactivationBps: 10_000,
-  registrationBps: 10_000,
 };
 
 /** What must be given of a record; the rest has values of a node that is active since the epoch 2. */
@@ -58,7 +41,7 @@ export class FakeChainView implements ChainView {
   readonly #blocks = new Map<bigint, ChainBlock>();
   readonly #epochListeners = new Set<(next: EpochView, previous: EpochView | undefined) => void>();
   readonly #nodeListeners = new Set<() => void>();
-  #parameters = PARAMETERS;
+  #parameters: ChainParameters = PRESETS.local.params;
   #current: EpochView | undefined;
   #previous: EpochView | undefined;
   #head: ChainBlock | undefined;
@@ -123,6 +106,8 @@ export class FakeChainView implements ChainView {
       seed: new Uint8Array(32).fill(epoch),
       slotCount: slots.length,
       slots,
+      quorumSize: this.#parameters.quorumSize,
+      minVoters: this.#parameters.minVoters,
       swarms: this.#swarmsOf(members.map((node) => node.ed25519Hex)),
       memberIds: members.map((node) => node.nodeId),
       proposerId: undefined,
