@@ -221,6 +221,16 @@ Exit codes: 0 stored by the recipient's swarm, 1 not stored, 2 wrong usage.`,
       const { health } = await import('./commands/health.ts');
       done(await health(command.optsWithGlobals()));
     });
+  program
+    .command('explorer')
+    .description('a web page and JSON that show a network to anybody, until Ctrl-C')
+    .addOption(seed())
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <port>', 'port to listen on; 0: any free one', wholeNumber(0, 65_535), 8090)
+    .action(async (_options, command: Command) => {
+      const { runExplorer } = await import('./commands/explorer.ts');
+      done(await runExplorer(command.optsWithGlobals()));
+    });
 }
 
 function addNetworks(program: Command, done: Run): void {

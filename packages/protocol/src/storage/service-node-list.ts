@@ -6,6 +6,7 @@
 import { fromUtf8, utf8 } from '../bytes.ts';
 import { type Json, type JsonInput, type JsonObject, parseJson, stringifyJson } from '../codec/json.ts';
 import { ParseError } from '../errors.ts';
+import { reasonCodes } from '../membership/reasons.ts';
 import { isUsableIpv4 } from './responses.ts';
 
 /** Methods that answer with the list. */
@@ -18,6 +19,10 @@ export const SERVICE_NODE_METHODS: ReadonlySet<string> = new Set([
 // From the specification, spec/chain §4.21.
 const HARDFORK = 21;
 const SNODE_REVISION = 2;
+
+// From the specification, spec/chain §1.14, §1.15.
+const ALL_PORTIONS = 2n ** 64n - 4n;
+const MILLIONTHS_PER_BPS = 100;
 
 /** Ours: longest list of nodes to look up, and longest list of fields. */
 const MAX_PUBKEYS = 10_000;
@@ -34,6 +39,38 @@ export interface ListedNode {
   readonly swarmId: bigint;
   readonly active: boolean;
   readonly version: readonly [number, number, number];
+  /** Absent in networks without chain. */
+  readonly registration?: ListedRegistration;
+}
+
+/** What the chain says of a node; heights count two minutes each, 0 for never (spec/chain §4.21). */
+export interface ListedRegistration {
+  readonly payable: boolean;
+  readonly registrationHeight: number;
+  readonly requestedUnlockHeight: number;
+  /** Since when it is in its state. */
+  readonly stateHeight: number;
+  /** Credit, or what is left of it while decommissioned, in heights. */
+  readonly earnedDowntimeBlocks: number;
+  /** Bits of the newest state change that all, and that some, of its voters gave. */
+  readonly reasonsAll: number;
+  readonly reasonsAny: number;
+  /** Of the operator, hundredths of a percent. */
+  readonly feeBps: number;
+  readonly operator: string;
+  /** Atomic units. */
+  readonly stake: bigint;
+  readonly contributors: readonly {
+    readonly staker: string;
+    readonly beneficiary: string;
+    readonly amount: bigint;
+  }[];
+  /** Absent until a proof came. */
+  readonly proof?: {
+    /** Unix seconds. */
+    readonly receivedAt: number;
+    readonly nodeVersion: readonly [number, number, number];
+  };
 }
 
 export interface ListedNetwork {
@@ -127,7 +164,7 @@ function nodeFields(node: ListedNode): Readonly<Record<string, JsonInput | undef
     service_node_pubkey: node.ed25519Hex,
     pubkey_ed25519: node.ed25519Hex,
     pubkey_x25519: node.x25519Hex,
-    requested_unlock_height: 0,
+    requested_unlock_height: node.registration?.requestedUnlockHeight ?? 0,
     active: node.active,
     funded: true,
     swarm_id: node.swarmId,
@@ -137,6 +174,34 @@ function nodeFields(node: ListedNode): Readonly<Record<string, JsonInput | undef
     public_ip: isKnown ? node.host : undefined,
     storage_port: isKnown ? node.httpsPort : undefined,
     storage_lmq_port: isKnown ? node.omqPort : undefined,
+    ...(node.registration !== undefined && registrationFields(node.registration)),
+  };
+}
+
+/** spec/chain §1.15. */
+function registrationFields(facts: ListedRegistration): Readonly<Record<string, JsonInput | undefined>> {
+  const { reasonsAll, reasonsAny, proof } = facts;
+  const some = reasonCodes(reasonsAny & ~reasonsAll);
+  return {
+    payable: facts.payable,
+    registration_height: facts.registrationHeight,
+    state_height: facts.stateHeight,
+    earned_downtime_blocks: facts.earnedDowntimeBlocks,
+    last_decommission_reason_consensus_all: reasonsAll,
+    last_decommission_reason_consensus_any: reasonsAny,
+    last_decomm_reasons: reasonsAny === 0 ? undefined : { all: reasonCodes(reasonsAll), some },
+    operator_address: facts.operator,
+    operator_fee: facts.feeBps * MILLIONTHS_PER_BPS,
+    portions_for_operator: (ALL_PORTIONS * BigInt(facts.feeBps)) / 10_000n,
+    staking_requirement: facts.stake,
+    total_contributed: facts.stake,
+    contributors: facts.contributors.map(({ amount, staker, beneficiary }) => ({
+      amount,
+      address: staker,
+      beneficiary,
+    })),
+    last_uptime_proof: proof?.receivedAt ?? 0,
+    service_node_version: proof?.nodeVersion,
   };
 }
 
@@ -164,6 +229,8 @@ export interface ServiceNodeState {
   readonly swarmId: bigint | undefined;
   /** 0: none requested. */
   readonly requestedUnlockHeight: number;
+  /** Undefined when not asked for. */
+  readonly active: boolean | undefined;
   readonly version: readonly [number, number, number] | undefined;
 }
 
@@ -212,6 +279,7 @@ function nodeState(state: JsonObject): ServiceNodeState | undefined {
     omqPort: isPort(storage_lmq_port) ? storage_lmq_port : undefined,
     swarmId: swarmIdOf(swarm_id),
     requestedUnlockHeight: optionalNumber(state.requested_unlock_height, 'requested_unlock_height') ?? 0,
+    active: typeof state.active === 'boolean' ? state.active : undefined,
     version: isVersion(version) ? version : undefined,
   };
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What all our servers share: a hono app behind a plain HTTP listener with limits, for a machine of its own or behind a
+// reverse proxy that has the certificate.
+import type { Server } from 'node:http';
+import { RateLimiter } from '@allium/net/rate-limiter';
+import { systemClock } from '@allium/net/system-env';
+import { type HttpBindings, serve as listen } from '@hono/node-server';
+import type { Hono } from 'hono';
+import { createMiddleware } from 'hono/factory';
+
+// Ours.
+const HEAD_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+const MAX_CONNECTIONS = 10_000;
+const STOP_GRACE_MS = 5_000;
+
+/** What a hono app of ours knows of the connection. */
+export interface ServerEnv {
+  Bindings: HttpBindings;
+}
+
+export interface ServeOptions {
+  /** Default: loopback. */
+  readonly host?: string;
+  /** 0: any free one. */
+  readonly port: number;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  readonly port: number;
+  /** Takes no new connections, ends idle ones, gives requests in work five seconds. */
+  stop(): Promise<void>;
+}
+
+/** Resolves when it listens. @throws the error of the listener, e.g. `EADDRINUSE` */
+export function serve(app: Hono<ServerEnv>, options: ServeOptions): Promise<RunningServer> {
+  const { host = '127.0.0.1', port } = options;
+  return new Promise((resolve, reject) => {
+    const server = listen({ fetch: app.fetch, hostname: host, port }, (address) => {
+      server.off('error', reject);
+      const name = host.includes(':') ? `[${host}]` : host;
+      resolve({ url: `http://${name}:${address.port}`, port: address.port, stop: () => close(server) });
+    }) as Server;
+    server.once('error', reject);
+    server.headersTimeout = HEAD_TIMEOUT_MS;
+    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    server.maxConnections = MAX_CONNECTIONS;
+  });
+}
+
+/** At most `burst` requests of one client at once, `perSecond` on average; others get 429. */
+export function rateLimit(options: { readonly burst: number; readonly perSecond: number }) {
+  const limiter = new RateLimiter(
+    { capacity: options.burst, refillMicroseconds: 1_000_000 / options.perSecond },
+    systemClock,
+  );
+  return createMiddleware<ServerEnv>(async (context, next) => {
+    // Undefined in tests, which call the app without a socket.
+    const address = context.env?.incoming?.socket.remoteAddress;
+    if (address !== undefined && !limiter.take(address)) return context.text('Too many requests', 429);
+    return next();
+  });
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+  await closed;
+  clearTimeout(timer);
+}
