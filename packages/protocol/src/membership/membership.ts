@@ -49,6 +49,8 @@ export interface Membership {
 
 export interface MembershipSource {
   current(): Membership;
+  /** The one before, as long as requests that follow it are to be served (spec/chain §4.20). Absent: never. */
+  superseded?(): Membership | undefined;
   /** The listener must not throw. */
   onChange(listener: (next: Membership, previous: Membership) => void): Cancel;
 }
@@ -110,9 +112,14 @@ export function swarmFor(membership: Membership, key: Uint8Array): Swarm | undef
   return id === undefined ? undefined : { id, members: membership.swarms.get(id) ?? [] };
 }
 
-/** Adds the X25519 key and the keys' hex forms; undefined when the key has no X25519 form. */
-export function memberOf(facts: MemberFacts): Member | undefined {
-  const x25519Key = ed25519PublicKeyToX25519(facts.ed25519Key);
+/**
+ * Adds the X25519 key and the keys' hex forms; undefined when the key has no X25519 form.
+ * @param x25519Key what the conversion of the Ed25519 key gives, for those who have it already
+ */
+export function memberOf(
+  facts: MemberFacts,
+  x25519Key: Uint8Array | undefined = ed25519PublicKeyToX25519(facts.ed25519Key),
+): Member | undefined {
   if (x25519Key === undefined) return undefined;
   return {
     ed25519Key: facts.ed25519Key,

@@ -281,7 +281,7 @@ export class Executor {
     const { checks, swarm, replication, retries, ownHex, metrics } = this.#parts;
     const refused = this.#wrongSwarm(request.account) ?? checks.recursive(request, false);
     if (refused !== undefined) return refused;
-    const forwards = replication.forward(request, swarm.peers);
+    const forwards = replication.forward(request, swarm.keepers(request.account.key));
     const own = await this.#apply(request);
     const entries: Record<string, NodeEntry> = {};
     const results = await forwards.results;

@@ -52,10 +52,26 @@ export class Swarm {
     this.#peers = members.filter((member) => member.ed25519Hex !== this.#ownHex);
   }
 
-  /** Whether the account with these 32 key bytes maps to our swarm. */
+  /**
+   * Whether the account with these 32 key bytes maps to our swarm. For a while after a change of the swarms also by the
+   * map before: clients and peers learn of it at different times (spec/chain §4.20).
+   */
   serves(accountKey: Uint8Array): boolean {
+    if (this.owns(accountKey)) return true;
+    const before = this.#source.superseded?.();
+    const self = before?.byEd25519.get(this.#ownHex);
+    return before !== undefined && self?.active === true && isOf(before, accountKey, self.swarmId);
+  }
+
+  /** Whether the account maps to our swarm by the map in force. */
+  owns(accountKey: Uint8Array): boolean {
     const own = this.id;
-    return own !== undefined && swarmFor(this.membership, accountKey)?.id === own;
+    return own !== undefined && isOf(this.membership, accountKey, own);
+  }
+
+  /** The other nodes that keep the account's messages from now on. */
+  keepers(accountKey: Uint8Array): readonly Member[] {
+    return this.owns(accountKey) ? this.peers : (swarmFor(this.membership, accountKey)?.members ?? []);
   }
 
   /** The swarm object of `get_swarm` and of 421 (§2.7). */
@@ -72,3 +88,6 @@ export class Swarm {
     return { ...entry, t: now, hf: HARDFORK as [number, number] };
   }
 }
+
+const isOf = (membership: Membership, accountKey: Uint8Array, swarmId: bigint): boolean =>
+  swarmFor(membership, accountKey)?.id === swarmId;

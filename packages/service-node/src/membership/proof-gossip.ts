@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Uptime proofs between nodes (spec/chain §4.17): sends our own, relays those of others, asks for what is missing.
+//
+//   sn.chain_proof   [proof]                        → `OK`, or a reason, and behind `older` and `too_soon` the proof held
+//   sn.chain_proofs  [{k: keys, 32 bytes each}]     → the list of those proofs that are held
+import type { ChainView } from '@allium/chain/chain-view';
+import { epochAt } from '@allium/chain/chain-view';
+import type { OmqEndpoint, OmqPart, OmqPeer } from '@allium/net/omq/endpoint';
+import { OmqError } from '@allium/net/omq/endpoint';
+import { btBytes, decodeBt, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
+import { concat, fromUtf8, toHex } from '@allium/protocol/bytes';
+import type { Cancel, Env } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import type { Member, MembershipSource } from '@allium/protocol/membership';
+import {
+  decodeSignedProof,
+  encodeSignedProof,
+  MAX_PROOF_BYTES,
+  type SignedUptimeProof,
+  signUptimeProof,
+  type Version,
+  verifyUptimeProof,
+} from '@allium/protocol/membership/uptime-proof';
+import type { NodeKeys } from '../node-keys.ts';
+import { hasAddress } from '../swarm/replication.ts';
+import type { Swarm } from '../swarm/swarm.ts';
+import { Allowance } from './allowance.ts';
+import { hasMoved, type ProofBook, type ProofOrigin, type ProofRefusal } from './proof-book.ts';
+
+// From the specification (spec/chain §4.17).
+const RANDOM_OF_SENDER = 8;
+const RANDOM_OF_RELAY = 6;
+const PEERS_TO_PULL_FROM = 3;
+const FIRST_SEND_MS = 30_000;
+const EARLY_MS = 15_000;
+const VIEW_MAX_AGE_MS = 600_000;
+
+// Ours.
+const TIMEOUT_MS = 10_000;
+/** Waits of the specification that are made for an hour between proofs shrink to this share of a shorter one. */
+const SHARE_OF_FREQUENCY = 10;
+const CHECK_MS = 30_000;
+const CHECK_SHARE = 20;
+const KEYS_PER_PULL = 256;
+const KEY_BYTES = 32;
+const RETRY_PULL_MS = 5_000;
+/** After a new epoch not all nodes ask at once. */
+const PULL_SPREAD_MS = 10_000;
+/** A relay sends each proof to six of all nodes, so that each node gets about six of each peer per frequency. */
+const PROOFS_AT_ONCE = 120;
+const PROOFS_PER_SECOND = 10;
+/** A question costs us up to `KEYS_PER_PULL` proofs. */
+const PULLS_AT_ONCE = 60;
+const PULLS_PER_SECOND = 1;
+const REMIND_MS = 600_000;
+
+export interface OwnProofFacts {
+  /** Dotted IPv4 under which others reach this node. */
+  readonly host: string;
+  readonly httpsPort: number;
+  readonly omqPort: number;
+  readonly storageVersion: Version;
+  readonly nodeVersion: Version;
+}
+
+/** A node that is asked while no addresses are known. */
+export interface KnownPeer extends OmqPeer {
+  /** Ed25519. */
+  readonly keyHex: string;
+}
+
+export interface ProofGossipParts {
+  readonly chain: ChainView;
+  readonly book: ProofBook;
+  readonly source: MembershipSource;
+  readonly omq: OmqEndpoint;
+  readonly swarm: Swarm;
+  readonly keys: NodeKeys;
+  readonly peers: readonly KnownPeer[];
+  readonly storageAnswers: () => boolean;
+  readonly counts: ProofCounts;
+}
+
+/** For metrics. */
+export interface ProofCounts {
+  proofsTaken: number;
+  proofsRefused: number;
+  proofsSent: number;
+}
+
+/** Why no own proof goes out. */
+type Silence = 'not_registered' | 'stale_chain' | 'storage' | 'other_process' | 'address';
+
+const SENTENCES: Readonly<Record<Silence, string>> = {
+  not_registered:
+    'this node is not registered on the chain: it sends no uptime proofs, and serves no accounts until it is',
+  stale_chain: 'the chain has not been readable for too long: no uptime proofs are sent until it is',
+  storage: 'the mailbox does not answer: no uptime proofs are sent until it does',
+  other_process:
+    'another process uses the key of this node at another address: no uptime proofs are sent. Stop one of the two, and ' +
+    'never copy the key of a node that goes on running',
+  address: 'the address of --public-ip is not public: others refuse the uptime proofs of this node',
+};
+
+export class ProofGossip {
+  readonly #parts: ProofGossipParts;
+  readonly #env: Env;
+  readonly #proofs: Allowance;
+  readonly #pulls: Allowance;
+  readonly #running = new Set<Promise<void>>();
+  #own: OwnProofFacts | undefined;
+  #cancels: { check?: Cancel; pull?: Cancel; epoch?: Cancel } = {};
+  #stopping = new AbortController();
+  /** Unix ms. */
+  #startedAt = 0;
+  /** By the monotonic clock, all of them. */
+  #firstSend = 0;
+  #freshAt = 0;
+  #storageAt = 0;
+  #foreignUntil = Number.NEGATIVE_INFINITY;
+  #sending = false;
+  /** Our newest proof while nobody has taken it. */
+  #untaken: SignedUptimeProof | undefined;
+  #silence: Silence | undefined;
+  #toldAt = 0;
+
+  constructor(parts: ProofGossipParts, env: Env) {
+    this.#parts = parts;
+    this.#env = env;
+    this.#proofs = new Allowance(PROOFS_AT_ONCE, PROOFS_PER_SECOND, env.clock);
+    this.#pulls = new Allowance(PULLS_AT_ONCE, PULLS_PER_SECOND, env.clock);
+  }
+
+  /** Why own proofs are not sent at the moment. */
+  get silence(): Silence | undefined {
+    return this.#silence;
+  }
+
+  /** The node listens at these ports; from here on it tells. */
+  start(own: OwnProofFacts): void {
+    const { clock } = this.#env;
+    const { chain, book, keys } = this.#parts;
+    this.#own = own;
+    this.#stopping = new AbortController();
+    this.#startedAt = clock.now();
+    this.#freshAt = clock.monotonic();
+    this.#storageAt = clock.monotonic();
+    const known = book.proofOf(keys.ed25519Hex);
+    const moved = known !== undefined && hasMoved(known.proof, { ...known.proof, ...own });
+    this.#firstSend = clock.monotonic() + (moved ? 0 : this.#scaled(FIRST_SEND_MS));
+    this.#cancels = {
+      epoch: chain.onEpoch(() =>
+        this.#pullAfter(this.#env.random.below(Math.ceil(this.#scaled(PULL_SPREAD_MS)))),
+      ),
+    };
+    this.#checkLater();
+    this.#pullAfter(0);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    for (const cancel of Object.values(this.#cancels)) cancel();
+    this.#cancels = {};
+    await Promise.all(this.#running);
+  }
+
+  /** Handler of `sn.chain_proof`. */
+  answerProof(member: Member | undefined, part: Uint8Array | undefined): readonly OmqPart[] {
+    if (member === undefined) return ['unknown'];
+    if (!this.#proofs.take(member.ed25519Hex)) return ['busy'];
+    if (part === undefined) return ['malformed'];
+    const from = member.ed25519Hex;
+    const result = this.#judge(part, 'pushed', from);
+    if (result === 'accepted' || result === 'same' || result === 'own') return ['OK'];
+    if (result.held === undefined) return [result.reason];
+    return [result.reason, encodeSignedProof(result.held)];
+  }
+
+  /** Handler of `sn.chain_proofs`. */
+  answerProofs(member: Member | undefined, part: Uint8Array | undefined): readonly OmqPart[] {
+    if (member === undefined) return ['unknown'];
+    if (!this.#pulls.take(member.ed25519Hex)) return ['busy'];
+    let keys: Uint8Array;
+    try {
+      keys =
+        btBytes(decodeBtDict(part ?? new Uint8Array(0), { maxDepth: 1, maxValues: 8 }), 'k') ??
+        new Uint8Array(0);
+    } catch (error) {
+      if (error instanceof ParseError) return ['malformed'];
+      throw error;
+    }
+    if (keys.length % KEY_BYTES !== 0 || keys.length > KEYS_PER_PULL * KEY_BYTES) return ['malformed'];
+    const found: Uint8Array[][] = [];
+    for (let at = 0; at < keys.length; at += KEY_BYTES) {
+      const known = this.#parts.book.proofOf(toHex(keys.subarray(at, at + KEY_BYTES)));
+      if (known !== undefined) found.push([known.signed.bytes, known.signed.signature]);
+    }
+    return [encodeBt(found)];
+  }
+
+  #scaled(ms: number): number {
+    return Math.min(ms, this.#parts.book.rules.frequencyMs / SHARE_OF_FREQUENCY);
+  }
+
+  /** Takes a proof in, and tells others of what is new. */
+  #judge(
+    wire: Uint8Array,
+    origin: ProofOrigin,
+    from: string,
+  ): 'accepted' | 'same' | 'own' | { readonly reason: ProofRefusal; readonly held?: SignedUptimeProof } {
+    const { book, counts, keys } = this.#parts;
+    let signed: SignedUptimeProof;
+    try {
+      signed = decodeSignedProof(wire);
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      counts.proofsRefused++;
+      return { reason: 'malformed' };
+    }
+    if (signed.proof.ed25519Hex === keys.ed25519Hex) {
+      this.#heardOfUs(signed);
+      return 'own';
+    }
+    const verdict = book.take(signed, origin);
+    if (verdict.accepted) {
+      counts.proofsTaken++;
+      if (origin === 'pushed') this.#relay(signed, from);
+      return 'accepted';
+    }
+    if (verdict.reason === 'same') return 'same';
+    counts.proofsRefused++;
+    this.#env.log.debug(
+      { from: from.slice(0, 8), node: signed.proof.ed25519Hex.slice(0, 8), reason: verdict.reason },
+      'uptime proof refused',
+    );
+    const isLate = verdict.reason === 'older' || verdict.reason === 'too_soon';
+    return { reason: verdict.reason, ...(isLate && verdict.known && { held: verdict.known.signed }) };
+  }
+
+  #relay(signed: SignedUptimeProof, from: string): void {
+    const { keys } = this.#parts;
+    const skip = new Set([keys.ed25519Hex, from, signed.proof.ed25519Hex]);
+    const wire = encodeSignedProof(signed);
+    for (const peer of this.#random(RANDOM_OF_RELAY, skip)) this.#run(this.#push(peer, wire).then(() => {}));
+  }
+
+  /** Members with an address, at random. */
+  #random(count: number, skip: ReadonlySet<string>): KnownPeer[] {
+    const members = this.#parts.source
+      .current()
+      .members.filter((member) => hasAddress(member) && !skip.has(member.ed25519Hex));
+    const wanted = Math.min(count, members.length);
+    for (let i = 0; i < wanted; i++) {
+      const other = i + this.#env.random.below(members.length - i);
+      [members[i], members[other]] = [members[other]!, members[i]!];
+    }
+    return members.slice(0, wanted).map(peerOf);
+  }
+
+  /** Configured peers that are not at a known address already. */
+  #configured(): KnownPeer[] {
+    const { peers, source, keys } = this.#parts;
+    const { byEd25519 } = source.current();
+    return peers.filter(({ keyHex }) => {
+      const member = byEd25519.get(keyHex);
+      return keyHex !== keys.ed25519Hex && (member === undefined || !hasAddress(member));
+    });
+  }
+
+  // --- Our own proof ------------------------------------------------------------------------------------------------
+
+  #checkLater(): void {
+    const ms = Math.min(CHECK_MS, this.#parts.book.rules.frequencyMs / CHECK_SHARE);
+    this.#cancels.check = this.#env.clock.after(ms, () => {
+      this.#check();
+      this.#checkLater();
+    });
+  }
+
+  #check(): void {
+    const now = this.#env.clock.monotonic();
+    if (this.#parts.chain.isFresh()) this.#freshAt = now;
+    if (this.#parts.storageAnswers()) this.#storageAt = now;
+    if (now < this.#firstSend || this.#sending) return;
+    const reason = this.#reasonForSilence(now);
+    this.#tell(reason, now);
+    if (reason !== undefined) return;
+    const signed = this.#due();
+    if (signed === undefined) return;
+    this.#sending = true;
+    this.#run(
+      this.#send(signed).finally(() => {
+        this.#sending = false;
+      }),
+    );
+  }
+
+  #reasonForSilence(now: number): Silence | undefined {
+    const { chain, keys, book } = this.#parts;
+    const { validityMs, frequencyMs } = book.rules;
+    if (now < this.#foreignUntil) return 'other_process';
+    if (chain.nodeByEd25519(keys.ed25519Hex) === undefined) return 'not_registered';
+    if (now - this.#freshAt > Math.min(VIEW_MAX_AGE_MS, validityMs)) return 'stale_chain';
+    if (now - this.#storageAt > frequencyMs) return 'storage';
+    return this.#silence === 'address' ? 'address' : undefined;
+  }
+
+  #tell(reason: Silence | undefined, now: number): void {
+    if (reason === this.#silence && (reason === undefined || now - this.#toldAt < REMIND_MS)) return;
+    if (reason === undefined) this.#env.log.info({}, 'uptime proofs are sent again');
+    else if (reason === 'not_registered') this.#env.log.info({}, SENTENCES[reason]);
+    else this.#env.log.error({}, SENTENCES[reason]);
+    this.#silence = reason;
+    this.#toldAt = now;
+  }
+
+  /** The proof to send now: a new one, or one that nobody has taken yet. */
+  #due(): SignedUptimeProof | undefined {
+    const { book, keys, chain } = this.#parts;
+    const { frequencyMs, toleranceMs } = book.rules;
+    const now = this.#env.clock.now();
+    const own = this.#own!;
+    const head = chain.head();
+    if (head === undefined) return undefined;
+    const known = book.proofOf(keys.ed25519Hex);
+    const moved = known !== undefined && hasMoved(known.proof, { ...known.proof, ...own });
+    if (known !== undefined && !moved && now - known.receivedAt < frequencyMs - this.#scaled(EARLY_MS)) {
+      const isYoung = Math.abs(now - known.proof.time * 1000) < toleranceMs / 2;
+      return this.#untaken !== undefined && isYoung ? this.#untaken : undefined;
+    }
+    const { registry, chainId } = chain.network;
+    const time = Math.floor(now / 1000);
+    const signed = signUptimeProof(
+      {
+        ...own,
+        registry,
+        chainId,
+        epoch: chain.epochView()?.epoch ?? Math.max(0, epochAt(chain.network, time)),
+        blockNumber: Number(head.number),
+        blockHash: head.hash,
+        time,
+      },
+      keys,
+    );
+    const verdict = book.take(signed, 'pushed');
+    if (verdict.accepted) return signed;
+    if (verdict.reason === 'address') this.#tell('address', this.#env.clock.monotonic());
+    return undefined;
+  }
+
+  async #send(signed: SignedUptimeProof): Promise<void> {
+    const { swarm, keys, counts } = this.#parts;
+    this.#untaken = signed;
+    const wire = encodeSignedProof(signed);
+    const own = swarm.peers.filter(hasAddress).map(peerOf);
+    const skip = new Set([keys.ed25519Hex, ...own.map(({ keyHex }) => keyHex)]);
+    const targets = [...own, ...this.#random(RANDOM_OF_SENDER, skip), ...this.#configured()];
+    counts.proofsSent++;
+    const answers = await Promise.all(targets.map((peer) => this.#push(peer, wire)));
+    // Alone, there is nobody to take it.
+    if ((answers.includes('OK') || targets.length === 0) && this.#untaken === signed) {
+      this.#untaken = undefined;
+    }
+  }
+
+  async #push(peer: KnownPeer, wire: Uint8Array): Promise<string | undefined> {
+    const reply = await this.#request(peer, 'sn.chain_proof', wire);
+    const [word, held] = reply ?? [];
+    if (held !== undefined) this.#judge(held, 'pulled', peer.keyHex);
+    return word === undefined ? undefined : toWord(word);
+  }
+
+  /** A proof with our key: what we said before, or another process that has the key. */
+  #heardOfUs(signed: SignedUptimeProof): void {
+    const { book } = this.#parts;
+    const { proof } = signed;
+    const { registry, chainId, validityMs } = book.rules;
+    if (proof.registry !== registry || proof.chainId !== chainId) return;
+    const own = this.#own;
+    const isOfThisRun = proof.time * 1000 > this.#startedAt;
+    if (!isOfThisRun) {
+      // The file with it may be lost: others count its time.
+      book.take(signed, 'pulled');
+      return;
+    }
+    if (own === undefined || !hasMoved(proof, { ...proof, ...own }) || !verifyUptimeProof(signed)) return;
+    if (Math.abs(this.#env.clock.now() - proof.time * 1000) > validityMs) return;
+    const now = this.#env.clock.monotonic();
+    this.#foreignUntil = now + validityMs;
+    this.#env.log.debug({ host: proof.host, omq: proof.omqPort }, 'a proof of ours by another process');
+    this.#tell('other_process', now);
+  }
+
+  // --- Proofs of others ---------------------------------------------------------------------------------------------
+
+  #pullAfter(ms: number): void {
+    this.#cancels.pull?.();
+    this.#cancels.pull = this.#env.clock.after(ms, () => this.#run(this.#pull()));
+  }
+
+  /** From three random peers, one after the other, so that each is asked only for what those before did not have. */
+  async #pull(): Promise<void> {
+    const skip = new Set([this.#parts.keys.ed25519Hex]);
+    const configured = this.#configured();
+    const peers = [...this.#random(PEERS_TO_PULL_FROM, skip), ...configured].slice(
+      0,
+      Math.max(PEERS_TO_PULL_FROM, configured.length),
+    );
+    let answered = 0;
+    for (const peer of peers) {
+      const missing = this.#missing();
+      if (missing.length === 0) return;
+      if (await this.#pullFrom(peer, missing)) answered++;
+      if (this.#stopping.signal.aborted) return;
+    }
+    // Nobody was there, or nobody knew us yet: the registration may be in a block that they have not read.
+    if (answered === 0 && this.#missing().length > 1) this.#pullAfter(this.#scaled(RETRY_PULL_MS));
+  }
+
+  /** Nodes of which no proof is held, or one that should have been followed by another; we too. */
+  #missing(): Uint8Array[] {
+    const { source, book } = this.#parts;
+    const { frequencyMs, toleranceMs } = book.rules;
+    const now = this.#env.clock.now();
+    return source
+      .current()
+      .members.filter(({ ed25519Hex }) => {
+        const known = book.proofOf(ed25519Hex);
+        return known === undefined || now - known.receivedAt > frequencyMs + toleranceMs;
+      })
+      .map((member) => member.ed25519Key);
+  }
+
+  /** False when the peer did not answer with proofs. */
+  async #pullFrom(peer: KnownPeer, keys: readonly Uint8Array[]): Promise<boolean> {
+    for (let at = 0; at < keys.length; at += KEYS_PER_PULL) {
+      const wanted = keys.slice(at, at + KEYS_PER_PULL);
+      const reply = await this.#request(peer, 'sn.chain_proofs', encodeBt({ k: concat(...wanted) }));
+      const list = reply?.[0];
+      if (list === undefined || !this.#takeList(list, wanted, peer)) return false;
+    }
+    return true;
+  }
+
+  #takeList(list: Uint8Array, wanted: readonly Uint8Array[], peer: KnownPeer): boolean {
+    if (list.length > wanted.length * (MAX_PROOF_BYTES + KEY_BYTES * 4)) return false;
+    try {
+      const items = decodeBt(list, { maxDepth: 2, maxValues: 4 * wanted.length + 4 });
+      if (!Array.isArray(items) || items.length > wanted.length) return false;
+      for (const item of items) this.#judge(encodeBt(item), 'pulled', peer.keyHex);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      this.#env.log.debug(
+        { peer: peer.keyHex.slice(0, 8) },
+        'the answer to a question for proofs is malformed',
+      );
+      return false;
+    }
+  }
+
+  async #request(peer: KnownPeer, command: string, part: Uint8Array): Promise<Uint8Array[] | undefined> {
+    try {
+      return await this.#parts.omq.request(peer, command, [part], {
+        timeoutMs: TIMEOUT_MS,
+        signal: this.#stopping.signal,
+      });
+    } catch (error) {
+      if (!(error instanceof OmqError)) throw error;
+      this.#env.log.debug(
+        { peer: peer.keyHex.slice(0, 8), command, code: error.code },
+        'proofs not exchanged',
+      );
+      return undefined;
+    }
+  }
+
+  #run(work: Promise<void>): void {
+    const run = work
+      .catch((error: unknown) =>
+        this.#env.log.error({ error: String(error) }, 'exchanging uptime proofs failed'),
+      )
+      .finally(() => this.#running.delete(run));
+    this.#running.add(run);
+  }
+}
+
+const peerOf = (member: Member): KnownPeer => ({
+  host: member.host,
+  port: member.omqPort,
+  publicKey: member.x25519Key,
+  keyHex: member.ed25519Hex,
+});
+
+function toWord(part: Uint8Array): string {
+  try {
+    return fromUtf8(part.subarray(0, 32));
+  } catch {
+    return '';
+  }
+}
