@@ -56,8 +56,8 @@ export interface NodeRecord {
   readonly decommissionedAt: number;
   /** Credit in seconds: at `activeSince` while active, at `decommissionedAt` afterwards (spec/chain §4.11). */
   readonly credit: number;
-  /** From when on an active node earns rewards. */
-  readonly payableAt: number;
+  /** It earns rewards. */
+  readonly payable: boolean;
   /** When a requested exit is due; 0: none was requested. */
   readonly unlockAt: number;
   /** Reasons that all, and that any, of the voters of the newest state change gave. */
@@ -67,8 +67,11 @@ export interface NodeRecord {
   readonly missedTurns: number;
 }
 
+/** A seat in the draws. A node that came back has an old one beside its own until it is reused. */
 export interface Slot {
   readonly nodeId: number;
+  /** Its votes in this seat are asked for under this key. */
+  readonly votingKey: Hex;
   readonly from: number;
   readonly until: number;
 }
@@ -99,7 +102,7 @@ export interface QuorumMember {
   /** Place in the draw: the `index` of its votes. */
   readonly index: number;
   readonly nodeId: number;
-  /** The newest, which is the one that the registry asks for. */
+  /** The one that the registry asks for, as of the newest block read. */
   readonly votingKey: Hex;
 }
 

@@ -22,6 +22,8 @@ export interface DrawOptions {
 
 export interface Drawn {
   readonly members: readonly Slot[];
+  /** Their places in `slots`. */
+  readonly places: readonly number[];
   /** Slots looked at. */
   readonly draws: number;
 }
@@ -48,6 +50,7 @@ export function draw(options: DrawOptions): Drawn {
   const view = new DataView(input.buffer);
   const table = new Map<number, number>();
   const members: Slot[] = [];
+  const places: number[] = [];
   let i = 0;
   for (; i < slotCount && members.length < want; i++) {
     view.setUint32(60, i);
@@ -55,9 +58,11 @@ export function draw(options: DrawOptions): Drawn {
     const drawn = table.get(j) ?? j;
     table.set(j, table.get(i) ?? i);
     const slot = slots[drawn];
-    if (slot !== undefined && isEligible(slot, epoch) && slot.nodeId !== skipNode) members.push(slot);
+    if (slot === undefined || !isEligible(slot, epoch) || slot.nodeId === skipNode) continue;
+    members.push(slot);
+    places.push(drawn);
   }
-  return { members, draws: i };
+  return { members, places, draws: i };
 }
 
 /** The slot whose turn it is to reveal in `epoch`; undefined when none is eligible. */

@@ -51,6 +51,7 @@ export type RegistryEvent =
       readonly seed: Hex;
     }
   | { readonly type: 'votingKey'; readonly nodeId: number; readonly votingKey: Hex }
+  | { readonly type: 'payable'; readonly nodeId: number; readonly payable: boolean }
   | { readonly type: 'exitRequested'; readonly nodeId: number; readonly unlockAt: number }
   | {
       readonly type: 'beneficiary';

@@ -46,7 +46,7 @@ export function encodeSnapshot(network: ChainNetwork, state: FoldState): string 
       stake: String(stake),
       contributors: contributors.map((one) => [one.staker, one.beneficiary, String(one.amount)]),
     })),
-    slots: state.slots.map((slot) => [slot.nodeId, slot.from, slot.until]),
+    slots: encodeSlots(state.slots),
     slotStarts,
     holders: [...state.holders],
     parameters: encodeParameters(state.parameters),
@@ -119,11 +119,16 @@ function nodeOf(value: unknown, count: number): number {
   return id === 0 ? reader.fail('a node has the id 0') : id;
 }
 
+function encodeSlots(slots: readonly Slot[]): unknown {
+  return slots.map(({ nodeId, votingKey, from, until }) => [nodeId, votingKey, from, until]);
+}
+
 function parseSlots(value: unknown, nodeCount: number): Slot[] {
   return reader.array(value, 'slots', MAX_RECORDS).map((slot) => {
-    const [nodeId, from, until] = reader.array(slot, 'slot', 3);
+    const [nodeId, votingKey, from, until] = reader.array(slot, 'slot', 4);
     return {
       nodeId: nodeOf(nodeId, nodeCount),
+      votingKey: reader.bytes(votingKey, 'votingKey', 20),
       from: reader.integer(from, 'from', MAX_U32),
       until: reader.integer(until, 'until', MAX_U32),
     };
@@ -161,7 +166,7 @@ function parseRecord(value: unknown, index: number): NodeRecord {
     activeSince: time('activeSince'),
     decommissionedAt: time('decommissionedAt'),
     credit: u32('credit'),
-    payableAt: time('payableAt'),
+    payable: reader.boolean(o.payable, 'payable'),
     unlockAt: time('unlockAt'),
     reasonsAll: u32('reasonsAll'),
     reasonsAny: u32('reasonsAny'),
@@ -216,7 +221,7 @@ function encodeView(view: EpochView, records: readonly NodeRecord[]): unknown {
     revealed: view.revealed,
     // Swarms of node ids: the keys stand in the records. The order within a swarm is kept, draws depend on it.
     swarms: [...view.swarms].map(([id, keys]) => [id.toString(16), keys.map((key) => ids.get(key))]),
-    slots: view.slots.map((slot) => [slot.nodeId, slot.from, slot.until]),
+    slots: encodeSlots(view.slots),
   };
 }
 

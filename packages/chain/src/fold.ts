@@ -211,7 +211,10 @@ export class ChainFold {
         this.#reveal(event);
         break;
       case 'votingKey':
-        this.#change(event, { votingKey: event.votingKey });
+        this.#setVotingKey(event);
+        break;
+      case 'payable':
+        this.#change(event, { payable: event.payable });
         break;
       case 'exitRequested':
         this.#change(event, { unlockAt: event.unlockAt });
@@ -260,7 +263,7 @@ export class ChainFold {
       activeSince: event.timestamp,
       decommissionedAt: 0,
       credit: parameters.creditInitial,
-      payableAt: event.timestamp + parameters.payableDelay,
+      payable: false,
       unlockAt: 0,
       reasonsAll: 0,
       reasonsAny: 0,
@@ -278,9 +281,19 @@ export class ChainFold {
         throw wrong(event, `begins in epoch ${from} after ${before}`);
       (this.#own('slotStarts') as number[]).push(from);
     }
+    const { votingKey } = this.#record(event);
     this.#change(event, { slot, from, until });
-    (this.#own('slots') as Slot[])[slot] = { nodeId, from, until };
+    (this.#own('slots') as Slot[])[slot] = { nodeId, votingKey, from, until };
     this.#state.quietUntil = 0;
+  }
+
+  /** An old seat of the node keeps the old key, as in the registry. */
+  #setVotingKey(event: ChainEvent & { type: 'votingKey' }): void {
+    const { votingKey, nodeId } = event;
+    const { slot } = this.#record(event);
+    this.#change(event, { votingKey });
+    const seat = this.#state.slots[slot];
+    if (seat?.nodeId === nodeId) (this.#own('slots') as Slot[])[slot] = { ...seat, votingKey };
   }
 
   #setState(event: ChainEvent & { type: 'state' }): void {
@@ -302,12 +315,10 @@ export class ChainFold {
       // A registration may tell its state too.
       if (before.state === 'active') return;
       const downtime = timestamp - before.decommissionedAt;
-      const keepsPay = downtime <= parameters.shortOutage && before.payableAt <= timestamp;
       this.#change(event, {
         ...changes,
         credit: Math.max(0, before.credit - 2 * downtime),
         activeSince: timestamp,
-        payableAt: keepsPay ? timestamp : timestamp + parameters.payableDelay,
       });
       return;
     }
@@ -411,8 +422,9 @@ export class ChainFold {
       if (until > epoch && until < quietUntil) quietUntil = until;
     }
     ids.sort((a, b) => a - b);
+    const memberIds = ids.filter((id, index) => id !== ids[index - 1]);
     state.quietUntil = quietUntil;
-    return previous !== undefined && sameIds(ids, previous.memberIds) ? previous.memberIds : ids;
+    return previous !== undefined && sameIds(memberIds, previous.memberIds) ? previous.memberIds : memberIds;
   }
 
   /** W_e (spec/chain §4.20): one run, however many members changed. */

@@ -15,12 +15,18 @@ import { domainSeparator, recoverSigner, signDigest, voteDigest, votingAddress }
 const chainId = vectors.chain_id;
 const registry = vectors.registry.toLowerCase() as Hex;
 const INFINITE = 2 ** 32 - 1;
+const votingKey = `0x${'00'.repeat(20)}` as const;
 
 const seedAt = (epoch: number) => bytesOf(vectors.seeds.find((seed) => seed.epoch === epoch)?.seed ?? '', 32);
 const slotsOf = (slots: string | number[][], count: number): Slot[] =>
   typeof slots === 'string'
-    ? Array.from({ length: count }, (_, index) => ({ nodeId: index + 1, from: 2, until: INFINITE }))
-    : slots.map(([nodeId, from, until]) => ({ nodeId, from, until }) as Slot);
+    ? Array.from({ length: count }, (_, index) => ({
+        nodeId: index + 1,
+        votingKey,
+        from: 2,
+        until: INFINITE,
+      }))
+    : slots.map(([nodeId, from, until]) => ({ nodeId, votingKey, from, until }) as Slot);
 
 describe('seeds', () => {
   test.each(vectors.seeds)('of epoch $epoch by $kind', (vector) => {
@@ -48,6 +54,9 @@ describe('draws', () => {
     const drawn = draw({ seed, slots, slotCount: vector.slot_count, epoch, skipNode: target, want });
     expect(drawn.members.map((slot) => slot.nodeId)).toEqual(vector.members);
     expect(drawn.draws).toBe(vector.draws);
+    expect(drawn.places).toEqual(
+      vector.visited_slots.filter((place) => vector.members.includes(slots[place]?.nodeId ?? 0)),
+    );
     expect(voteThreshold(drawn.members.length, 3)).toBe(vector.threshold ?? undefined);
   });
 
@@ -76,7 +85,7 @@ describe('draws', () => {
         fc.nat(45),
         fc.uint8Array({ minLength: 32, maxLength: 32 }),
         (intervals, count, skipNode, seed) => {
-          const slots = intervals.map((interval, index) => ({ ...interval, nodeId: index + 1 }));
+          const slots = intervals.map((interval, index) => ({ ...interval, votingKey, nodeId: index + 1 }));
           const slotCount = Math.min(count, slots.length);
           const eligible = slots
             .slice(0, slotCount)

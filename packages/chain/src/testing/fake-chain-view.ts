@@ -14,6 +14,7 @@ import {
   INFINITE_EPOCH,
   type NodeRecord,
   type Quorum,
+  type Slot,
   type StateChange,
   type Submission,
 } from '../chain-view.ts';
@@ -74,7 +75,7 @@ export class FakeChainView implements ChainView {
       activeSince: this.network.t0,
       decommissionedAt: 0,
       credit: this.#parameters.creditInitial,
-      payableAt: this.network.t0 + this.#parameters.payableDelay,
+      payable: true,
       unlockAt: 0,
       reasonsAll: 0,
       reasonsAny: 0,
@@ -98,8 +99,10 @@ export class FakeChainView implements ChainView {
     const members = [...this.#nodes.values()]
       .filter((node) => node.valid && node.from <= epoch && epoch < node.until)
       .sort((a, b) => a.nodeId - b.nodeId);
-    const slots: { nodeId: number; from: number; until: number }[] = [];
-    for (const { nodeId, slot, from, until } of this.#nodes.values()) slots[slot] = { nodeId, from, until };
+    const slots: Slot[] = [];
+    for (const { nodeId, votingKey, slot, from, until } of this.#nodes.values()) {
+      slots[slot] = { nodeId, votingKey, from, until };
+    }
     const view: EpochView = {
       epoch,
       startsAt: epochStart(this.network, epoch),

@@ -2,7 +2,14 @@
 // Writes the events of a registry that obeys spec/chain §4.7–§4.11, without a chain, for tests and benchmarks of the fold.
 import { toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair } from '@allium/protocol/crypto';
-import { type ChainNetwork, epochAt, epochStart, type Hex, INFINITE_EPOCH } from '../../src/chain-view.ts';
+import {
+  type ChainNetwork,
+  epochAt,
+  epochStart,
+  type Hex,
+  INFINITE_EPOCH,
+  type Slot,
+} from '../../src/chain-view.ts';
 import { drawProposer } from '../../src/draw.ts';
 import type { ChainEvent, EventPlace, RegistryEvent } from '../../src/events.ts';
 import { bytesOf, hexOf, keccak256, u32be } from '../../src/packed.ts';
@@ -43,7 +50,7 @@ export function keyOf(seed: Uint8Array): string {
 export class EventWriter {
   readonly events: ChainEvent[] = [];
   readonly nodes: Node[] = [];
-  readonly slots: { nodeId: number; from: number; until: number }[] = [];
+  readonly slots: Slot[] = [];
   now: number;
   readonly network: ChainNetwork;
   #slotStarts: number[] = [];
@@ -180,7 +187,7 @@ export class EventWriter {
     const node = this.#node(nodeId);
     Object.assign(node, { slot, from, until });
     if (slot === this.slots.length) this.#slotStarts.push(from);
-    this.slots[slot] = { nodeId, from, until };
+    this.slots[slot] = { nodeId, votingKey: `0x${'00'.repeat(20)}`, from, until };
     this.#emit({ type: 'membership', nodeId, slot, from, until });
   }
 
