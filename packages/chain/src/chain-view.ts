@@ -151,6 +151,8 @@ export interface ChainView {
   nodeByEd25519(ed25519Hex: string): NodeRecord | undefined;
   /** Those in force now; the size of an epoch's quorums stands in its view. */
   parameters(): ChainParameters;
+  /** Of the node software, as governance announced it last (spec/chain §4.14). Absent or undefined: any. */
+  minimumVersion?(): readonly [number, number, number] | undefined;
   /** Of a target, in the epoch in force or one of the 47 before it. */
   quorumOf(nodeId: number, epoch: number): Quorum | undefined;
   /** Whose turn it is to reveal, also for the epoch after the one in force. */

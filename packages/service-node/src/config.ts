@@ -46,6 +46,15 @@ const ranges = (list: readonly string[]) =>
 const keys = (list: readonly string[]) =>
   list.every((key) => /^[0-9a-f]{64}$/.test(key)) ? undefined : 'expected X25519 keys of 64 hex digits';
 
+const endpoints = (list: readonly string[]) =>
+  list.every((text) => URL.canParse(text) && /^(https?|wss?):$/.test(new URL(text).protocol))
+    ? undefined
+    : 'expected addresses such as https://rpc.example/ or ws://127.0.0.1:8545';
+const peers = (list: readonly string[]) =>
+  list.every((text) => parsePeer(text) !== undefined)
+    ? undefined
+    : 'expected nodes as IPv4:OMQPORT:ED25519KEY, the key of 64 hex digits';
+
 export const OPTIONS = {
   dataDir: option(
     'path',
@@ -66,10 +75,35 @@ export const OPTIONS = {
       check: (text) => (/^([0-9a-f]{64})?$/.test(text) ? undefined : 'expected 64 hex digits'),
     },
   ),
+  chainRpc: option(
+    'list',
+    [],
+    'JSON-RPC endpoints of the chain that says who is in the network, two or more of different operators at best; empty: the ' +
+      'signed list says it',
+    { check: endpoints },
+  ),
+  chainDeployment: option(
+    'path',
+    '',
+    'File that tells the registry of the network (deployment.json, written by whoever deployed it)',
+  ),
+  votingKeyFile: option(
+    'path',
+    '',
+    'File with the key that votes and pays gas (64 hex digits); empty: voting.key in dataDir. Without one this node does ' +
+      'not vote',
+  ),
+  peers: option(
+    'list',
+    [],
+    'Nodes of a chain network to ask first where the others are: IPv4:OMQPORT:ED25519KEY',
+    { check: peers },
+  ),
   publicIp: option(
     'text',
     '',
-    'Address under which others reach this node, to be warned when the list has another; empty: as the list says',
+    'Address under which others reach this node. With a chain: the one that it tells them; empty: bindHost. With a list: to ' +
+      'be warned when the list has another',
     {
       check: (text) => (text === '' || isIP(text) > 0 ? undefined : 'expected an IP address'),
     },
@@ -163,6 +197,15 @@ export function parseRange(
   const prefix = Number(match[2]);
   if (family === 0 || prefix > (family === 4 ? 32 : 128)) return undefined;
   return { network: match[1]!, prefix, family: family === 4 ? 'ipv4' : 'ipv6' };
+}
+
+/** A node by its address and Ed25519 key: `192.0.2.1:22020:` and 64 hex digits. */
+export function parsePeer(text: string): { host: string; port: number; keyHex: string } | undefined {
+  const match = /^([0-9.]+):(\d{1,5}):([0-9a-fA-F]{64})$/.exec(text);
+  if (match === null || isIP(match[1]!) !== 4) return undefined;
+  const port = Number(match[2]);
+  if (port < 1 || port > 65_535) return undefined;
+  return { host: match[1]!, port, keyHex: match[3]!.toLowerCase() };
 }
 
 /** Defaults with `overrides`, checked like any other source. @throws ConfigError */

@@ -44,6 +44,9 @@ export class Metrics {
   onionLayers = 0;
   hopsRelayed = 0;
   limited = 0;
+  proofsTaken = 0;
+  proofsRefused = 0;
+  proofsSent = 0;
   mailboxFailures = 0;
   notifications = 0;
   subscriptionsRefused = 0;
@@ -203,6 +206,13 @@ export class Metrics {
       () => this.pollsNotHeld,
     );
     gauge('allium_onion_hops_waiting', 'Onion requests that wait for the next node', observed.waitingHops);
+    counter('allium_proofs_taken_total', 'Uptime proofs of others that were taken', () => this.proofsTaken);
+    counter(
+      'allium_proofs_refused_total',
+      'Uptime proofs of others that were refused',
+      () => this.proofsRefused,
+    );
+    counter('allium_proofs_sent_total', 'Times that our own uptime proof was sent', () => this.proofsSent);
     gauge('allium_subscriptions', 'Accounts watched over OMQ connections', observed.subscriptions);
     counter(
       'allium_subscriptions_refused_total',

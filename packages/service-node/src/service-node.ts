@@ -15,6 +15,7 @@ import { LocalServer, SOCKET_NAME } from './local-server.ts';
 import { Cleaner } from './mailbox/cleaner.ts';
 import { Database, type DatabaseOptions } from './mailbox/database.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
+import type { ChainAccess } from './membership/chain-network.ts';
 import type { NodeNetwork } from './membership/node-network.ts';
 import { StaticNetwork } from './membership/static-network.ts';
 import { diskFiles, type ListFiles } from './membership/static-source.ts';
@@ -56,6 +57,8 @@ export interface ServiceNodeDeps {
   /** Default: sockets. */
   readonly omq?: (options: OmqOptions, env: Env) => OmqEndpoint;
   readonly https?: (options: HttpsServerOptions, env: Env) => HttpsListener;
+  /** Instead of the chain of the options. */
+  readonly chain?: (options: ServiceNodeOptions, env: Env) => Promise<ChainAccess>;
   /** Carries the tests of other nodes. */
   readonly transport?: Transport;
   /** Instead of the data folder, which is then neither made nor read. */
@@ -171,12 +174,7 @@ export class ServiceNode {
     const { clock, log } = env;
     const metrics = new Metrics(env);
     const { state } = this.#deps;
-    const network: NodeNetwork = await StaticNetwork.open(
-      options,
-      keys.ed25519Hex,
-      state?.files ?? diskFiles,
-      env,
-    );
+    const network = await this.#network(options, keys, state?.files ?? diskFiles, env);
     const { source } = network;
     const swarm = new Swarm(source, keys.ed25519Hex);
     const database = new Database({
@@ -198,7 +196,7 @@ export class ServiceNode {
         isServiceNode: true,
         accessOf: (peerKeyHex) => {
           // Decommissioned nodes as well: they are reachable and tested like all others (spec/storage-server §3.4).
-          if (swarm.membership.byX25519.has(peerKeyHex)) return 'service_node';
+          if (swarm.knows(peerKeyHex)) return 'service_node';
           return admins.has(peerKeyHex) ? 'admin' : 'none';
         },
       },
@@ -292,7 +290,7 @@ export class ServiceNode {
         intake,
         reconciler,
         reconciles: options.reconcileEvery > 0,
-        network: network.commands({ omq, swarm, storageAnswers: () => answers(mailbox) }),
+        network: network.commands({ omq, swarm, metrics, storageAnswers: () => answers(mailbox) }),
         subscriptions,
         rpcLimit,
         metrics,
@@ -404,6 +402,21 @@ export class ServiceNode {
       metrics,
       ports: { https: httpsPort, omq: omqPort, ...(metricsPort !== undefined && { metrics: metricsPort }) },
     };
+  }
+
+  /** Of the chain when one is named, else of the signed list. */
+  async #network(
+    options: ServiceNodeOptions,
+    keys: NodeKeys,
+    files: ListFiles,
+    env: Env,
+  ): Promise<NodeNetwork> {
+    const open = this.#deps.chain;
+    if (open === undefined) return StaticNetwork.open(options, keys.ed25519Hex, files, env);
+    // Only here: the library of the chain is large and slow to load.
+    const { ChainNetwork } = await import('./membership/chain-network.ts');
+    const access = await open(options, env);
+    return new ChainNetwork(options, { access, keys, files }, env);
   }
 
   async #startLocal(

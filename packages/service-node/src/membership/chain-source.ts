@@ -135,8 +135,9 @@ export class ChainSource implements MembershipSource {
   }
 
   #epoch(next: EpochView, previous: EpochView | undefined): void {
-    // A reorganisation changes an epoch under the same number: what was served under the old view was a mistake.
-    if (previous !== undefined && previous.epoch !== next.epoch) this.#overlap();
+    // Not after a reorganisation, which changes an epoch under its number: the old view was a mistake. Nor when epochs were
+    // passed over: others have long gone on.
+    if (previous !== undefined && next.epoch === previous.epoch + 1) this.#overlap();
     this.#change();
   }
 
@@ -247,7 +248,7 @@ function registrationOf(
   const height = (seconds: number) => heightAt(network, seconds);
   const isActive = record.state === 'active';
   return {
-    payable: isActive && record.payableAt <= now,
+    payable: isActive && record.payable,
     registrationHeight: height(record.registeredAt),
     requestedUnlockHeight: record.unlockAt === 0 ? 0 : height(record.unlockAt),
     stateHeight: height(isActive ? record.activeSince : record.decommissionedAt),

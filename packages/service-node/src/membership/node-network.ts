@@ -4,7 +4,10 @@
 import type { OmqContext, OmqEndpoint, OmqPart } from '@allium/net/omq/endpoint';
 import type { Member, MembershipSource } from '@allium/protocol/membership';
 import type { ListedNetwork } from '@allium/protocol/storage/service-node-list';
+import type { Metrics } from '../metrics.ts';
 import type { Swarm } from '../swarm/swarm.ts';
+import type { ChainAccess } from './chain-network.ts';
+import type { ProofBook } from './proof-book.ts';
 
 /** Answers a command between nodes; `member` is the caller when it is in the list. */
 export type NetworkCommand = (
@@ -26,6 +29,7 @@ export interface PlaceWords {
 export interface NetworkParts {
   readonly omq: OmqEndpoint;
   readonly swarm: Swarm;
+  readonly metrics: Metrics;
   /** Whether the mailbox answers. */
   readonly storageAnswers: () => boolean;
 }
@@ -33,6 +37,8 @@ export interface NetworkParts {
 export interface NodeNetwork {
   readonly source: MembershipSource;
   readonly words: PlaceWords;
+  /** Absent in networks without chain. */
+  readonly chain?: ChainAccess & { readonly book: ProofBook };
   /** Of the list in force: grows when it changes in substance. */
   readonly version: number;
   /** Unix seconds; undefined: never. */

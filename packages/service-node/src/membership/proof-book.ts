@@ -44,7 +44,7 @@ export interface ProofRules {
   /** Test presets: nodes may stand at loopback and private addresses. */
   readonly privateAddresses: boolean;
   /** Of the node software, as announced by the registry. */
-  readonly minimumVersion: Version;
+  readonly minimumVersion: () => Version;
 }
 
 export interface KnownProof {
@@ -69,7 +69,7 @@ export type ProofRefusal =
   | 'full';
 
 export type ProofVerdict =
-  | { readonly accepted: true; readonly known: KnownProof }
+  | { readonly accepted: true; readonly known: KnownProof; readonly previous?: KnownProof }
   | { readonly accepted: false; readonly reason: ProofRefusal; readonly known?: KnownProof };
 
 /** `pushed`: fresh from its signer or a relay. `pulled`: asked for, so it may be as old as proofs are valid. */
@@ -111,7 +111,7 @@ export class ProofBook {
   constructor(parts: ProofBookParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
-    this.#addresses = new AddressRules(parts.rules.privateAddresses ? PRIVATE_RANGES : []);
+    this.#addresses = addressRules(parts.rules.privateAddresses);
   }
 
   get rules(): ProofRules {
@@ -179,7 +179,7 @@ export class ProofBook {
     this.#entries.set(proof.ed25519Hex, entry);
     this.#writeSoon();
     for (const listener of [...this.#listeners]) listener(entry, held);
-    return { accepted: true, known: entry };
+    return { accepted: true, known: entry, ...(held !== undefined && { previous: held }) };
   }
 
   #fault(proof: UptimeProof, origin: ProofOrigin, now: number): ProofRefusal | undefined {
@@ -189,7 +189,7 @@ export class ProofBook {
     const oldest = origin === 'pushed' ? rules.toleranceMs : rules.validityMs;
     if (age > oldest || age < -rules.toleranceMs) return 'wrong_time';
     if (!this.#addresses.allows(proof.host)) return 'address';
-    if (isBelow(proof.nodeVersion, rules.minimumVersion)) return 'version';
+    if (isBelow(proof.nodeVersion, rules.minimumVersion())) return 'version';
     return isNode(proof.ed25519Hex) ? undefined : 'unknown_node';
   }
 
@@ -275,6 +275,14 @@ export class ProofBook {
     }
   }
 }
+
+/** Whether a proof may name the address. */
+export function isPublicAddress(host: string, privateAddresses: boolean): boolean {
+  return addressRules(privateAddresses).allows(host);
+}
+
+const addressRules = (privateAddresses: boolean): AddressRules =>
+  new AddressRules(privateAddresses ? PRIVATE_RANGES : []);
 
 /** Whether others have to look for the node elsewhere. */
 export function hasMoved(before: UptimeProof, after: UptimeProof): boolean {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Uptime proofs between nodes (spec/chain §4.17): sends our own, relays those of others, asks for what is missing.
 //
-//   sn.chain_proof   [proof]                        → `OK`, or a reason, and behind `older` and `too_soon` the proof held
+//   sn.chain_proof   [proof]                        → `OK` or a reason; behind it the proof held till then, when it names
+//                                                     another address or is why this one was refused
 //   sn.chain_proofs  [{k: keys, 32 bytes each}]     → the list of those proofs that are held
 import type { ChainView } from '@allium/chain/chain-view';
 import { epochAt } from '@allium/chain/chain-view';
@@ -171,9 +172,7 @@ export class ProofGossip {
     if (part === undefined) return ['malformed'];
     const from = member.ed25519Hex;
     const result = this.#judge(part, 'pushed', from);
-    if (result === 'accepted' || result === 'same' || result === 'own') return ['OK'];
-    if (result.held === undefined) return [result.reason];
-    return [result.reason, encodeSignedProof(result.held)];
+    return result.held === undefined ? [result.word] : [result.word, encodeSignedProof(result.held)];
   }
 
   /** Handler of `sn.chain_proofs`. */
@@ -207,7 +206,7 @@ export class ProofGossip {
     wire: Uint8Array,
     origin: ProofOrigin,
     from: string,
-  ): 'accepted' | 'same' | 'own' | { readonly reason: ProofRefusal; readonly held?: SignedUptimeProof } {
+  ): { readonly word: 'OK' | ProofRefusal; readonly held?: SignedUptimeProof } {
     const { book, counts, keys } = this.#parts;
     let signed: SignedUptimeProof;
     try {
@@ -215,26 +214,29 @@ export class ProofGossip {
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       counts.proofsRefused++;
-      return { reason: 'malformed' };
+      return { word: 'malformed' };
     }
     if (signed.proof.ed25519Hex === keys.ed25519Hex) {
       this.#heardOfUs(signed);
-      return 'own';
+      return { word: 'OK' };
     }
     const verdict = book.take(signed, origin);
     if (verdict.accepted) {
       counts.proofsTaken++;
       if (origin === 'pushed') this.#relay(signed, from);
-      return 'accepted';
+      // Two processes with one key learn of each other by this: the address of each hides the other.
+      const { previous } = verdict;
+      const hasNewAddress = previous !== undefined && hasMoved(previous.proof, signed.proof);
+      return { word: 'OK', ...(hasNewAddress && { held: previous.signed }) };
     }
-    if (verdict.reason === 'same') return 'same';
+    if (verdict.reason === 'same') return { word: 'OK' };
     counts.proofsRefused++;
     this.#env.log.debug(
       { from: from.slice(0, 8), node: signed.proof.ed25519Hex.slice(0, 8), reason: verdict.reason },
       'uptime proof refused',
     );
     const isLate = verdict.reason === 'older' || verdict.reason === 'too_soon';
-    return { reason: verdict.reason, ...(isLate && verdict.known && { held: verdict.known.signed }) };
+    return { word: verdict.reason, ...(isLate && verdict.known && { held: verdict.known.signed }) };
   }
 
   #relay(signed: SignedUptimeProof, from: string): void {
@@ -408,23 +410,23 @@ export class ProofGossip {
     );
     let answered = 0;
     for (const peer of peers) {
-      const missing = this.#missing();
-      if (missing.length === 0) return;
-      if (await this.#pullFrom(peer, missing)) answered++;
+      // Always for our own: only so we learn that somebody else uses our key.
+      if (await this.#pullFrom(peer, [this.#parts.keys.ed25519Key, ...this.#missing()])) answered++;
       if (this.#stopping.signal.aborted) return;
     }
     // Nobody was there, or nobody knew us yet: the registration may be in a block that they have not read.
-    if (answered === 0 && this.#missing().length > 1) this.#pullAfter(this.#scaled(RETRY_PULL_MS));
+    if (answered === 0 && this.#missing().length > 0) this.#pullAfter(this.#scaled(RETRY_PULL_MS));
   }
 
-  /** Nodes of which no proof is held, or one that should have been followed by another; we too. */
+  /** Other nodes of which no proof is held, or one that should have been followed by another. */
   #missing(): Uint8Array[] {
-    const { source, book } = this.#parts;
+    const { source, book, keys } = this.#parts;
     const { frequencyMs, toleranceMs } = book.rules;
     const now = this.#env.clock.now();
     return source
       .current()
       .members.filter(({ ed25519Hex }) => {
+        if (ed25519Hex === keys.ed25519Hex) return false;
         const known = book.proofOf(ed25519Hex);
         return known === undefined || now - known.receivedAt > frequencyMs + toleranceMs;
       })

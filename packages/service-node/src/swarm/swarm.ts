@@ -69,6 +69,14 @@ export class Swarm {
     return own !== undefined && isOf(this.membership, accountKey, own);
   }
 
+  /** Whether the X25519 key is of a node that may speak as one: any of the list, in a swarm or not. */
+  knows(x25519Hex: string): boolean {
+    const source = this.#source;
+    return (
+      source.current().byX25519.has(x25519Hex) || source.superseded?.()?.byX25519.has(x25519Hex) === true
+    );
+  }
+
   /** The other nodes that keep the account's messages from now on. */
   keepers(accountKey: Uint8Array): readonly Member[] {
     return this.owns(accountKey) ? this.peers : (swarmFor(this.membership, accountKey)?.members ?? []);

@@ -23,7 +23,7 @@ const RULES: ProofRules = {
   validityMs: 7_500_000,
   toleranceMs: 300_000,
   privateAddresses: false,
-  minimumVersion: [0, 1, 0],
+  minimumVersion: () => [0, 1, 0],
 };
 const HOUR = 3_600_000;
 

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The network of a chain (spec/chain §4.16–§4.21): who belongs to it and in which swarm says the chain, where they are say
+// their uptime proofs. Loaded only where an operator names a chain.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChainView, ChainWriter } from '@allium/chain/chain-view';
+import { PRESETS } from '@allium/chain/presets';
+import { fromHex } from '@allium/protocol/bytes';
+import { ed25519PublicKeyToX25519 } from '@allium/protocol/crypto';
+import { delay, type Env } from '@allium/protocol/env';
+import { AlliumError } from '@allium/protocol/errors';
+import type { Version } from '@allium/protocol/membership/uptime-proof';
+import { isUsableIpv4 } from '@allium/protocol/storage/responses';
+import type { ListedNetwork } from '@allium/protocol/storage/service-node-list';
+import { parsePeer, type ServiceNodeOptions } from '../config.ts';
+import type { NodeKeys } from '../node-keys.ts';
+import { WIRE_VERSION } from '../protocol-version.ts';
+import { ChainSource } from './chain-source.ts';
+import type { NetworkCommand, NetworkParts, NodeNetwork, PlaceWords } from './node-network.ts';
+import { isPublicAddress, ProofBook, type ProofFiles, type ProofRules } from './proof-book.ts';
+import { type KnownPeer, ProofGossip } from './proof-gossip.ts';
+
+const PROOFS_FILE = 'proofs.bt';
+
+// Ours.
+/** A chain that does not answer must not keep a node down that knows its network from before. */
+const FIRST_READ_MS = 15_000;
+const ANY_VERSION: Version = [0, 0, 0];
+
+/** `no_address`, `private_address`: of this node, as configured. `bad_peer`: a key that is none. */
+export class ChainNetworkError extends AlliumError<'no_address' | 'private_address' | 'bad_peer'> {
+  override readonly name = 'ChainNetworkError';
+}
+
+/** A window on the chain, and the transactions of this node when it has a voting key. */
+export interface ChainAccess {
+  readonly view: ChainView;
+  readonly writer?: ChainWriter;
+}
+
+const WORDS: PlaceWords = {
+  notListed:
+    'this node is not registered on the chain, or its registration is not valid: it serves no accounts',
+  noAddress: 'no uptime proof of this node has gone out yet: others do not know where it is',
+  otherAddress: 'others still know the old address of this node: a new uptime proof will tell them',
+  right: 'others now know this node at its address',
+};
+
+export class ChainNetwork implements NodeNetwork {
+  readonly source: ChainSource;
+  readonly words = WORDS;
+  readonly chain: ChainAccess & { readonly book: ProofBook };
+  readonly #keys: NodeKeys;
+  readonly #host: string;
+  readonly #peers: readonly KnownPeer[];
+  readonly #env: Env;
+  #gossip: ProofGossip | undefined;
+  #isOpen = false;
+
+  /** @throws ChainNetworkError */
+  constructor(
+    options: ServiceNodeOptions,
+    parts: { access: ChainAccess; keys: NodeKeys; files: ProofFiles },
+    env: Env,
+  ) {
+    const { view } = parts.access;
+    const { timings } = PRESETS[view.network.preset];
+    const rules: ProofRules = {
+      registry: view.network.registry,
+      chainId: view.network.chainId,
+      frequencyMs: timings.proofFrequency * 1000,
+      validityMs: timings.proofValidity * 1000,
+      toleranceMs: timings.proofTolerance * 1000,
+      privateAddresses: view.network.preset !== 'production',
+      minimumVersion: () => view.minimumVersion?.() ?? ANY_VERSION,
+    };
+    this.#host = ownHost(options, rules.privateAddresses);
+    this.#peers = options.peers.map(knownPeer);
+    this.#keys = parts.keys;
+    this.#env = env;
+    const book = new ProofBook(
+      {
+        rules,
+        files: parts.files,
+        path: join(options.dataDir, PROOFS_FILE),
+        isNode: (ed25519Hex) => view.nodeByEd25519(ed25519Hex) !== undefined,
+      },
+      env,
+    );
+    this.chain = { ...parts.access, book };
+    this.source = new ChainSource({ chain: view, book, overlapMs: timings.swarmOverlap * 1000 }, env);
+  }
+
+  get version(): number {
+    return this.source.current().epoch;
+  }
+
+  get expires(): undefined {
+    return undefined;
+  }
+
+  height(): number {
+    return this.source.height();
+  }
+
+  listed(): ListedNetwork {
+    return this.source.listed();
+  }
+
+  commands({ omq, swarm, metrics, storageAnswers }: NetworkParts): Readonly<Record<string, NetworkCommand>> {
+    const gossip = new ProofGossip(
+      {
+        chain: this.chain.view,
+        book: this.chain.book,
+        source: this.source,
+        omq,
+        swarm,
+        keys: this.#keys,
+        peers: this.#peers,
+        storageAnswers,
+        counts: metrics,
+      },
+      this.#env,
+    );
+    this.#gossip = gossip;
+    return {
+      chain_proof: (member, data) => gossip.answerProof(member, data[0]),
+      chain_proofs: (member, data) => gossip.answerProofs(member, data[0]),
+    };
+  }
+
+  /** Resolves when the chain is read, or soon after when it does not answer. */
+  async start(): Promise<void> {
+    await this.chain.book.start();
+    this.source.start();
+    const waiting = new AbortController();
+    const reading = this.chain.view.start().then(() => true);
+    const isRead = await Promise.race([
+      reading,
+      delay(this.#env.clock, FIRST_READ_MS, waiting.signal).then(
+        () => false,
+        () => false,
+      ),
+    ]);
+    waiting.abort();
+    if (isRead) return;
+    this.#env.log.warn({}, 'the chain does not answer: going on with what is known until it does');
+    reading.catch((error: unknown) =>
+      this.#env.log.error({ error: String(error) }, 'reading the chain failed'),
+    );
+  }
+
+  open(ports: { readonly https: number; readonly omq: number }): void {
+    this.#isOpen = true;
+    this.#gossip?.start({
+      host: this.#host,
+      httpsPort: ports.https,
+      omqPort: ports.omq,
+      storageVersion: WIRE_VERSION,
+      nodeVersion: productVersion(),
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOpen) await this.#gossip?.stop();
+    this.#isOpen = false;
+  }
+
+  async stop(): Promise<void> {
+    this.source.stop();
+    await this.chain.writer?.stop();
+    await this.chain.view.stop();
+    await this.chain.book.stop();
+  }
+}
+
+/** The address that our proofs name. */
+function ownHost({ publicIp, bindHost }: ServiceNodeOptions, privateAddresses: boolean): string {
+  const host = publicIp === '' ? bindHost : publicIp;
+  if (!isUsableIpv4(host)) {
+    throw new ChainNetworkError(
+      'no_address',
+      'a node of a chain network tells others where it is: name its public IPv4 address with --public-ip',
+    );
+  }
+  if (isPublicAddress(host, privateAddresses)) return host;
+  throw new ChainNetworkError(
+    'private_address',
+    `${host} is not a public address, others would refuse it: name the address under which the internet reaches this node with --public-ip`,
+  );
+}
+
+function knownPeer(text: string): KnownPeer {
+  const { host, port, keyHex } = parsePeer(text)!;
+  const publicKey = ed25519PublicKeyToX25519(fromHex(keyHex, 32));
+  if (publicKey === undefined) {
+    throw new ChainNetworkError('bad_peer', `${keyHex} (--peers) is not the Ed25519 key of a node`);
+  }
+  return { host, port, keyHex, publicKey };
+}
+
+function productVersion(): Version {
+  const file = new URL('../../package.json', import.meta.url);
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
+  const [major, minor, patch] = version.split(/[.+-]/).map(Number);
+  return [major ?? 0, minor ?? 0, patch ?? 0];
+}
