@@ -20,6 +20,7 @@ export class ParseError extends AlliumError<
   | 'base64'
   | 'bencode'
   | 'certificate'
+  | 'chain_vote'
   | 'content'
   | 'data_push'
   | 'envelope'

@@ -4,6 +4,8 @@
 import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { Env } from '@allium/protocol/env';
 import type { Registry } from 'prom-client';
+import type { GovernanceFigures } from './voting/governance.ts';
+import { registerGovernance } from './voting/governance-metrics.ts';
 
 /** §7: the current window and up to six earlier ones of ten minutes. */
 const WINDOW_MS = 600_000;
@@ -25,6 +27,8 @@ export interface Observed {
   readonly clockOffsetMs: () => number | undefined;
   /** By the test that they fail; `none`: nodes that pass all. */
   readonly failingPeers: () => ReadonlyMap<string, number>;
+  /** Undefined where this node does not vote. */
+  readonly governance: () => GovernanceFigures | undefined;
 }
 
 type Window = { since: number } & Record<Statistic, number>;
@@ -244,6 +248,7 @@ export class Metrics {
         for (const [failing, count] of observed.failingPeers()) this.set({ failing }, count);
       },
     });
+    if (observed.governance() !== undefined) registerGovernance(registry, { Counter, Gauge }, observed);
     gauge(
       'allium_membership_expiry_seconds',
       'Unix time at which the node list expires; NaN: never',

@@ -46,6 +46,11 @@ export class NodeKeys {
     this.x25519Hex = toHex(x25519.publicKey);
   }
 
+  /** 32 bytes. Secret: what else follows from the identity, such as beacon chains. */
+  seed(): Uint8Array {
+    return this.#secretKey.slice(0, SEED_BYTES);
+  }
+
   sign(message: Uint8Array): Uint8Array {
     return ed25519Sign(message, this.#secretKey);
   }

@@ -41,6 +41,7 @@ import { RetryQueue } from './swarm/retry-queue.ts';
 import { Swarm } from './swarm/swarm.ts';
 import { SwarmSync } from './swarm/swarm-sync.ts';
 import { PeerTests } from './testing/peer-tests.ts';
+import type { Governance, GovernanceParts } from './voting/governance.ts';
 
 /** Ours: an upgrade may wait so long for members that are slow to take what they missed. */
 const HAND_OVER_MS = 5_000;
@@ -268,13 +269,15 @@ export class ServiceNode {
       },
       env,
     );
+    const governance = await this.#governance(network, { keys, omq, swarm, dataDir: options.dataDir }, env);
     const tests = new PeerTests(
       {
         omq,
         swarm,
         ownHex: keys.ed25519Hex,
-        pace: paceOf(options),
+        pace: paceOf(options, network),
         isOn: options.peerTests !== 'off',
+        ...(governance !== undefined && { judge: governance.judge }),
         ...(this.#deps.transport !== undefined && { transport: this.#deps.transport }),
       },
       env,
@@ -290,7 +293,10 @@ export class ServiceNode {
         intake,
         reconciler,
         reconciles: options.reconcileEvery > 0,
-        network: network.commands({ omq, swarm, metrics, storageAnswers: () => answers(mailbox) }),
+        network: {
+          ...network.commands({ omq, swarm, metrics, storageAnswers: () => answers(mailbox) }),
+          ...governance?.commands(tests),
+        },
         subscriptions,
         rpcLimit,
         metrics,
@@ -368,13 +374,17 @@ export class ServiceNode {
     network.open({ https: httpsPort, omq: omqPort });
     closers.push(() => network.close());
     closers.push(() => relay.stop());
+    governance?.start();
     tests.start();
-    closers.push(() => tests.stop());
+    closers.push(async () => {
+      await tests.stop();
+      await governance?.stop();
+    });
     const metricsPort = await this.#startLocal(
       options,
       metrics,
       network,
-      { database, retries, omq, subscriptions, polls, onions, tests },
+      { database, retries, omq, subscriptions, polls, onions, tests, governance },
       env,
       closers,
     );
@@ -419,6 +429,16 @@ export class ServiceNode {
     return new ChainNetwork(options, { access, keys, files }, env);
   }
 
+  async #governance(
+    { chain }: NodeNetwork,
+    parts: Omit<GovernanceParts, 'chain'>,
+    env: Env,
+  ): Promise<Governance | undefined> {
+    if (chain === undefined) return undefined;
+    const { Governance } = await import('./voting/governance.ts');
+    return new Governance({ ...parts, chain }, env);
+  }
+
   async #startLocal(
     options: ServiceNodeOptions,
     metrics: Metrics,
@@ -431,6 +451,7 @@ export class ServiceNode {
       polls: LongPolls;
       onions: OnionRelay;
       tests: PeerTests;
+      governance: Governance | undefined;
     },
     env: Env,
     closers: (() => void | Promise<void>)[],
@@ -450,6 +471,7 @@ export class ServiceNode {
         membershipExpiry: () => network.expires,
         clockOffsetMs: () => parts.tests.clocks.offsetMs,
         failingPeers: () => parts.tests.counts(),
+        governance: () => parts.governance?.figures,
       });
     const routes = {
       '/metrics': () => ({ type: 'text/plain; version=0.0.4; charset=utf-8', text: text() }),
@@ -492,8 +514,9 @@ const sockets = {
 };
 
 /** The admins of a static list set no pace: that of a large network is the most patient. */
-function paceOf({ peerTests }: ServiceNodeOptions): PresetName {
-  return peerTests === 'test' || peerTests === 'local' ? peerTests : 'production';
+function paceOf({ peerTests }: ServiceNodeOptions, { chain }: NodeNetwork): PresetName {
+  if (peerTests === 'production' || peerTests === 'test' || peerTests === 'local') return peerTests;
+  return chain?.view.network.preset ?? 'production';
 }
 
 const bucket = (burst: number, perSecond: number) => ({

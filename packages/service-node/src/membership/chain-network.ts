@@ -36,6 +36,8 @@ export class ChainNetworkError extends AlliumError<'no_address' | 'private_addre
 export interface ChainAccess {
   readonly view: ChainView;
   readonly writer?: ChainWriter;
+  /** Secret, 32 bytes: signs the votes of this node. Comes with the writer. */
+  readonly votingKey?: Uint8Array;
 }
 
 const WORDS: PlaceWords = {
