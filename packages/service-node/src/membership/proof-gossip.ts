@@ -45,6 +45,7 @@ const CHECK_SHARE = 20;
 const KEYS_PER_PULL = 256;
 const KEY_BYTES = 32;
 const RETRY_PULL_MS = 5_000;
+const MOST_RETRY_PULL_MS = 3_600_000;
 /** After a new epoch not all nodes ask at once. */
 const PULL_SPREAD_MS = 10_000;
 /** A relay sends each proof to six of all nodes, so that each node gets about six of each peer per frequency. */
@@ -120,6 +121,8 @@ export class ProofGossip {
   #storageAt = 0;
   #foreignUntil = Number.NEGATIVE_INFINITY;
   #sending = false;
+  /** Until the next question, while proofs are missing. */
+  #pullPauseMs = RETRY_PULL_MS;
   /** Our newest proof while nobody has taken it. */
   #untaken: SignedUptimeProof | undefined;
   #silence: Silence | undefined;
@@ -149,12 +152,9 @@ export class ProofGossip {
     const known = book.proofOf(keys.ed25519Hex);
     const moved = known !== undefined && hasMoved(known.proof, { ...known.proof, ...own });
     this.#firstSend = clock.monotonic() + (moved ? 0 : this.#scaled(FIRST_SEND_MS));
-    this.#cancels = {
-      epoch: chain.onEpoch(() =>
-        this.#pullAfter(this.#env.random.below(Math.ceil(this.#scaled(PULL_SPREAD_MS)))),
-      ),
-    };
+    this.#cancels = { epoch: chain.onEpoch(() => this.#pullSoon()) };
     this.#checkLater();
+    this.#pullPauseMs = this.#scaled(RETRY_PULL_MS);
     this.#pullAfter(0);
   }
 
@@ -395,6 +395,11 @@ export class ProofGossip {
 
   // --- Proofs of others ---------------------------------------------------------------------------------------------
 
+  #pullSoon(): void {
+    this.#pullPauseMs = this.#scaled(RETRY_PULL_MS);
+    this.#pullAfter(this.#env.random.below(Math.ceil(this.#scaled(PULL_SPREAD_MS))));
+  }
+
   #pullAfter(ms: number): void {
     this.#cancels.pull?.();
     this.#cancels.pull = this.#env.clock.after(ms, () => this.#run(this.#pull()));
@@ -408,14 +413,19 @@ export class ProofGossip {
       0,
       Math.max(PEERS_TO_PULL_FROM, configured.length),
     );
-    let answered = 0;
     for (const peer of peers) {
       // Always for our own: only so we learn that somebody else uses our key.
-      if (await this.#pullFrom(peer, [this.#parts.keys.ed25519Key, ...this.#missing()])) answered++;
+      await this.#pullFrom(peer, [this.#parts.keys.ed25519Key, ...this.#missing()]);
       if (this.#stopping.signal.aborted) return;
     }
-    // Nobody was there, or nobody knew us yet: the registration may be in a block that they have not read.
-    if (answered === 0 && this.#missing().length > 0) this.#pullAfter(this.#scaled(RETRY_PULL_MS));
+    // Ours: sooner than the next epoch, at ever longer intervals, while nodes were never heard of. A whole network may have
+    // started at once, or the block with our registration is not read by others yet.
+    const { source, book, keys } = this.#parts;
+    const isHeard = ({ ed25519Hex }: Member) =>
+      ed25519Hex === keys.ed25519Hex || book.proofOf(ed25519Hex) !== undefined;
+    if (source.current().members.every(isHeard)) return;
+    this.#pullAfter(this.#pullPauseMs);
+    this.#pullPauseMs = Math.min(2 * this.#pullPauseMs, MOST_RETRY_PULL_MS);
   }
 
   /** Other nodes of which no proof is held, or one that should have been followed by another. */
@@ -433,17 +443,16 @@ export class ProofGossip {
       .map((member) => member.ed25519Key);
   }
 
-  /** False when the peer did not answer with proofs. */
-  async #pullFrom(peer: KnownPeer, keys: readonly Uint8Array[]): Promise<boolean> {
+  async #pullFrom(peer: KnownPeer, keys: readonly Uint8Array[]): Promise<void> {
     for (let at = 0; at < keys.length; at += KEYS_PER_PULL) {
       const wanted = keys.slice(at, at + KEYS_PER_PULL);
       const reply = await this.#request(peer, 'sn.chain_proofs', encodeBt({ k: concat(...wanted) }));
       const list = reply?.[0];
-      if (list === undefined || !this.#takeList(list, wanted, peer)) return false;
+      if (list === undefined || !this.#takeList(list, wanted, peer)) return;
     }
-    return true;
   }
 
+  /** False when the answer is none. */
   #takeList(list: Uint8Array, wanted: readonly Uint8Array[], peer: KnownPeer): boolean {
     if (list.length > wanted.length * (MAX_PROOF_BYTES + KEY_BYTES * 4)) return false;
     try {
