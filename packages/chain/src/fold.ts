@@ -23,8 +23,8 @@ import { genesisSeed, revealedSeed, skippedSeed, swarmSeed } from './seeds.ts';
 /** Views and snapshots are kept for so many epochs (spec/chain §4.16). */
 export const KEPT_EPOCHS = 48;
 
-/** Ours: more epochs than that cannot pass at once; 100 years of the test preset. */
-const MAX_EPOCHS_AT_ONCE = 6_000_000;
+/** Ours: more epochs than that cannot pass at once; almost a year of the local preset. */
+const MAX_EPOCHS_AT_ONCE = 1_000_000;
 const NO_ANCHOR = `0x${'00'.repeat(32)}`;
 
 /** The last block whose events are folded. */
@@ -123,6 +123,15 @@ export class ChainFold {
   /** States from which a reorganisation can be replayed, newest last. */
   get snapshots(): readonly FoldState[] {
     return this.#snapshots;
+  }
+
+  /** Of the epoch after the newest that is closed. */
+  nextProposer(): NodeRecord | undefined {
+    const { closed, slots, records } = this.#state;
+    if (closed === undefined) return undefined;
+    const epoch = closed.epoch + 1;
+    const seat = drawProposer(closed.seed, epoch, slots, this.#slotCount(epoch));
+    return seat && records[seat.nodeId - 1];
   }
 
   nodeByKey(x25519Hex: string): NodeRecord | undefined {

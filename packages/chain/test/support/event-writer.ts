@@ -51,6 +51,8 @@ export class EventWriter {
   readonly events: ChainEvent[] = [];
   readonly nodes: Node[] = [];
   readonly slots: Slot[] = [];
+  /** Of each block, from the deployment's on. */
+  readonly times: number[];
   now: number;
   readonly network: ChainNetwork;
   #slotStarts: number[] = [];
@@ -62,6 +64,7 @@ export class EventWriter {
   constructor(network: ChainNetwork = NETWORK) {
     this.network = network;
     this.now = network.t0;
+    this.times = [network.t0, network.t0];
     this.#lastSeed = { epoch: 0, seed: genesisSeed(network.chainId, network.registry) };
     this.#seeds.set(0, this.#lastSeed.seed);
   }
@@ -78,6 +81,7 @@ export class EventWriter {
   pass(seconds: number): void {
     this.now += seconds;
     this.#block++;
+    this.times[this.#block] = this.now;
     this.#logIndex = 0;
   }
 
