@@ -22,6 +22,8 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --messages N            (default 10000)
              --seed S                (default 1)
              --minutes N             virtual time of the chaos (default 20)
+             --sabotage WHAT         forget: nodes lose what they acknowledged; drop, double, flip: a device loses
+                                     messages, shows them twice, in another order. The check has to find it
   crash      processes die by SIGKILL while they store: is every acknowledged message there?
              --rounds N              (default 100)
 
@@ -43,6 +45,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     minutes: { type: 'string' },
     rounds: { type: 'string' },
+    sabotage: { type: 'string' },
     quick: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -89,7 +92,13 @@ switch (values.help ? 'help' : positionals[0]) {
     break;
   }
   case 'chaos': {
-    const { describeChaos, runChaos } = await import('./sim/chaos.ts');
+    const { runChaos, SABOTAGES } = await import('./sim/chaos.ts');
+    const { describeChaos, hasFailed } = await import('./sim/chaos-result.ts');
+    const sabotage = SABOTAGES.find((known) => known === values.sabotage);
+    if (sabotage !== values.sabotage) {
+      process.stderr.write(`lab: --sabotage is one of ${SABOTAGES.join(', ')}\n`);
+      process.exit(2);
+    }
     const options = {
       nodes: count('nodes', quick ? 30 : 200),
       clients: count('clients', quick ? 60 : 1000),
@@ -98,10 +107,11 @@ switch (values.help ? 'help' : positionals[0]) {
       seed: count('seed', 1),
       chaosMs: count('minutes', quick ? 10 : 20) * 60_000,
       pollEveryMs: 10_000,
+      sabotage,
     };
     const result = await runChaos(options, print);
     for (const line of describeChaos(result)) print(line);
-    if (result.lost + result.doubled + result.disordered > 0) process.exitCode = 1;
+    if (hasFailed(result)) process.exitCode = 1;
     break;
   }
   case 'crash': {

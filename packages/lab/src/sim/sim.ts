@@ -47,6 +47,8 @@ export interface SimOptions extends ScenarioOptions, WireOptions {
 export interface SimClientOptions extends ScenarioClientOptions {
   /** How far the clock of its machine is wrong. */
   readonly skewMs?: number;
+  /** Its machine; default: one of its own. */
+  readonly host?: Host;
 }
 
 const HTTPS_PORT = 22021;
@@ -183,6 +185,14 @@ export class SimNode implements ScenarioNode {
     return this.#anchor.prepare('SELECT 1 FROM messages WHERE hash = ?').get(bytes) !== undefined;
   }
 
+  /** From now on it loses, without noticing, the messages whose hash begins with a byte below `below`. */
+  forgetMessages(below: number): void {
+    this.#anchor.exec(
+      `CREATE TRIGGER forget AFTER INSERT ON messages WHEN hex(substr(NEW.hash, 1, 1)) < '${toHex(Uint8Array.of(below)).toUpperCase()}' ` +
+        'BEGIN DELETE FROM messages WHERE id = NEW.id; END',
+    );
+  }
+
   /** Forgets its database. */
   dispose(): void {
     this.#anchor.close();
@@ -296,10 +306,14 @@ export class Sim implements ScenarioNetwork<SimNode> {
     return this.nodes.filter((node) => keys.has(node.ed25519));
   }
 
-  client(options: SimClientOptions): Promise<Client> {
-    const { account, receive, pollEveryMs, storage, skewMs = 0 } = options;
+  /** A machine for a client. */
+  clientHost(): Host {
     const index = this.#clients++;
-    const host = this.wire.host(`10.${128 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`);
+    return this.wire.host(`10.${128 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`);
+  }
+
+  client(options: SimClientOptions): Promise<Client> {
+    const { account, receive, pollEveryMs, storage, skewMs = 0, host = this.clientHost() } = options;
     return Client.open({
       account,
       network: {
