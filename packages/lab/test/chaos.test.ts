@@ -16,7 +16,14 @@ const SMALL: ChaosOptions = {
   pollEveryMs: 10_000,
 };
 /** Fewer devices and less time: enough for something to go wrong. */
-const TINY: ChaosOptions = { ...SMALL, nodes: 12, clients: 6, messages: 40, chaosMs: 60_000, settleMs: 60_000 };
+const TINY: ChaosOptions = {
+  ...SMALL,
+  nodes: 12,
+  clients: 6,
+  messages: 40,
+  chaosMs: 60_000,
+  settleMs: 60_000,
+};
 const SILENT = () => {};
 
 test('after chaos every stored message is on every device, once and in one order', async () => {
