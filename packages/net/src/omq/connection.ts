@@ -82,13 +82,15 @@ export type ConnectionRole =
 export interface MemoryBudget {
   used: number;
   readonly max: number;
+  /** Frees some, by closing a connection. */
+  exceeded(): void;
 }
 
 export class Connection implements FrameSink {
   readonly #socket: Socket;
   readonly #role: ConnectionRole;
   readonly #events: ConnectionEvents;
-  readonly #budget: MemoryBudget;
+  #budget: MemoryBudget;
   readonly #maxQueuedBytes: number;
   readonly #reader = new FrameReader(MAX_HANDSHAKE_FRAME);
   readonly remoteAddress: string;
@@ -166,6 +168,22 @@ export class Connection implements FrameSink {
   /** Whether TCP has come up: afterwards a failure is one of the handshake. */
   get isConnected(): boolean {
     return this.#isConnected;
+  }
+
+  get budget(): MemoryBudget {
+    return this.#budget;
+  }
+
+  /** Moves what is held to another budget. */
+  set budget(budget: MemoryBudget) {
+    this.#budget.used -= this.#budgeted;
+    this.#budget = budget;
+    budget.used += this.#budgeted;
+  }
+
+  /** Of unfinished messages. */
+  get heldBytes(): number {
+    return this.#budgeted;
   }
 
   get queuedBytes(): number {
@@ -283,7 +301,7 @@ export class Connection implements FrameSink {
     if (held !== this.#budgeted) {
       this.#budget.used += held - this.#budgeted;
       this.#budgeted = held;
-      if (this.#budget.used > this.#budget.max) this.close('memory');
+      if (this.#budget.used > this.#budget.max) this.#budget.exceeded();
     }
   }
 

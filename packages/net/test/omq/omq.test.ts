@@ -8,14 +8,8 @@ import { describe, expect, test } from 'vitest';
 import vectors from '../../../../vectors/storage-server.json' with { type: 'json' };
 import { MessageFlag } from '../../src/omq/curve.ts';
 import { encodeGreeting, FrameFlag } from '../../src/omq/zmtp.ts';
-import { silentLog, systemEnv, systemRandom } from '../../src/system-env.ts';
-import { connector, listener, ManualClock, RawPeer, text, until } from './support.ts';
-
-/** Time by hand, sockets of the system. */
-function manualEnv() {
-  const clock = new ManualClock();
-  return { clock, env: { clock, random: systemRandom, log: silentLog } };
-}
+import { silentLog, systemEnv } from '../../src/system-env.ts';
+import { connector, listener, manualEnv, RawPeer, text, until } from './support.ts';
 
 describe('the frames of vectors omq_messages', () => {
   for (const vector of vectors.omq_messages) {
@@ -436,7 +430,11 @@ describe('connections', () => {
 
   test('opened too fast from one address are refused, handshakes being dear', async () => {
     const { clock, env } = manualEnv();
-    await using a = await listener({ maxConnectionsPerAddress: 1000 }, env);
+    const refused: string[] = [];
+    await using a = await listener(
+      { maxConnectionsPerAddress: 1000, onRefused: (limit) => refused.push(limit) },
+      env,
+    );
     const sockets = Array.from({ length: 610 }, () => {
       const socket = connect(a.peer.port, a.peer.host);
       socket.on('error', () => {});
@@ -452,6 +450,7 @@ describe('connections', () => {
     await clock.advance(1000);
     await using later = new RawPeer(a.peer);
     await later.ready();
+    expect(refused).toEqual(Array.from({ length: 11 }, () => 'connection_rate_per_address'));
   });
 
   test('start and stop may be called twice, and a stopped endpoint starts again', async () => {
@@ -542,6 +541,28 @@ describe('hostile peers lose their connection, and only that', () => {
     attack((peer) => {
       for (let i = 0; i < 1100; i++) peer.sendPart(Buffer.alloc(0), MessageFlag.more);
     }));
+
+  test('who holds the most unfinished messages gives way', async () => {
+    const refused: string[] = [];
+    await using a = await listener({ onRefused: (limit) => refused.push(limit) });
+    await using large = new RawPeer(a.peer);
+    await using small = new RawPeer(a.peer);
+    await large.ready();
+    await small.ready();
+    small.sendPart(Buffer.alloc(100_000), MessageFlag.more);
+    const others: RawPeer[] = [];
+    for (let i = 0; i < 10 && !large.isClosed; i++) {
+      const peer = i === 0 ? large : new RawPeer(a.peer);
+      others.push(peer);
+      await peer.ready();
+      for (const bytes of [4_000_000, i === 0 ? 4_000_000 : 3_000_000])
+        peer.sendPart(Buffer.alloc(bytes), MessageFlag.more);
+    }
+    await large.closed();
+    expect(refused).toEqual(['message_bytes']);
+    expect(small.isClosed).toBe(false);
+    for (const peer of others) peer.socket.destroy();
+  });
 
   test('a reader that never reads', () =>
     attack(
