@@ -66,6 +66,12 @@ export class DevnetNode implements ScenarioNode {
     return this.#service !== undefined;
   }
 
+  /** Version of the node list in force. Only while it runs. */
+  get listVersion(): number {
+    if (this.#service === undefined) throw new Error('the node is not running');
+    return this.#service.listVersion;
+  }
+
   /** The entry of a ready file. */
   describe(): Omit<ReadyNode, 'pid'> {
     const { host, port, omqPort, ed25519, x25519, swarm } = this;
@@ -127,7 +133,10 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
     this.#layout = layout;
     this.folder = layout.folder;
     this.networkFile = layout.networkFile;
-    const unlimited = { rpcBurst: 1e9, rpcPerSecond: 1e9, onionBurst: 1e9, onionPerSecond: 1e9 };
+    const unlimited = {
+      ...{ rpcBurst: 1e9, rpcPerSecond: 1e9, onionBurst: 1e9, onionPerSecond: 1e9 },
+      ...{ connectionBurst: 1e9, connectionsPerSecond: 1e9, allConnectionsPerSecond: 1e9 },
+    };
     this.nodes = layout.nodes.map((node, index) => {
       const serviceOptions = serviceNodeOptions({
         dataDir: node.folder,

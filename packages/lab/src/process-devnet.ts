@@ -59,6 +59,7 @@ export class ProcessNode {
     const level = options.logLevel ?? 'error';
     this.#silent = level === 'silent';
     const limits = ['--rpc-burst', '--rpc-per-second', '--onion-burst', '--onion-per-second'];
+    limits.push('--connection-burst', '--connections-per-second', '--all-connections-per-second');
     this.#arguments = [
       ...['--data-dir', layout.folder, '--network-file', networkFile],
       ...['--bind-host', layout.host, '--public-ip', layout.host],

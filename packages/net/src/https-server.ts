@@ -184,6 +184,8 @@ export interface HttpsListener {
   drained(): Promise<void>;
   /** Lets running requests end, within limits. */
   stop(): Promise<void>;
+  /** Open at present. */
+  readonly connections: number;
 }
 
 export class HttpsServer implements HttpsListener {

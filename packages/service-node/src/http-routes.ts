@@ -51,20 +51,21 @@ export class HttpRoutes {
   precheck(head: HttpsRequestHead): HttpsResponse | undefined {
     switch (route(head)) {
       case 'POST /storage_rpc/v1': {
-        const refused = this.#notReady() ?? this.#limited(this.#parts.rpcLimit, head);
+        const refused = this.#notReady() ?? this.#limited('rpc', head);
         if (refused !== undefined) return refused;
         if (head.headers['x-loki-long-poll'] === undefined) return undefined;
         return text(410, 'long polling is no longer supported, client upgrade required');
       }
       case 'POST /onion_req/v2':
-        return this.#notReady() ?? this.#limited(this.#parts.onionLimit, head);
+        return this.#notReady() ?? this.#limited('onion', head);
       case 'POST /json_rpc':
-        return this.#limited(this.#parts.rpcLimit, head);
+        return this.#limited('rpc', head);
+      // Ours: nothing that costs an answer is free of limits.
       case 'POST /ping_test/v1':
       case 'GET /get_stats/v1':
-        return undefined;
+        return this.#limited('rpc', head);
       default:
-        return text(404, `${head.method} ${pathOf(head)} Not Found`);
+        return this.#limited('rpc', head) ?? text(404, `${head.method} ${pathOf(head)} Not Found`);
     }
   }
 
@@ -88,9 +89,10 @@ export class HttpRoutes {
     return reasons.length === 0 ? undefined : text(503, `Service node is not ready: ${reasons.join('; ')}\n`);
   }
 
-  #limited(limit: RateLimiter, head: HttpsRequestHead): HttpsResponse | undefined {
-    if (limit.take(head.remoteAddress)) return undefined;
-    this.#parts.metrics.limited++;
+  #limited(limit: 'rpc' | 'onion', head: HttpsRequestHead): HttpsResponse | undefined {
+    const { rpcLimit, onionLimit, metrics } = this.#parts;
+    if ((limit === 'rpc' ? rpcLimit : onionLimit).take(head.remoteAddress)) return undefined;
+    metrics.refused(`${limit}_rate`);
     return text(429, 'Too Many Requests\n');
   }
 

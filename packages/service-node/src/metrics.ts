@@ -10,6 +10,58 @@ import type { Registry } from 'prom-client';
 const WINDOW_MS = 600_000;
 const WINDOWS = 7;
 
+/** Limits that a node keeps to, as `allium_refusals_total` names them. docs/limits.md tells what each means. */
+export const LIMITS = [
+  // Connections of clients.
+  'connections',
+  'connections_per_address',
+  'connection_rate',
+  'connection_rate_per_address',
+  'shut_out',
+  'tls_time',
+  // Requests over HTTPS.
+  'head_size',
+  'head_time',
+  'body_size',
+  'body_time',
+  'body_bytes',
+  'body_bytes_per_address',
+  'content_encoding',
+  'pipelined',
+  'requests',
+  'requests_per_address',
+  'answer_bytes',
+  'answer_bytes_per_address',
+  'answer_time',
+  // What requests ask for, over any carrier.
+  'rpc_rate',
+  'onion_rate',
+  'onion_depth',
+  'hops',
+  'hops_per_node',
+  'relays',
+  'long_polls',
+  'long_polls_per_account',
+  'subscriptions',
+  'subscriptions_per_connection',
+  'storage_places_per_address',
+  // OMQ.
+  'omq_connections',
+  'omq_connections_per_address',
+  'omq_connection_rate',
+  'omq_connection_rate_per_address',
+  'omq_shut_out',
+  'omq_handshake_time',
+  'omq_silence',
+  'omq_malformed',
+  'omq_message_size',
+  'omq_message_bytes',
+  'omq_unread_bytes',
+  'omq_queue',
+  'omq_pending',
+] as const;
+export type Limit = (typeof LIMITS)[number];
+
 export const STATISTICS = ['store', 'retrieve', 'onion', 'proxy'] as const;
 export type Statistic = (typeof STATISTICS)[number];
 
@@ -18,6 +70,7 @@ export interface Observed {
   readonly databaseBytes: () => { used: number; total: number; max: number };
   readonly queuedForwards: () => number;
   readonly omqConnections: () => number;
+  readonly httpsConnections: () => number;
   readonly subscriptions: () => number;
   readonly longPolls: () => number;
   readonly waitingHops: () => number;
@@ -30,6 +83,7 @@ type Window = { since: number } & Record<Statistic, number>;
 
 export class Metrics {
   readonly requests = new Map<string, number>();
+  readonly refusals = Object.fromEntries(LIMITS.map((limit) => [limit, 0])) as Record<Limit, number>;
   forwardsOk = 0;
   forwardsFailed = 0;
   forwardsQueued = 0;
@@ -42,12 +96,9 @@ export class Metrics {
   reconciledBytes = 0;
   onionLayers = 0;
   hopsRelayed = 0;
-  limited = 0;
   mailboxFailures = 0;
   notifications = 0;
-  subscriptionsRefused = 0;
   pollsHeld = 0;
-  pollsNotHeld = 0;
   readonly totals: Record<Statistic, number> = { store: 0, retrieve: 0, onion: 0, proxy: 0 };
   readonly failures = new Map<string, { requests: number; pushes: number }>();
   readonly #env: Env;
@@ -67,6 +118,11 @@ export class Metrics {
   request(method: string, status: number): void {
     const key = `${method} ${status}`;
     this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+  }
+
+  /** Somebody met a limit. */
+  refused(limit: Limit): void {
+    this.refusals[limit]++;
   }
 
   count(statistic: Statistic): void {
@@ -131,7 +187,7 @@ export class Metrics {
           this.set(value());
         },
       });
-    const { requests } = this;
+    const { requests, refusals } = this;
     new Counter({
       name: 'allium_requests_total',
       help: 'Answered requests by method and status',
@@ -145,7 +201,16 @@ export class Metrics {
         }
       },
     });
-    counter('allium_requests_limited_total', 'Requests refused by a rate limit', () => this.limited);
+    new Counter({
+      name: 'allium_refusals_total',
+      help: 'Connections, requests and messages that met a limit, by limit (docs/limits.md)',
+      labelNames: ['limit'],
+      registers,
+      collect() {
+        this.reset();
+        for (const limit of LIMITS) this.inc({ limit }, refusals[limit]);
+      },
+    });
     counter(
       'allium_mailbox_failures_total',
       'Requests that the mailbox could not execute',
@@ -194,20 +259,11 @@ export class Metrics {
     counter('allium_reconciled_bytes_total', 'Bytes moved by comparisons', () => this.reconciledBytes);
     gauge('allium_forwards_waiting', 'Requests kept for members that do not answer', observed.queuedForwards);
     gauge('allium_omq_connections', 'Open OMQ connections', observed.omqConnections);
+    gauge('allium_https_connections', 'Open connections of clients', observed.httpsConnections);
     gauge('allium_long_polls', 'Requests held until a message arrives', observed.longPolls);
     counter('allium_long_polls_held_total', 'Requests that were held', () => this.pollsHeld);
-    counter(
-      'allium_long_polls_not_held_total',
-      'Requests answered at once because too many were held',
-      () => this.pollsNotHeld,
-    );
     gauge('allium_onion_hops_waiting', 'Onion requests that wait for the next node', observed.waitingHops);
     gauge('allium_subscriptions', 'Accounts watched over OMQ connections', observed.subscriptions);
-    counter(
-      'allium_subscriptions_refused_total',
-      'Subscriptions refused because there were too many',
-      () => this.subscriptionsRefused,
-    );
     counter(
       'allium_notifications_total',
       'Messages of which a subscriber was told',

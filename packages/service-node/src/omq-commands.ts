@@ -100,7 +100,7 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
     omq.register(`storage.${method}`, async (context, data, exchange) => {
       const leave = places.enter(clientOf(context.remoteAddress) ?? context.remoteAddress);
       if (leave === undefined) {
-        parts.metrics.limited++;
+        parts.metrics.refused('storage_places_per_address');
         return OVER_LIMIT;
       }
       const carrier: OmqExchange = {
@@ -160,7 +160,7 @@ async function clientCall(
   const reasons = parts.notReady();
   if (reasons.length > 0) return ['503', `Service node is not ready: ${reasons.join('; ')}\n`];
   if (!parts.rpcLimit.take(call.context.remoteAddress)) {
-    parts.metrics.limited++;
+    parts.metrics.refused('rpc_rate');
     return OVER_LIMIT;
   }
   if (data.length > 1) return ['400', `Invalid request: expected 1 message parts, received ${data.length}`];
@@ -201,7 +201,10 @@ async function forwarded(
 }
 
 function nodeList(parts: OmqCommandsParts, { remoteAddress }: OmqContext, data: Uint8Array[]): Reply {
-  if (!parts.rpcLimit.take(remoteAddress)) return OVER_LIMIT;
+  if (!parts.rpcLimit.take(remoteAddress)) {
+    parts.metrics.refused('rpc_rate');
+    return OVER_LIMIT;
+  }
   try {
     const body = data[0];
     const params = body === undefined || body.length === 0 ? undefined : parseJson(fromUtf8(body));

@@ -40,6 +40,7 @@ import { SwarmSync } from './swarm/swarm-sync.ts';
 
 /** Ours: an upgrade may wait so long for members that are slow to take what they missed. */
 const HAND_OVER_MS = 5_000;
+const MIB = 1024 * 1024;
 
 export interface Ports {
   readonly https: number;
@@ -170,7 +171,7 @@ export class ServiceNode {
     const swarm = new Swarm(source, keys.ed25519Hex);
     const database = new Database({
       ...(state?.database ?? { path: join(options.dataDir, 'mailbox.sqlite') }),
-      maxBytes: options.databaseMaxMib * 1024 * 1024,
+      maxBytes: options.databaseMaxMib * MIB,
     });
     closers.push(() => database.close());
     const mailbox = new Mailbox(database, clock);
@@ -189,6 +190,9 @@ export class ServiceNode {
           if (swarm.membership.byX25519.get(peerKeyHex)?.active === true) return 'service_node';
           return admins.has(peerKeyHex) ? 'admin' : 'none';
         },
+        maxConnections: options.maxOmqConnections,
+        maxConnectionsPerAddress: options.maxOmqConnectionsPerAddress,
+        onRefused: (limit) => metrics.refused(`omq_${limit}`),
       },
       env,
     );
@@ -239,6 +243,7 @@ export class ServiceNode {
         maxConcurrent: options.maxRelays,
         userAgent: SERVER_HEADER,
         http: options.relayHttp,
+        onRefused: () => metrics.refused('relays'),
         ...(this.#deps.resolve !== undefined && { resolve: this.#deps.resolve }),
       },
       env,
@@ -288,6 +293,14 @@ export class ServiceNode {
         port: options.httpsPort,
         ...(state?.certificate ?? loadOrCreateCertificate(options.dataDir)),
         headers: COMMON_HEADERS,
+        onRefused: (limit) => metrics.refused(limit),
+        maxConnections: options.maxConnections,
+        maxConnectionsPerAddress: options.maxConnectionsPerAddress,
+        connectionBurst: options.connectionBurst,
+        connectionsPerSecond: options.connectionsPerSecond,
+        allConnectionsPerSecond: options.allConnectionsPerSecond,
+        maxRefusals: options.maxRefusals,
+        maxBufferedBytes: options.maxBufferedMib * MIB,
         maxConcurrentRequests: options.maxRequests,
         maxConcurrentPerAddress: options.maxRequestsPerAddress,
         precheck: (head) => routes.precheck(head),
@@ -343,7 +356,7 @@ export class ServiceNode {
       options,
       metrics,
       source,
-      { database, retries, omq, subscriptions, polls, onions, clocks },
+      { database, retries, omq, https, subscriptions, polls, onions, clocks },
       closers,
     );
     // First of all: nothing new, and no answer is held any longer.
@@ -380,6 +393,7 @@ export class ServiceNode {
       database: Database;
       retries: RetryQueue;
       omq: OmqEndpoint;
+      https: HttpsListener;
       subscriptions: Subscriptions;
       polls: LongPolls;
       onions: OnionRelay;
@@ -396,6 +410,7 @@ export class ServiceNode {
           const { incoming, outgoing } = parts.omq.statistics();
           return incoming + outgoing;
         },
+        httpsConnections: () => parts.https.connections,
         subscriptions: () => parts.subscriptions.size,
         longPolls: () => parts.polls.size,
         waitingHops: () => parts.onions.waiting,

@@ -119,8 +119,9 @@ export class Subscriptions {
     let subscription = this.#ofAccount.get(account.hex)?.get(connection);
     if (subscription === undefined) {
       const ofConnection = this.#ofConnection.get(connection)?.size ?? 0;
-      if (this.#size >= max || ofConnection >= Math.ceil(max / SHARE_OF_ONE_CONNECTION)) {
-        metrics.subscriptionsRefused++;
+      const isFull = this.#size >= max;
+      if (isFull || ofConnection >= Math.ceil(max / SHARE_OF_ONE_CONNECTION)) {
+        metrics.refused(isFull ? 'subscriptions' : 'subscriptions_per_connection');
         return { errcode: MonitorErrorCode.badArguments, error: 'Too many subscriptions, try another node' };
       }
       subscription = {

@@ -114,6 +114,8 @@ export class TestNode {
       omqPort: this.omqPort,
       rpcBurst: 1e9,
       rpcPerSecond: 1e9,
+      connectionBurst: 1e9,
+      allConnectionsPerSecond: 1e9,
       ...options,
     });
     this.service = new ServiceNode(this.options, env, deps);
