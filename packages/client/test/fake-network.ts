@@ -34,7 +34,9 @@ import { nodeSignedText, verifyRequest } from '@allium/protocol/storage/signatur
 
 const HOP_MS = 5;
 
-interface Kept {
+export interface Kept {
+  /** Default 0. */
+  readonly namespace?: number;
   readonly hash: string;
   readonly timestamp: number;
   readonly expiration: number;
@@ -343,7 +345,7 @@ export class FakeNetwork implements Transport {
       const inbox = member.inbox(account.hex);
       const already = inbox.some((kept) => kept.hash === hash);
       if (!already) {
-        inbox.push({ hash, timestamp, expiration: expiry, data });
+        inbox.push({ namespace, hash, timestamp, expiration: expiry, data });
         member.wake();
       }
       const result = { hash, expiry, ...(already && { already }) };
@@ -354,14 +356,14 @@ export class FakeNetwork implements Transport {
   }
 
   #retrieve(node: FakeNode, request: RetrieveRequest, now: number, stamp: object): Reply {
-    const { account, lastHash, timestamp = 0 } = request;
+    const { account, namespace, lastHash, timestamp = 0 } = request;
     if (!this.swarm(account.hex).includes(node))
       return { ...ok(this.#swarmBody(account, stamp)), status: 421 };
     if (Math.abs(timestamp - now) > 60_000) {
       return { status: 406, body: 'retrieve timestamp too far from current time' };
     }
     if (!verifyRequest(request)) return { status: 401, body: 'retrieve signature verification failed' };
-    const inbox = node.inbox(account.hex);
+    const inbox = node.inbox(account.hex).filter((kept) => (kept.namespace ?? 0) === namespace);
     const after = inbox.findIndex((kept) => kept.hash === lastHash) + 1;
     const page = inbox.slice(after, after + 10);
     const waited = node.canWait && request.wait !== undefined ? { waited: 0 } : {};

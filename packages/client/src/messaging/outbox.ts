@@ -198,6 +198,8 @@ export class Outbox {
           this.#tasks.signal,
         );
         const now = (await this.#deps.storage.message(message.sender, message.timestamp)) ?? message;
+        // A copy that was sealed before a crash may be there too; as on other devices the smallest hash counts.
+        if (hash !== undefined && now.hash !== undefined && now.hash < hash) hash = now.hash;
         await this.#save({ ...now, copyPending: false, ...(hash !== undefined && { hash }) });
       } finally {
         this.#copying.delete(message.timestamp);
