@@ -2,7 +2,13 @@
 // What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
 // nodes, the operator's statistics.
 import { clientOf } from '@allium/net/address';
-import type { OmqContext, OmqEndpoint, OmqExchange, OmqPart } from '@allium/net/omq/endpoint';
+import type {
+  OmqCommandOptions,
+  OmqContext,
+  OmqEndpoint,
+  OmqExchange,
+  OmqPart,
+} from '@allium/net/omq/endpoint';
 import type { RateLimiter } from '@allium/net/rate-limiter';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
@@ -17,6 +23,7 @@ import type { Subscriptions } from './monitor/subscriptions.ts';
 import type { OnionAnswer, OnionRelay } from './onion/relay.ts';
 import type { Executor } from './rpc/executor.ts';
 import { type Outcome, omqBody } from './rpc/outcome.ts';
+import type { Departed } from './swarm/departed.ts';
 import type { Intake } from './swarm/intake.ts';
 import type { Reconciler } from './swarm/reconcile.ts';
 import type { RetryQueue } from './swarm/retry-queue.ts';
@@ -40,6 +47,7 @@ export interface OmqCommandsParts {
   readonly retries: RetryQueue;
   readonly sync: SwarmSync;
   readonly intake: Intake;
+  readonly departed: Departed;
   readonly reconciler: Reconciler;
   readonly reconciles: boolean;
   readonly distribution: StaticDistribution;
@@ -52,7 +60,7 @@ export interface OmqCommandsParts {
 
 /** Registers all categories and commands. */
 export function registerCommands(parts: OmqCommandsParts, env: Env): void {
-  const { omq, onions, sync, intake, distribution, retries, swarm } = parts;
+  const { omq, onions, sync, intake, departed, distribution, retries, swarm } = parts;
 
   // From the specification (§5.3): queues of 1000 and 200.
   omq.category('sn', { access: 'service_node', maxConcurrent: 2000, maxQueued: 1000 });
@@ -61,6 +69,9 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   // Ours: one list of subscriptions at a time, each entry costs a signature.
   omq.category('monitor', { access: 'none', maxConcurrent: 1, maxQueued: 200 });
   omq.category('service', { access: 'admin' });
+
+  /** A node that left the list may hand over what only it has. */
+  const admits = (keyHex: string) => departed.has(keyHex);
 
   /** Commands between nodes; a peer that speaks is there, so what waits for it goes out. */
   const between = (
@@ -71,20 +82,41 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
       context: OmqContext,
       exchange: OmqExchange,
     ) => Reply | undefined | Promise<Reply | undefined>,
+    options?: OmqCommandOptions,
   ) =>
-    omq.register(`sn.${command}`, (context, data, exchange) => {
-      const member = swarm.membership.byX25519.get(context.peerKeyHex);
-      if (member !== undefined) retries.wake(member.ed25519Hex);
-      return answer(member, data, context, exchange);
-    });
+    omq.register(
+      `sn.${command}`,
+      (context, data, exchange) => {
+        const found = swarm.membership.byX25519.get(context.peerKeyHex);
+        const member = found?.active === true ? found : undefined;
+        if (member !== undefined) {
+          retries.wake(member.ed25519Hex);
+          distribution.wake(member.ed25519Hex);
+        }
+        return answer(member, data, context, exchange);
+      },
+      options,
+    );
 
   between('ping', () => ['pong']);
-  between('data', (_, data, { peerKeyHex }) => intake.take(peerKeyHex, data[0]));
+  between('data', (member, data, { peerKeyHex }) => intake.take(peerKeyHex, data[0], member !== undefined), {
+    admits,
+  });
   between('data_ready', (member, data) => [sync.greeted(member, data[0])]);
   // Off here means off for others too: they take us for a node that does not know the command.
-  if (parts.reconciles) between('reconcile', (member, data) => parts.reconciler.answer(member, data[0]));
-  between('chain_static', (member, data) =>
-    distribution.answer(data[0], member?.ed25519Hex.slice(0, 8) ?? 'unknown'),
+  if (parts.reconciles) {
+    const ask = (member: Member | undefined, data: Uint8Array[], { peerKeyHex }: OmqContext) => {
+      const hasReason = member === undefined || member.swarmId === swarm.id || departed.swarmsChanged;
+      return hasReason
+        ? parts.reconciler.answer({ keyHex: peerKeyHex, swarmId: member?.swarmId }, data[0])
+        : [];
+    };
+    between('reconcile', ask, { admits });
+  }
+  between(
+    'chain_static',
+    (member, data, { remoteAddress }) => distribution.answer(data[0], { member, remoteAddress }),
+    { admits: () => true },
   );
   between('onion_request', (_, [part], __, exchange) => {
     const answer = onions.hop(part, exchange);

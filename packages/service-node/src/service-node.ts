@@ -30,6 +30,8 @@ import { Checks } from './rpc/checks.ts';
 import { Executor } from './rpc/executor.ts';
 import { KeyConverter } from './rpc/key-converter.ts';
 import { statisticsJson } from './statistics.ts';
+import { Departed } from './swarm/departed.ts';
+import { Handover } from './swarm/handover.ts';
 import { Intake } from './swarm/intake.ts';
 import { Place } from './swarm/place.ts';
 import { Reconciler } from './swarm/reconcile.ts';
@@ -200,8 +202,8 @@ export class ServiceNode {
     const onionLimit = new RateLimiter(bucket(options.onionBurst, options.onionPerSecond), clock);
     const shared = { database, mailbox, omq, swarm, metrics };
     const retries = new RetryQueue(shared, env);
-    const sync = new SwarmSync(shared, env);
     const intake = new Intake(shared, env);
+    const departed = new Departed(shared, env);
     const distribution = new StaticDistribution(source, omq, keys.ed25519Hex, env);
     const keyConverter = new KeyConverter();
     const subscriptions = new Subscriptions(
@@ -237,6 +239,8 @@ export class ServiceNode {
       },
       env,
     );
+    const sync = new SwarmSync({ ...shared, ...(options.reconcileEvery > 0 && { reconciler }) }, env);
+    const handover = new Handover({ ...shared, retries, reconciler }, env);
     const relay = new ServerRelay(
       {
         rules: new AddressRules(options.relayExemptRanges),
@@ -272,6 +276,7 @@ export class ServiceNode {
         retries,
         sync,
         intake,
+        departed,
         reconciler,
         reconciles: options.reconcileEvery > 0,
         distribution,
@@ -315,7 +320,9 @@ export class ServiceNode {
     const place = new Place(swarm, options.publicIp, env);
     const cancelChange = source.onChange((_next, previous) => {
       place.check();
+      departed.changed(previous);
       sync.changed(previous);
+      handover.changed(previous);
       polls.swarmChanged();
       subscriptions
         .swarmChanged()
@@ -325,6 +332,7 @@ export class ServiceNode {
         .catch((error: unknown) => log.error({ error: String(error) }, 'clearing the queue failed'));
     });
     closers.push(cancelChange);
+    departed.start();
     const omqPort = (await omq.start()).port ?? 0;
     closers.push(() => omq.stop());
     subscriptions.start();
@@ -344,6 +352,8 @@ export class ServiceNode {
     });
     sync.start();
     closers.push(() => sync.stop());
+    handover.start();
+    closers.push(() => handover.stop());
     reconciler.start();
     closers.push(() => reconciler.stop());
     const httpsPort = (await https.start()).port;

@@ -133,6 +133,7 @@ export class Mailbox {
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
   /** Account hex → row number, most recently used last. */
   readonly #accounts = new Map<string, number>();
+  readonly #forget: readonly StatementSync[];
   #onArrival: ((accountHex: string, namespace: number) => void) | undefined;
 
   constructor(database: Database, clock: Clock) {
@@ -142,6 +143,7 @@ export class Mailbox {
     this.#sql = Object.fromEntries(
       Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
     ) as Record<keyof typeof STATEMENTS, StatementSync>;
+    this.#forget = TABLES.map((table) => database.prepare(`DELETE FROM ${table}`));
     // Cheaper than objects where a hundred rows are usual.
     this.#sql.select.setReturnArrays(true);
     this.#sql.bodies.setReturnArrays(true);
@@ -514,6 +516,23 @@ export class Mailbox {
     return this.#sql.page.all(afterId, this.#clock.now(), limit) as unknown as WholeMessage[];
   }
 
+  /** Accounts with a message or an act, the next after `after`, in order. */
+  accounts(after: Uint8Array, limit: number): Uint8Array[] {
+    return this.#sql.accounts.all(after, after, limit).map((row) => row.pubkey as Uint8Array);
+  }
+
+  /** Nothing of it remains; row numbers go on where they were. */
+  forgetAll(): Promise<void> {
+    return this.#database.write(() => {
+      for (const sql of this.#forget) sql.run();
+      this.#accounts.clear();
+    });
+  }
+
+  isEmpty(): boolean {
+    return this.#sql.anyMessage.get() === undefined;
+  }
+
   /** True when nothing was ever stored here (also not before a restart). */
   isVirgin(): boolean {
     return this.#sql.anySequence.get() === undefined;
@@ -609,7 +628,11 @@ function affected(namespace: number | 'all', rows: Row[]): Affected {
   return { all };
 }
 
+const TABLES = ['messages', 'accounts', 'revocations', 'acts', 'marks', 'wipes'];
+
 const STATEMENTS = {
+  accounts: `SELECT pubkey FROM accounts WHERE pubkey > ?
+    UNION SELECT account FROM acts WHERE account > ? ORDER BY 1 LIMIT ?`,
   findAccount: 'SELECT id FROM accounts WHERE pubkey = ?',
   accountOf: 'SELECT pubkey FROM accounts WHERE id = ?',
   insertAccount: 'INSERT INTO accounts (pubkey) VALUES (?)',
@@ -656,6 +679,7 @@ const STATEMENTS = {
     FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id = ?`,
   page: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data
     FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id > ? AND m.expiry > ? ORDER BY m.id LIMIT ?`,
+  anyMessage: 'SELECT 1 FROM messages LIMIT 1',
   anySequence: `SELECT 1 FROM sqlite_sequence WHERE name = 'messages'`,
   clean: `DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE expiry <= ? LIMIT ?) RETURNING account`,
   cleanRevocations: `DELETE FROM revocations WHERE id IN (SELECT id FROM revocations r WHERE time < ?

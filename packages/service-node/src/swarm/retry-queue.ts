@@ -216,6 +216,15 @@ export class RetryQueue {
     }
   }
 
+  /** Nobody needs any of it from us. */
+  async forgetAll(): Promise<void> {
+    for (const [hex, peer] of this.#peers) {
+      peer.cancel?.();
+      this.#peers.delete(hex);
+      await this.#parts.database.write(() => this.#forgetPeer(hex));
+    }
+  }
+
   #member(hex: string): Member | undefined {
     const member = this.#parts.swarm.membership.byEd25519.get(hex);
     return member?.active === true ? member : undefined;

@@ -15,6 +15,7 @@ import type { Database } from '../mailbox/database.ts';
 import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
 import { encodeMessages, sendData } from './data-push.ts';
+import type { Reconciler } from './reconcile.ts';
 import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
@@ -32,12 +33,29 @@ const DUMPS_WINDOW_MS = 3_600_000;
 const STEP_ROWS = 256;
 const STEP_BYTES = 500_000;
 
+/** A member that answers otherwise is of a release that takes acts from members only. */
+const MAX_ACTS_FAILED = 10;
+
 const SEEN = 'swarm';
 
 /** What a member still has to get: all messages of its accounts beyond row `after`. */
 interface Dump {
   readonly member: Member;
   after: number;
+  /** Signed acts are still to be given: deletions and revocations must hold there too. */
+  actsLeft: boolean;
+  /** How often that failed. */
+  actsFailed: number;
+}
+
+export interface SwarmSyncParts {
+  readonly database: Database;
+  readonly mailbox: Mailbox;
+  readonly omq: OmqEndpoint;
+  readonly swarm: Swarm;
+  readonly metrics: Metrics;
+  /** Absent when the node compares nothing with others. */
+  readonly reconciler?: Pick<Reconciler, 'give' | 'cannot'>;
 }
 
 /** What is remembered over a restart. */
@@ -51,7 +69,7 @@ interface Seen {
 }
 
 export class SwarmSync {
-  readonly #parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics };
+  readonly #parts: SwarmSyncParts;
   readonly #env: Env;
   readonly #load: StatementSync;
   readonly #save: StatementSync;
@@ -70,10 +88,7 @@ export class SwarmSync {
   #stopping = new AbortController();
   #stopped = true;
 
-  constructor(
-    parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics },
-    env: Env,
-  ) {
+  constructor(parts: SwarmSyncParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
     this.#load = parts.database.prepare('SELECT value FROM state WHERE name = ?');
@@ -118,6 +133,10 @@ export class SwarmSync {
     const { swarm } = this.#parts;
     const peers = new Set(swarm.peers.map((member) => member.ed25519Hex));
     const before = previous.byEd25519.get(swarm.self?.ed25519Hex ?? '');
+    // We left, forgot everything, and are back.
+    if (before?.active !== true && swarm.id !== undefined && this.#parts.mailbox.isEmpty()) {
+      this.#wanted = WANTED_DUMPS;
+    }
     if (before === undefined || !before.active || before.swarmId !== swarm.id) {
       // We came into this swarm just now: its members give to us.
       this.#complete.clear();
@@ -149,7 +168,8 @@ export class SwarmSync {
   }
 
   #dump(member: Member): void {
-    this.#dumps.set(member.ed25519Hex, { member, after: 0 });
+    const actsLeft = this.#parts.reconciler !== undefined;
+    this.#dumps.set(member.ed25519Hex, { member, after: 0, actsLeft, actsFailed: 0 });
   }
 
   /** Handler of `sn.data_ready`: a member greets us (§5.12). */
@@ -247,6 +267,8 @@ export class SwarmSync {
     const { mailbox, swarm, omq, metrics } = this.#parts;
     const { ed25519Hex } = dump.member;
     let sent = 0;
+    // First, so that it serves nobody whom a revocation has shut out.
+    await this.#giveActs(dump);
     for (;;) {
       const member = swarm.membership.byEd25519.get(ed25519Hex);
       if (this.#stopped) return false;
@@ -271,7 +293,18 @@ export class SwarmSync {
     if (sent > 0) {
       this.#env.log.info({ peer: ed25519Hex.slice(0, 8), messages: sent }, 'messages handed over');
     }
-    return true;
+    await this.#giveActs(dump);
+    return !dump.actsLeft;
+  }
+
+  async #giveActs(dump: Dump): Promise<void> {
+    const { reconciler, swarm } = this.#parts;
+    const member = swarm.membership.byEd25519.get(dump.member.ed25519Hex);
+    if (!dump.actsLeft || reconciler === undefined || member === undefined || this.#stopped) return;
+    if (!reconciler.cannot(member) && !(await reconciler.give(member, ['a']))) {
+      if (!reconciler.cannot(member) && ++dump.actsFailed < MAX_ACTS_FAILED) return;
+    }
+    dump.actsLeft = false;
   }
 
   #recall(): Seen | undefined {

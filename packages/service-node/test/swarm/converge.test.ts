@@ -48,7 +48,10 @@ class Node {
         const target = world.nodes.get(peer.port)!;
         world.moved += part!.length;
         if (command === 'sn.data') return target.intake.take(self.hex, part);
-        return target.reconciler.answer(membership.byEd25519.get(self.hex), part);
+        return target.reconciler.answer(
+          { keyHex: self.hex, swarmId: membership.byEd25519.get(self.hex)?.swarmId },
+          part,
+        );
       },
     } as unknown as OmqEndpoint;
     const executor = {
