@@ -24,7 +24,7 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --minutes N             virtual time of the chaos (default 20)
              --sabotage WHAT         forget: nodes lose what they acknowledged; drop, double, flip: a device loses
                                      messages, shows them twice, in another order. The check has to find it
-  crash      processes die by SIGKILL while they store: is every acknowledged message there?
+  crash      processes die by SIGKILL during stores and swarm changes: is every acknowledged message there?
              --rounds N              (default 100)
 
   --quick    short runs with rougher figures
@@ -117,7 +117,7 @@ switch (values.help ? 'help' : positionals[0]) {
   case 'crash': {
     const { describeCrash, runCrash } = await import('./crash.ts');
     const rounds = count('rounds', quick ? 10 : 100);
-    const result = await runCrash({ rounds, storesPerRound: 20 }, print);
+    const result = await runCrash({ rounds, storesPerRound: 20, listEveryRounds: 10 }, print);
     for (const line of describeCrash(result)) print(line);
     if (result.missing > 0) process.exitCode = 1;
     break;

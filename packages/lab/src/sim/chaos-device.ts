@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A device of the chaos scenario: a client that is closed and opened again from its storage, or dies and comes back, and
 // what its user has seen of each message. Texts name messages: no two of a run are alike.
-import type { Client } from '@allium/client';
+import type { Client, Conversation } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
 import { type Changes, type Storage, StorageError, type StoredMessage } from '@allium/client/storage';
 import { MemoryStorage } from '@allium/client/storage/memory';
@@ -23,6 +23,9 @@ export interface DeviceOptions {
   readonly onStored: (text: string) => void;
 }
 
+/** What `send` says of a message that a swarm keeps. */
+type Sent = Awaited<ReturnType<Conversation['send']>>;
+
 const HISTORY = 1_000_000;
 /** Of the messages that `drop` loses. */
 const DROPPED = 5;
@@ -37,7 +40,7 @@ export class Device {
   #death = { isDead: false };
   /** What the user sees since the program was started. */
   #shown = new Set<string>();
-  #doubled = 0;
+  readonly #doubled: string[] = [];
   readonly #opened: (() => void)[] = [];
 
   constructor(net: Sim, options: DeviceOptions) {
@@ -49,8 +52,8 @@ export class Device {
     return this.#client !== undefined;
   }
 
-  /** How often something was shown that was on the screen already. */
-  get doubled(): number {
+  /** What was shown while it was on the screen already, each time. */
+  get doubled(): readonly string[] {
     return this.#doubled;
   }
 
@@ -87,17 +90,17 @@ export class Device {
     await this.#client?.ready();
   }
 
-  /** Sends as soon as the program runs; what becomes of it is told by `onStored`. False: told as failed. */
-  async send(to: AccountId, text: string): Promise<boolean> {
+  /** Sends as soon as the program runs; the last word on what becomes of it is `onStored`. `unfinished`: ended before. */
+  async send(to: AccountId, text: string): Promise<Sent | 'failed' | 'unfinished'> {
     while (this.#client === undefined) await new Promise<void>((resolve) => this.#opened.push(resolve));
     const death = this.#death;
     try {
-      await this.#client.conversation(to).send(text);
-      return true;
+      return await this.#client.conversation(to).send(text);
     } catch (error) {
       if (!(error instanceof ClientError) && !(error instanceof StorageError && death.isDead)) throw error;
       // Closed or dead: its next start takes it up.
-      return death.isDead || (error instanceof ClientError && error.code === 'closed');
+      const isOver = death.isDead || (error instanceof ClientError && error.code === 'closed');
+      return isOver ? 'unfinished' : 'failed';
     }
   }
 
@@ -147,14 +150,17 @@ export class Device {
     );
   }
 
-  /** Hash of a message that this device sent or received, as its own swarm names it. */
-  async hashOf(conversation: AccountId, text: string): Promise<string | undefined> {
-    const history = await this.#storage.history(conversation, { limit: HISTORY });
-    return history.find((message) => message.text === text)?.hash;
+  /** All that is kept under a text; more than one when it is doubled. */
+  async find(text: string): Promise<readonly StoredMessage[]> {
+    const conversations = await this.#storage.conversations();
+    const all = await Promise.all(
+      conversations.map(({ id }) => this.#storage.history(id, { limit: HISTORY })),
+    );
+    return all.flat().filter((message) => message.text === text);
   }
 
   #show(text: string): void {
-    if (this.#shown.has(text)) this.#doubled++;
+    if (this.#shown.has(text)) this.#doubled.push(text);
     this.#shown.add(text);
   }
 

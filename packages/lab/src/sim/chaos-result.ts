@@ -12,6 +12,8 @@ export interface Sending {
   isStored: boolean;
   /** Its sender was told that it failed. Some of these arrive all the same. */
   isFailed: boolean;
+  /** What its sender was told of those who keep it. */
+  proof?: { readonly hash: string; readonly signers: readonly string[] };
 }
 
 /** What happened to the network and to devices, counted as it happens. */
@@ -68,11 +70,16 @@ export const NO_EVENTS: ChaosEvents = {
   crashes: 0,
 };
 
-/** `missing` is told each stored message that a device does not have. */
+/** What is told of each thing that is wrong. */
+export interface Complaints {
+  missing(sending: Sending, device: Device): Promise<void>;
+  doubled(text: string, device: Device): Promise<void>;
+}
+
 export async function judge(
   sendings: readonly Sending[],
   devices: ReadonlyMap<AccountId, readonly Device[]>,
-  missing: (sending: Sending, device: Device) => Promise<void>,
+  complaints: Complaints,
 ): Promise<ChaosVerdict> {
   const stored = sendings.filter((sending) => sending.isStored);
   const owedTo = new Map<AccountId, Sending[]>();
@@ -92,13 +99,18 @@ export async function judge(
       const conversations = await device.conversations();
       orders.push(new Map(conversations.map(({ id, texts }) => [id, texts])));
       const all = conversations.flatMap(({ texts }) => texts);
-      const kept = new Set(all);
-      doubled += all.length - kept.size + device.doubled;
+      const kept = new Set<string>();
+      const twice = all.filter((text) => kept.size === kept.add(text).size);
+      // On the screen, whatever it showed before its last start, and in the history.
+      for (const text of [...device.doubled, ...twice]) {
+        doubled++;
+        await complaints.doubled(text, device);
+      }
       for (const sending of owedTo.get(account) ?? []) {
         owed++;
         if (kept.has(sending.text) && device.shows(sending.text)) continue;
         lost++;
-        await missing(sending, device);
+        await complaints.missing(sending, device);
       }
     }
     disordered += countDisordered(orders);

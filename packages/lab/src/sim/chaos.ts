@@ -90,7 +90,8 @@ class Chaos {
   readonly #byText = new Map<string, Sending>();
   /** Nodes and devices that something happens to already. */
   readonly #busy = new Set<SimNode | Device>();
-  readonly #left = new Set<SimNode>();
+  /** With the version of the list that named them no more. */
+  readonly #left = new Map<SimNode, number>();
   readonly #events: ChaosEvents = { ...NO_EVENTS };
 
   constructor(net: Sim, options: ChaosOptions, print: (line: string) => void) {
@@ -180,7 +181,9 @@ class Chaos {
     const sending: Sending = { text: `message ${index}`, from, to, isStored: false, isFailed: false };
     this.#sendings.push(sending);
     this.#byText.set(sending.text, sending);
-    sending.isFailed = !(await device.send(to, sending.text));
+    const sent = await device.send(to, sending.text);
+    if (typeof sent === 'object') sending.proof = sent;
+    else sending.isFailed = sent === 'failed';
   }
 
   // What goes wrong
@@ -268,7 +271,7 @@ class Chaos {
     const joining = Array.from({ length: exchanged + Math.ceil(Math.max(0, growth) * nodes) }, () =>
       this.#net.addNode(),
     );
-    for (const node of leaving) this.#left.add(node);
+    for (const node of leaving) this.#left.set(node, this.#net.listVersion + 1);
     const given = this.#net.random.pick(
       this.#net.nodes.filter((node) => node.running),
       STAYING,
@@ -363,9 +366,22 @@ class Chaos {
 
   #judge() {
     let told = 0;
-    return judge(this.#sendings, this.#accounts, async (sending, device) => {
-      if (told++ < TOLD) this.#print(await this.#describeLoss(sending, device));
+    const tell = async (describe: () => Promise<string>) => {
+      if (told++ < TOLD) this.#print(await describe());
+    };
+    return judge(this.#sendings, this.#accounts, {
+      missing: (sending, device) => tell(() => this.#describeLoss(sending, device)),
+      doubled: (text, device) => tell(() => this.#describeDouble(text, device)),
     });
+  }
+
+  async #describeDouble(text: string, device: Device): Promise<string> {
+    const kept = (await device.find(text)).map(({ sender, timestamp, state }) => {
+      const sending = this.#byText.get(text);
+      return `${state} by ${sender === sending?.from ? 'its sender' : 'another'} at ${timestamp}`;
+    });
+    const own = this.#accounts.get(this.#byText.get(text)!.from)!.includes(device);
+    return `doubled: ${text} on device ${this.#devices.indexOf(device)}, ${own ? 'of its sender' : 'of its recipient'}; kept: ${kept.join(', ')}`;
   }
 
   /** Who keeps a lost message: the beginning of finding out why. */
@@ -373,15 +389,23 @@ class Chaos {
     const owner = this.#accounts.get(to)!.includes(device) ? to : from;
     const list = this.#accounts.get(owner)!;
     const what = `lost: ${owner === to ? text : `the copy of ${text}`} on device ${list.indexOf(device)} of ${list.length}`;
-    for (const other of list) {
-      const hash = await other.hashOf(owner === to ? from : to, text);
-      if (hash === undefined) continue;
-      const members = new Set(this.#net.swarmOf(owner));
-      const holders = this.#net.nodes.filter((node) => node.keeps(hash));
-      const inside = holders.filter((node) => members.has(node)).length;
-      return `${what}; kept by ${inside} of ${members.size} members and ${holders.length - inside} others`;
-    }
-    return `${what}; no device of the account has it`;
+    const told = owner === to ? this.#byText.get(text)?.proof : undefined;
+    const held = (await Promise.all(list.map((other) => other.find(text)))).flat();
+    const hash = told?.hash ?? held.find((each) => each.hash !== undefined)?.hash;
+    if (hash === undefined) return `${what}; nobody knows its hash`;
+    const members = this.#net.swarmOf(owner);
+    const describe = (node: SimNode) => {
+      const list = this.#left.get(node);
+      const place = members.includes(node)
+        ? 'member'
+        : list === undefined
+          ? 'other'
+          : `left with list ${list}`;
+      return `${node.name} (${place}${node.keeps(hash) ? ', has it' : ''})`;
+    };
+    const holders = this.#net.nodes.filter((node) => node.keeps(hash)).map(describe);
+    const signers = this.#net.nodes.filter((node) => told?.signers.includes(node.ed25519)).map(describe);
+    return `${what}; ${members.length} members; kept by ${holders.join(', ') || 'nobody'}; signed by ${signers.join(', ') || 'unknown'}`;
   }
 
   #progress(percent: number, realStart: number): void {
