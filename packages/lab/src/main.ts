@@ -11,8 +11,9 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --source-base 127.1.0.0 spread the generator's connections over local addresses
   memory     memory, disk and start of a node with many messages
              --messages N            (default 1000000)
-  latency    time from "send" to "received" through three hops
+  latency    time from "send" to "received" through three hops, on loopback and with 40 ms on each link
              --messages N            (default 200)
+             --seed S                of the simulation (default 1)
   pending    memory of requests that are held until a message arrives
              --count N               (default 10000)
   chaos      a simulated network falls apart and heals: is every stored message delivered?
@@ -88,7 +89,7 @@ switch (values.help ? 'help' : positionals[0]) {
   }
   case 'latency': {
     const { runLatency } = await import('./load/latency.ts');
-    await runLatency({ messages: Number(values.messages ?? (quick ? 20 : 200)) }, print);
+    await runLatency({ messages: count('messages', quick ? 20 : 200), seed: count('seed', 1) }, print);
     break;
   }
   case 'chaos': {

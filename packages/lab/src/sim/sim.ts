@@ -3,7 +3,7 @@
 // scenarios. Cryptography is real, so runs of one seed tell the same story but not the same bytes.
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from '@allium/client';
-import { NETWORKS } from '@allium/client/network/presets';
+import { NETWORKS, type NetworkPreset } from '@allium/client/network/presets';
 import { MemoryStorage } from '@allium/client/storage/memory';
 import { silentLog } from '@allium/net/system-env';
 import { type AccountId, x25519KeyOf } from '@allium/protocol/account-id';
@@ -45,6 +45,10 @@ export interface SimOptions extends ScenarioOptions, WireOptions {
 }
 
 export interface SimClientOptions extends ScenarioClientOptions {
+  /** How long members may hold their answers; 0: the client polls. */
+  readonly waitMs?: number;
+  /** What differs from the numbers of the network `local`. */
+  readonly preset?: Partial<NetworkPreset>;
   /** How far the clock of its machine is wrong. */
   readonly skewMs?: number;
   /** Its machine; default: one of its own. */
@@ -313,7 +317,7 @@ export class Sim implements ScenarioNetwork<SimNode> {
   }
 
   client(options: SimClientOptions): Promise<Client> {
-    const { account, receive, pollEveryMs, storage, skewMs = 0, host = this.clientHost() } = options;
+    const { account, receive, pollEveryMs, waitMs, storage, skewMs = 0, host = this.clientHost() } = options;
     return Client.open({
       account,
       network: {
@@ -321,10 +325,12 @@ export class Sim implements ScenarioNetwork<SimNode> {
           ...NETWORKS.local,
           seeds: this.nodes.slice(0, SEEDS).map((node) => ({ url: node.url })),
           distinctSubnets: true,
+          ...options.preset,
         },
       },
       ...(receive !== undefined && { receive }),
       ...(pollEveryMs !== undefined && { pollEveryMs }),
+      ...(waitMs !== undefined && { waitMs }),
       storage: storage ?? new MemoryStorage(),
       transport: new SimTransport(this.wire, host),
       env: { clock: this.time.clock(() => skewMs), random: this.random.fork(), log: this.#log },
