@@ -151,8 +151,9 @@ export class Outbox {
     const { network, storage } = this.#deps;
     let message = given;
     try {
+      // Also before a time that somebody may have seen is sent again: see `isWrong`.
+      await network.settleClock(signal);
       if (offset !== undefined) {
-        await network.settleClock(signal);
         const error = network.clock.offset - offset;
         if (Math.abs(error) > MAX_CLOCK_ERROR_MS) {
           message = { ...message, timestamp: network.clock.unique(Math.round(message.timestamp - error)) };
@@ -222,7 +223,9 @@ export class Outbox {
     let message = given;
     let request: StoreRequest | undefined;
     let hash = '';
+    // While we do not know the time, our own clock is as doubtful as that of the node that refuses.
     const isWrong = (timestamp: number) => {
+      if (!network.clock.isSettled) return false;
       const age = network.clock.now() - timestamp;
       return age < -TOLERANCE_MS || age > TTL_MS;
     };
