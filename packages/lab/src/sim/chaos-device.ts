@@ -3,6 +3,7 @@
 // what its user has seen of each message. Texts name messages: no two of a run are alike.
 import type { Client, Conversation } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
+import { NETWORKS } from '@allium/client/network/presets';
 import { type Changes, type Storage, StorageError, type StoredMessage } from '@allium/client/storage';
 import { MemoryStorage } from '@allium/client/storage/memory';
 import type { Account } from '@allium/protocol/account';
@@ -27,6 +28,11 @@ export interface DeviceOptions {
 type Sent = Awaited<ReturnType<Conversation['send']>>;
 
 const HISTORY = 1_000_000;
+/** As often as people's clients ask a second member, not as often as those of tests. */
+const CROSS_CHECKS = {
+  crossCheckEveryMs: NETWORKS.main.crossCheckEveryMs,
+  secondMemberMs: NETWORKS.main.secondMemberMs,
+};
 /** Of the messages that `drop` loses. */
 const DROPPED = 5;
 
@@ -69,7 +75,8 @@ export class Device {
     const { account, pollEveryMs, skewMs, onStored } = this.#options;
     const host = this.#net.clientHost();
     const storage = this.#face(death);
-    const client = await this.#net.client({ account, pollEveryMs, skewMs, storage, host });
+    const preset = CROSS_CHECKS;
+    const client = await this.#net.client({ account, pollEveryMs, skewMs, storage, host, preset });
     const onMessage = ({ text }: StoredMessage) => {
       if (!death.isDead) this.#show(text);
     };
