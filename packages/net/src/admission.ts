@@ -19,7 +19,7 @@ export interface AdmissionOptions {
   readonly allConnectionsPerSecond?: number;
   /**
    * An address that made a listener refuse so many requests within ten seconds loses its connections, and may open none
-   * for ten seconds; default 5000.
+   * for ten seconds; default 2000.
    */
   readonly maxRefusals?: number;
 }
@@ -39,7 +39,7 @@ const CONNECTION_BURST = 300;
 const CONNECTIONS_PER_SECOND = 30;
 const ALL_CONNECTIONS_PER_SECOND = 400;
 const ALL_CONNECTIONS_BURST_SECONDS = 5;
-const MAX_REFUSALS = 5_000;
+const MAX_REFUSALS = 2_000;
 const REFUSALS_WINDOW_MS = 10_000;
 const SHUT_OUT_MS = 10_000;
 /** Beyond this many addresses of which refusals are counted, counting starts again. */
@@ -133,8 +133,8 @@ export class Admission {
     });
   }
 
-  /** A request of the client was refused. Who goes on regardless is shut out. */
-  refused(client: string): void {
+  /** A request of the client was refused, or `weight` of them. Who goes on regardless is shut out. */
+  refused(client: string, weight = 1): void {
     const now = this.#clock.monotonic();
     let refusals = this.#refusals.get(client);
     if (refusals === undefined || now - refusals.since >= REFUSALS_WINDOW_MS) {
@@ -142,7 +142,8 @@ export class Admission {
       refusals = { count: 0, since: now };
       this.#refusals.set(client, refusals);
     }
-    if (++refusals.count < this.#maxRefusals) return;
+    refusals.count += weight;
+    if (refusals.count < this.#maxRefusals) return;
     this.#refusals.delete(client);
     if (this.#shutOutUntil.size >= MAX_COUNTED) this.#shutOutUntil.clear();
     this.#shutOutUntil.set(client, now + SHUT_OUT_MS);

@@ -115,6 +115,8 @@ const MAX_HEADERS_BYTES = 16_384;
 const MAX_HEADERS = 100;
 /** Requests of one connection that wait for their answers; clients of the network send one after another. */
 const MAX_PIPELINED = 32;
+/** What one read brings beyond is parsed all the same: it counts as so many refusals. */
+const PIPELINED_WEIGHT = 100;
 const EMPTY = new Uint8Array(0);
 const TEXT = { 'Content-Type': 'text/plain' };
 
@@ -359,6 +361,7 @@ export class HttpsServer implements HttpsListener {
     const open = (this.#openOf.get(socket) ?? 0) + 1;
     if (open > MAX_PIPELINED) {
       this.#refused('pipelined');
+      this.#admission.refused(clientKey(socket), PIPELINED_WEIGHT);
       socket.destroy();
       return;
     }

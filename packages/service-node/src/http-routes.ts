@@ -23,6 +23,9 @@ export const COMMON_HEADERS: Readonly<Record<string, string>> = { server: SERVER
 
 const text = (status: number, body: string): HttpsResponse => ({ status, headers: TEXT, body });
 
+/** Ours: reading a body costs CPU by its size, so each full 64 KiB counts as one more request. */
+export const extraRequests = (bytes: number): number => Math.floor(bytes / 65_536);
+
 const NODE_LIST_METHODS = new Set(['get_n_service_nodes', 'get_service_nodes', 'get_all_service_nodes']);
 
 export interface HttpRoutesParts {
@@ -70,13 +73,16 @@ export class HttpRoutes {
   }
 
   handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
+    const extra = extraRequests(request.body.length);
+    const limited = (limit: 'rpc' | 'onion') =>
+      extra === 0 ? undefined : this.#limited(limit, request, extra);
     switch (route(request)) {
       case 'POST /storage_rpc/v1':
-        return this.#rpc(request);
+        return limited('rpc') ?? this.#rpc(request);
       case 'POST /onion_req/v2':
-        return this.#onion(request);
+        return limited('onion') ?? this.#onion(request);
       case 'POST /json_rpc':
-        return this.#jsonRpc(request.body);
+        return limited('rpc') ?? this.#jsonRpc(request.body);
       case 'POST /ping_test/v1':
         return this.#ping;
       default:
@@ -89,9 +95,9 @@ export class HttpRoutes {
     return reasons.length === 0 ? undefined : text(503, `Service node is not ready: ${reasons.join('; ')}\n`);
   }
 
-  #limited(limit: 'rpc' | 'onion', head: HttpsRequestHead): HttpsResponse | undefined {
+  #limited(limit: 'rpc' | 'onion', head: HttpsRequestHead, requests = 1): HttpsResponse | undefined {
     const { rpcLimit, onionLimit, metrics } = this.#parts;
-    if ((limit === 'rpc' ? rpcLimit : onionLimit).take(head.remoteAddress)) return undefined;
+    if ((limit === 'rpc' ? rpcLimit : onionLimit).take(head.remoteAddress, requests)) return undefined;
     metrics.refused(`${limit}_rate`);
     return text(429, 'Too Many Requests\n');
   }

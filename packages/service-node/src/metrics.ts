@@ -56,6 +56,7 @@ export const LIMITS = [
   'omq_malformed',
   'omq_message_size',
   'omq_message_bytes',
+  'omq_byte_rate',
   'omq_unread_bytes',
   'omq_queue',
   'omq_pending',
@@ -90,6 +91,8 @@ export class Metrics {
   retriesDelivered = 0;
   messagesStored = 0;
   messagesReceived = 0;
+  messagesHandedOver = 0;
+  bytesHandedOver = 0;
   reconcileRounds = 0;
   reconcileFailures = 0;
   reconciledItems = 0;
@@ -228,6 +231,16 @@ export class Metrics {
       'allium_messages_received_total',
       'New messages handed over by peers',
       () => this.messagesReceived,
+    );
+    counter(
+      'allium_messages_handed_over_total',
+      'Messages that members took when swarms changed',
+      () => this.messagesHandedOver,
+    );
+    counter(
+      'allium_handed_over_bytes_total',
+      'Bytes of messages that members took when swarms changed',
+      () => this.bytesHandedOver,
     );
     counter('allium_forwards_ok_total', 'Forwarded requests that a peer executed', () => this.forwardsOk);
     counter(

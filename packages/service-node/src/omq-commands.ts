@@ -17,6 +17,7 @@ import { parseJson } from '@allium/protocol/json';
 import type { Member } from '@allium/protocol/membership';
 import { decodeForward, decodeMethodBody } from '@allium/protocol/storage/request-reader';
 import { METHOD_NAMES, type RecursiveRequest, RequestError } from '@allium/protocol/storage/requests';
+import { extraRequests } from './http-routes.ts';
 import type { StaticDistribution } from './membership/distribution.ts';
 import type { Metrics } from './metrics.ts';
 import type { Subscriptions } from './monitor/subscriptions.ts';
@@ -191,7 +192,8 @@ async function clientCall(
   const { method, exchange } = call;
   const reasons = parts.notReady();
   if (reasons.length > 0) return ['503', `Service node is not ready: ${reasons.join('; ')}\n`];
-  if (!parts.rpcLimit.take(call.context.remoteAddress)) {
+  const size = data.reduce((sum, part) => sum + part.length, 0);
+  if (!parts.rpcLimit.take(call.context.remoteAddress, 1 + extraRequests(size))) {
     parts.metrics.refused('rpc_rate');
     return OVER_LIMIT;
   }

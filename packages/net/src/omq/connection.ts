@@ -70,6 +70,8 @@ export interface ConnectionEvents {
   onReady(peerKey: Uint8Array, metadata: Metadata): void;
   /** Parts are views of a read buffer that nobody else uses. */
   onMessage(parts: Uint8Array[]): void;
+  /** After so many bytes were read and taken care of. */
+  onRead(bytes: number): void;
   /** Once. `unsent`: messages of which the peer has got nothing. */
   onClose(reason: CloseReason, error: Error | undefined, unsent: Uint8Array[][]): void;
 }
@@ -245,6 +247,15 @@ export class Connection implements FrameSink {
     this.#socket.destroySoon();
   }
 
+  /** Reads no more until `resume`; the peer feels it when the buffers of TCP are full. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }
@@ -303,6 +314,7 @@ export class Connection implements FrameSink {
       this.#budgeted = held;
       if (this.#budget.used > this.#budget.max) this.#budget.exceeded();
     }
+    this.#events.onRead(chunk.length);
   }
 
   onGreeting(greeting: Uint8Array): void {

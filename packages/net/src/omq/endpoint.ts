@@ -86,6 +86,7 @@ export type OmqLimit =
   | 'silence'
   | 'unread_bytes'
   | 'message_bytes'
+  | 'byte_rate'
   | 'message_size'
   | 'malformed'
   | 'queue'
@@ -108,6 +109,8 @@ export interface OmqOptions {
   readonly onRefused?: (limit: OmqLimit) => void;
   /** Requests of ours waiting for one peer, default 20 000. */
   readonly maxPendingPerPeer?: number;
+  /** Bytes of unfinished messages from peers that are no service nodes, default 64 MiB; the largest gives way. */
+  readonly maxStrangersPartialBytes?: number;
   /** Bytes waiting for one slow reader, default 64 MiB, then it is disconnected. */
   readonly maxQueuedBytes?: number;
   /** A connection that we opened is closed after this time without use, default 30 000. */

@@ -15,6 +15,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { toHex } from '@allium/protocol/bytes';
 import type { Cancel, Clock, Env } from '@allium/protocol/env';
 import { Admission } from '../admission.ts';
+import { RateLimiter } from '../rate-limiter.ts';
 import { Commands } from './commands.ts';
 import { type CloseReason, Connection, type ConnectionRole, type MemoryBudget } from './connection.ts';
 import { CurveClient, CurveServer } from './curve.ts';
@@ -58,6 +59,9 @@ const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 /** Of unfinished messages, from service nodes and from all others; the largest gives way. */
 const MAX_PARTIAL_BYTES = 256 * 1024 * 1024;
 const MAX_STRANGERS_PARTIAL_BYTES = 64 * 1024 * 1024;
+/** What is read of all strangers at one address, in KiB: one message of any size at once, then so much per second. */
+const STRANGER_BURST_KIB = 16 * 1024;
+const STRANGER_KIB_PER_SECOND = 4 * 1024;
 /** How long `stop` waits for handlers, and then for what they answered to go out. */
 const STOP_MS = 2000;
 const LINGER_MS = 500;
@@ -85,7 +89,10 @@ export class Omq implements OmqEndpoint {
   readonly #peers = new Map<string, Peer>();
   readonly #admission: Admission;
   readonly #ofNodes = this.#budget(MAX_PARTIAL_BYTES);
-  readonly #ofStrangers = this.#budget(MAX_STRANGERS_PARTIAL_BYTES);
+  readonly #ofStrangers: MemoryBudget;
+  readonly #strangerRate: RateLimiter;
+  /** Links to strangers that sent too much; nothing is read of them until the next sweep. */
+  readonly #paused = new Set<Link>();
   #server: Server | undefined;
   #cancelSweep: Cancel | undefined;
   #state: 'stopped' | 'running' | 'stopping' = 'stopped';
@@ -95,6 +102,7 @@ export class Omq implements OmqEndpoint {
   constructor(options: OmqOptions, env: Env) {
     this.#options = options;
     this.#env = env;
+    this.#ofStrangers = this.#budget(options.maxStrangersPartialBytes ?? MAX_STRANGERS_PARTIAL_BYTES);
     const refused = (limit: OmqLimit) => options.onRefused?.(limit);
     this.#commands = new Commands({ isServiceNode: options.isServiceNode, onRefused: refused }, env.log);
     this.#admission = new Admission(
@@ -107,6 +115,10 @@ export class Omq implements OmqEndpoint {
       },
       env.clock,
       refused,
+    );
+    this.#strangerRate = new RateLimiter(
+      { capacity: STRANGER_BURST_KIB, refillMicroseconds: 1e6 / STRANGER_KIB_PER_SECOND },
+      env.clock,
     );
     const { accessOf } = options;
     this.#owner = { deadlines: new Deadlines(env.clock), accessOf: (keyHex) => accessOf?.(keyHex) ?? 'none' };
@@ -304,6 +316,7 @@ export class Omq implements OmqEndpoint {
             this.#env.log.error({ error }, 'omq message not handled'); // `accessOf` threw
           }
         },
+        onRead: (bytes) => this.#pace(link, bytes),
         onClose: (reason, error, unsent) => {
           this.#closed(link, peer, reason, error);
           if (isUsable(link) && peer?.address !== undefined) this.#sendAgain(link, peer.address, unsent);
@@ -318,6 +331,7 @@ export class Omq implements OmqEndpoint {
 
   #closed(link: Link, peer: Peer | undefined, reason: CloseReason, error: Error | undefined): void {
     this.#links.delete(link);
+    this.#paused.delete(link);
     const limit = limitOf(reason, error);
     if (limit !== undefined) this.#options.onRefused?.(limit);
     const wasReady = isUsable(link);
@@ -349,6 +363,16 @@ export class Omq implements OmqEndpoint {
         link.settle(pending, error);
       }
     }
+  }
+
+  /** A message costs its decryption, whatever becomes of it. */
+  #pace(link: Link, bytes: number): void {
+    const { connection } = link;
+    if (link.isOutgoing || connection.isClosed || connection.budget === this.#ofNodes) return;
+    if (this.#strangerRate.take(connection.remoteAddress, Math.ceil(bytes / 1024))) return;
+    this.#options.onRefused?.('byte_rate');
+    this.#paused.add(link);
+    connection.pause();
   }
 
   #budget(max: number): MemoryBudget {
@@ -387,6 +411,8 @@ export class Omq implements OmqEndpoint {
     this.#cancelSweep = this.#env.clock.after(SWEEP_MS, () => {
       const now = this.#env.clock.monotonic();
       for (const link of this.#links) this.#sweep(link, now);
+      for (const { connection } of this.#paused) connection.resume();
+      this.#paused.clear();
       for (const peer of this.#peers.values()) this.#forget(peer);
       this.#armSweep();
     });

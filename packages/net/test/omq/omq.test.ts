@@ -544,24 +544,39 @@ describe('hostile peers lose their connection, and only that', () => {
 
   test('who holds the most unfinished messages gives way', async () => {
     const refused: string[] = [];
-    await using a = await listener({ onRefused: (limit) => refused.push(limit) });
-    await using large = new RawPeer(a.peer);
+    await using a = await listener({
+      maxStrangersPartialBytes: 2_000_000,
+      onRefused: (limit) => refused.push(limit),
+    });
     await using small = new RawPeer(a.peer);
-    await large.ready();
-    await small.ready();
-    small.sendPart(Buffer.alloc(100_000), MessageFlag.more);
-    const others: RawPeer[] = [];
-    for (let i = 0; i < 10 && !large.isClosed; i++) {
-      const peer = i === 0 ? large : new RawPeer(a.peer);
-      others.push(peer);
-      await peer.ready();
-      for (const bytes of [4_000_000, i === 0 ? 4_000_000 : 3_000_000])
-        peer.sendPart(Buffer.alloc(bytes), MessageFlag.more);
-    }
+    await using large = new RawPeer(a.peer);
+    await using last = new RawPeer(a.peer);
+    for (const peer of [small, large, last]) await peer.ready();
+    small.sendPart(Buffer.alloc(400_000), MessageFlag.more);
+    large.sendPart(Buffer.alloc(1_000_000), MessageFlag.more);
+    last.sendPart(Buffer.alloc(800_000), MessageFlag.more);
     await large.closed();
     expect(refused).toEqual(['message_bytes']);
-    expect(small.isClosed).toBe(false);
-    for (const peer of others) peer.socket.destroy();
+    expect([small.isClosed, last.isClosed]).toEqual([false, false]);
+  });
+
+  test('strangers are read no faster than 4 MiB a second after 16 MiB', async () => {
+    const { clock, env } = manualEnv();
+    const refused: string[] = [];
+    let seen = 0;
+    await using a = await listener({ onRefused: (limit) => refused.push(limit) }, env);
+    a.omq.register('test.count', (_, [part]) => {
+      seen += part?.length ?? 0;
+      return [];
+    });
+    await using peer = await connector();
+    const part = Buffer.alloc(5_000_000);
+    const all = Promise.all(Array.from({ length: 5 }, () => peer.omq.request(a.peer, 'test.count', [part])));
+    await until(() => refused.includes('byte_rate'), 'the limit');
+    expect(seen).toBe(15_000_000);
+    await clock.advance(3_000);
+    await all;
+    expect(seen).toBe(25_000_000);
   });
 
   test('a reader that never reads', () =>
