@@ -65,6 +65,8 @@ export class FakeNode {
   isDead = false;
   /** Takes requests and never answers. */
   isSilent = false;
+  /** It takes so much longer, as guard. */
+  slowMs = 0;
   /** Its clock is wrong by so much. */
   skew = 0;
   /** It knows `wait` (spec/storage-server §2.9.2). */
@@ -232,6 +234,7 @@ export class FakeNetwork implements Transport {
     }
     if (pathname !== '/onion_req/v2') return respond({ status: 404, body: 'Not Found' });
     this.seen.push({ kind: 'onion', node: node.ed25519Hex });
+    if (node.slowMs > 0) await delay(this.#clock, node.slowMs, signal);
     const { ciphertext, ephemeralKey, encType } = parseEntry(body);
     return this.#hop(node, encType, ciphertext, ephemeralKey, [], signal);
   }

@@ -34,6 +34,9 @@ const KEEP_SEEN_MS = [DAY_MS, 30 * DAY_MS] as const;
 const MAX_PAGES = 100;
 /** Held answers in a row that may come early without anything new, before there is a pause. */
 const MAX_EARLY_ANSWERS = 20;
+/** After a start, for the path over which the first member was asked before. */
+const PATH_PATIENCE_MS = 3_000;
+const PATH_LOOK_MS = 50;
 const LONGEST_PAUSE_MS = 30_000;
 const PRUNE_EVERY_ROUNDS = 1_000;
 
@@ -116,12 +119,11 @@ export class Poller {
   #restart = new AbortController();
   /** The member that has shown in its last answer that it knows `wait`. */
   #waiter: string | undefined;
-  /** The path over which the first member is asked. */
-  #path: Path | undefined;
   #rounds = 0;
   /** In a row. */
   #earlyAnswers = 0;
   /** By the monotonic clock. */
+  readonly #startedAt: number;
   #nextCrossCheckAt: number;
   #state: PollState = { lastAt: undefined, error: undefined };
   /** One answer is taken in at a time. */
@@ -138,7 +140,9 @@ export class Poller {
         const known = deps.network.swarmMembers(options.account.id);
         return (known.size > 0 && !known.has(member)) || deps.network.pool.get(member) === undefined;
       },
+      isPathGuard: (node) => deps.network.isGuard(node),
     });
+    this.#startedAt = deps.env.clock.monotonic();
     this.#nextCrossCheckAt = this.#drawCrossCheck();
   }
 
@@ -212,23 +216,28 @@ export class Poller {
       if (this.#rounds++ % PRUNE_EVERY_ROUNDS === 0) await storage.prune(network.clock.now());
       const first = await this.#guards.first();
       const second = await this.#guards.second();
+      await this.#awaitPath(signal);
       // The first answer of a member tells whether it knows `wait`; others never see it.
       const wait = first !== undefined && first === this.#waiter ? waitMs : 0;
       const began = env.clock.monotonic();
+      let sentTo: string | undefined;
       const told = await this.#ask(
         {
           prefer: [first, second].filter((member) => member !== undefined),
           waiter: first,
           waitMs: wait,
-          preferPath: this.#path,
+          preferGuard: await this.#guards.pathGuard(),
           onSent: (path) => {
-            this.#path = path;
+            sentTo = path.hops[0]?.ed25519Hex;
           },
         },
         signal,
       );
       this.#waiter = told.canWait ? told.node : undefined;
-      if (told.node !== undefined) await this.#guards.answered(told.node);
+      if (told.node !== undefined) {
+        await this.#guards.answered(told.node);
+        if (sentTo !== undefined) await this.#guards.answeredOver(sentTo);
+      }
       this.#state = { lastAt: env.clock.now(), error: undefined };
       this.#deps.onRound(undefined);
       await network.freshenSwarm(account.id, preset.ownSwarmEveryMs).catch(() => undefined);
@@ -253,6 +262,22 @@ export class Poller {
     }
   }
 
+  /** After a start: whichever path is there first must not be the one that counts. */
+  async #awaitPath(signal: AbortSignal | undefined): Promise<void> {
+    const { network, env } = this.#deps;
+    const end = this.#startedAt + PATH_PATIENCE_MS;
+    for (;;) {
+      const guard = await this.#guards.pathGuard();
+      if (guard === undefined || env.clock.monotonic() >= end) return;
+      await network.ready(signal);
+      const isThere = network
+        .paths()
+        .some(({ hops, state }) => state === 'usable' && hops[0]?.ed25519Hex === guard);
+      if (isThere) return;
+      await delay(env.clock, PATH_LOOK_MS, signal);
+    }
+  }
+
   /** A second member, over another path, for what the first may hide. */
   async #crossCheck(signal: AbortSignal | undefined): Promise<void> {
     this.#nextCrossCheckAt = this.#drawCrossCheck();
@@ -264,7 +289,7 @@ export class Poller {
           prefer: second === undefined ? [] : [second],
           avoid: first,
           waitMs: 0,
-          avoidPath: this.#path,
+          avoidGuard: await this.#guards.pathGuard(),
         },
         signal,
       );
@@ -290,8 +315,8 @@ export class Poller {
       /** The only one that is to hold its answer; absent and asked to wait: nobody. */
       readonly waiter?: string | undefined;
       readonly waitMs: number;
-      readonly preferPath?: Path | undefined;
-      readonly avoidPath?: Path | undefined;
+      readonly preferGuard?: string | undefined;
+      readonly avoidGuard?: string | undefined;
       readonly onSent?: (path: Path) => void;
     },
     signal: AbortSignal | undefined,
@@ -314,8 +339,8 @@ export class Poller {
         timeoutMs: POLL_TIMEOUT_MS + waitMs,
         prefer,
         ...(options.avoid !== undefined && { avoid: new Set([options.avoid]) }),
-        preferPath: options.preferPath,
-        avoidPath: options.avoidPath,
+        preferGuard: options.preferGuard,
+        avoidGuard: options.avoidGuard,
         ...(options.onSent !== undefined && { onSent: options.onSent }),
         endsWithPath: waitMs > 0,
         ...(signal !== undefined && { signal }),

@@ -119,9 +119,9 @@ export interface SwarmRequest<T> {
   readonly prefer?: readonly string[] | undefined;
   /** These members only when there are no others. */
   readonly avoid?: ReadonlySet<string>;
-  /** For the first attempt, if they are usable. */
-  readonly preferPath?: Path | undefined;
-  readonly avoidPath?: Path | undefined;
+  /** Guards of paths, Ed25519 keys in hex; as long as there is a choice. */
+  readonly preferGuard?: string | undefined;
+  readonly avoidGuard?: string | undefined;
   /** Told the path of each attempt. */
   readonly onSent?: (path: Path) => void;
   /**
@@ -204,6 +204,11 @@ export class Network {
     return this.#paths.list();
   }
 
+  /** Whether paths begin at this node, now or as soon as they are built. */
+  isGuard(ed25519Hex: string): boolean {
+    return this.#paths.isGuard(ed25519Hex);
+  }
+
   /** All members of a swarm as far as known: whose signatures count. */
   swarmMembers(account: AccountId): ReadonlySet<string> {
     return this.#swarms.known(account);
@@ -233,7 +238,8 @@ export class Network {
     const { env } = this.#deps;
     const signal = this.#signal(request.signal);
     const tried = new Set(request.avoid);
-    const avoid = new Set<Path>(request.avoidPath && [request.avoidPath]);
+    const unwanted = this.#paths.over(request.avoidGuard);
+    const avoid = new Set<Path>(unwanted && [unwanted]);
     const refusedTime = new Set<string>();
     let again: string | undefined;
     let timeRefused = false;
@@ -242,7 +248,7 @@ export class Network {
     let failure = new ClientError('unreachable', 'no member of the swarm answered');
     for (let attempt = 0; attempt < request.attempts; attempt++) {
       const members = await this.#members(request.account, signal);
-      const node = this.#chooseMember(members, again, request.prefer ?? [], tried);
+      const node = this.#chooseMember(members, again, request.prefer ?? [], tried, avoid);
       again = undefined;
       const requests = await request.make(node, timeRefused);
       timeRefused = false;
@@ -252,7 +258,7 @@ export class Network {
         {
           avoid,
           signal,
-          preferPath: request.preferPath,
+          preferPath: this.#paths.over(request.preferGuard),
           onSent: request.onSent,
           endsWithPath: request.endsWithPath,
           ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
@@ -678,12 +684,16 @@ export class Network {
     await this.#resyncing;
   }
 
-  /** `again`; else the first preferred one, else one by chance, that was not tried and can be reached over a path. */
+  /**
+   * `again`; else the first preferred one, else one by chance, that was not tried and can be reached over a path that is
+   * not to be avoided.
+   */
   #chooseMember(
     members: readonly PoolNode[],
     again: string | undefined,
     prefer: readonly string[],
     tried: ReadonlySet<string>,
+    avoid: ReadonlySet<Path>,
   ): PoolNode {
     const wanted =
       again ?? prefer.find((key) => !tried.has(key) && members.some((node) => node.ed25519Hex === key));
@@ -691,11 +701,12 @@ export class Network {
     if (preferred !== undefined) return preferred;
     const shuffled = shuffle(members, this.#deps.env);
     const fresh = shuffled.filter((node) => !tried.has(node.ed25519Hex));
+    const isFree = (node: PoolNode, without: ReadonlySet<Path>) =>
+      this.#paths.avoids(node.ed25519Hex, without);
     return (
-      fresh.find(
-        (node) => this.#paths.avoids(node.ed25519Hex) && this.pool.failures(node.ed25519Hex) === 0,
-      ) ??
-      fresh.find((node) => this.#paths.avoids(node.ed25519Hex)) ??
+      fresh.find((node) => isFree(node, avoid) && this.pool.failures(node.ed25519Hex) === 0) ??
+      fresh.find((node) => isFree(node, avoid)) ??
+      fresh.find((node) => isFree(node, new Set())) ??
       fresh[0] ??
       shuffled[0]!
     );
