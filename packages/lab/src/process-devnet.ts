@@ -12,6 +12,8 @@ export interface ProcessDevnetOptions extends LayoutOptions {
   /** False: any number of requests from one address. */
   readonly rateLimit?: boolean;
   readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'silent';
+  /** More arguments for every node. */
+  readonly arguments?: readonly string[];
   /** Told the number of nodes that answer, each time it grows. */
   readonly onProgress?: (up: number) => void;
 }
@@ -66,6 +68,7 @@ export class ProcessNode {
       ...['--https-port', `${layout.httpsPort}`, '--omq-port', `${layout.omqPort}`],
       ...['--log-level', this.#silent ? 'error' : level],
       ...(options.rateLimit === false ? limits.flatMap((flag) => [flag, UNLIMITED]) : []),
+      ...(options.arguments ?? []),
     ];
   }
 

@@ -21,6 +21,8 @@ const BUSY_TIMEOUT_MS = 15_000;
 const PAGE_BYTES = 4096;
 /** Small, because the operating system caches the file anyway and resident memory must not grow with the mailbox. */
 const CACHE_KIB = 8192;
+/** Pages of the journal (16 MB) before they move to the file: each time costs two waits for the disk. */
+const CHECKPOINT_PAGES = 4000;
 const SCHEMA_VERSION = 2;
 /** "allm": tells our file from another program's. */
 const APPLICATION_ID = 0x616c6c6d;
@@ -145,7 +147,8 @@ export class Database {
         PRAGMA synchronous = NORMAL;
         PRAGMA cache_size = -${CACHE_KIB};
         PRAGMA temp_store = MEMORY;
-        PRAGMA journal_size_limit = 8388608;
+        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
+        PRAGMA journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES};
         PRAGMA max_page_count = ${Math.floor((options.maxBytes ?? MAX_BYTES) / PAGE_BYTES)};
       `);
       if (isNew) db.exec(`BEGIN; ${SCHEMA} ${SCHEMA_2} COMMIT;`);

@@ -170,14 +170,12 @@ export class Mailbox {
     const added = await this.#database.write(() => {
       const added: NewMessage[] = [];
       for (const message of messages) {
-        if (this.#sql.findMessage.get(message.hash) !== undefined) continue;
-        const outbox = isPublicOutbox(message.namespace);
-        if (outbox && this.#holdsNewer(message)) continue;
-        // Nothing that was deleted comes back (§5.13).
         const { account, namespace, hash, timestamp } = message;
+        const isOutbox = isPublicOutbox(namespace);
+        if (isOutbox && (this.find(hash) !== undefined || this.#holdsNewer(message))) continue;
+        // Nothing that was deleted comes back (§5.13).
         if (timestamp <= this.acts.deletedUpTo(account.bytes, namespace, hash)) continue;
-        this.#insert(message, outbox);
-        added.push(message);
+        if (this.#add(message, isOutbox) !== undefined) added.push(message);
       }
       return added;
     });
@@ -205,22 +203,19 @@ export class Mailbox {
     return this.#insert(deleted < timestamp ? message : { ...message, timestamp: deleted + 1 }, onlyOne);
   }
 
+  /** Row number of a new message; undefined when it is there already. */
+  #add(message: NewMessage, onlyOne: boolean): number | undefined {
+    const account = this.#accountForWriting(message.account);
+    const { namespace, timestamp, expiry, hash, data, changed = 0 } = message;
+    if (onlyOne) this.#sql.deleteOthers.run(account, namespace, hash);
+    const inserted = this.#sql.insert.run(account, namespace, timestamp, expiry, hash, data, changed);
+    return inserted.changes === 1 ? Number(inserted.lastInsertRowid) : undefined;
+  }
+
   #insert(message: NewMessage, onlyOne: boolean): Stored {
     const sql = this.#sql;
-    const account = this.#accountForWriting(message.account);
-    if (onlyOne) sql.deleteOthers.run(account, message.namespace, message.hash);
-    const inserted = sql.insert.run(
-      account,
-      message.namespace,
-      message.timestamp,
-      message.expiry,
-      message.hash,
-      message.data,
-      message.changed ?? 0,
-    );
-    if (inserted.changes === 1) {
-      return { id: Number(inserted.lastInsertRowid), expiry: message.expiry, already: false };
-    }
+    const added = this.#add(message, onlyOne);
+    if (added !== undefined) return { id: added, expiry: message.expiry, already: false };
     const row = sql.findMessage.get(message.hash) as Row;
     const id = Number(row.id);
     const expiry = Number(row.expiry);

@@ -8,13 +8,14 @@ import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { btInteger, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
 import { utf8 } from '@allium/protocol/bytes';
-import type { Cancel, Env } from '@allium/protocol/env';
+import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import type { Member, Membership } from '@allium/protocol/membership';
 import { swarmFor } from '@allium/protocol/membership';
 import type { Database } from '../mailbox/database.ts';
 import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
-import { encodeMessages, sendData } from './data-push.ts';
+import { encodeMessages } from './data-push.ts';
+import { Flight } from './flight.ts';
 import type { Reconciler } from './reconcile.ts';
 import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
@@ -30,8 +31,10 @@ const WANTED_DUMPS = 2;
 const DUMPS_ON_REQUEST = 5;
 const DUMPS_WINDOW_MS = 3_600_000;
 /** Rows per step and bytes per blob: neither side may be held up for long. */
-const STEP_ROWS = 256;
-const STEP_BYTES = 500_000;
+const STEP_ROWS = 1000;
+const STEP_BYTES = 700_000;
+/** Long dumps tell how far they are. */
+const TELL_MS = 10_000;
 
 /** A member that answers otherwise is of a release that takes acts from members only. */
 const MAX_ACTS_FAILED = 10;
@@ -190,7 +193,8 @@ export class SwarmSync {
       );
       if (recent.length < DUMPS_ON_REQUEST) {
         this.#dumpedAt.set(member.ed25519Hex, [...recent, now]);
-        this.#dump(member);
+        // What has not begun yet is from the beginning.
+        if (this.#dumps.get(member.ed25519Hex)?.after !== 0) this.#dump(member);
         this.#schedule(0);
       }
     }
@@ -266,35 +270,72 @@ export class SwarmSync {
   async #send(dump: Dump): Promise<boolean> {
     const { mailbox, swarm, omq, metrics } = this.#parts;
     const { ed25519Hex } = dump.member;
-    let sent = 0;
     // First, so that it serves nobody whom a revocation has shut out.
     await this.#giveActs(dump);
+    const flight = new Flight(omq, this.#stopping.signal);
+    const progress = this.#progress(ed25519Hex);
+    let readTo = dump.after;
     for (;;) {
       const member = swarm.membership.byEd25519.get(ed25519Hex);
-      if (this.#stopped) return false;
-      if (member === undefined || !member.active) return true;
-      if (!hasAddress(member)) return false;
-      const rows = mailbox.page(dump.after, STEP_ROWS);
-      if (rows.length === 0) break;
+      // `dumps` has another one when the member asked to have everything from the beginning.
+      const isVoid = this.#stopped || flight.hasFailed || this.#dumps.get(ed25519Hex) !== dump;
+      if (isVoid || member?.active !== true || !hasAddress(member)) {
+        if (!(await flight.land())) metrics.peerFailed(ed25519Hex, 'pushes');
+        return !isVoid && member?.active !== true;
+      }
+      const rows = mailbox.page(readTo, STEP_ROWS);
+      const last = rows[rows.length - 1]?.id;
+      if (last === undefined) break;
+      readTo = last;
       const theirs: WholeMessage[] = rows.filter(
         (row) => swarmFor(swarm.membership, row.account.subarray(1))?.id === member.swarmId,
       );
-      if (theirs.length > 0) {
-        for (const blob of encodeMessages(theirs, STEP_BYTES)) {
-          if ((await sendData(omq, member, blob, this.#stopping.signal)) !== 'taken') {
-            metrics.peerFailed(ed25519Hex, 'pushes');
-            return false;
-          }
-        }
-        sent += theirs.length;
+      if (theirs.length === 0) {
+        await delay(this.#env.clock, 0);
+        continue;
       }
-      dump.after = rows[rows.length - 1]!.id;
+      const blobs = [...encodeMessages(theirs, STEP_BYTES)];
+      for (const [i, blob] of blobs.entries()) {
+        const onTaken = () => {
+          metrics.bytesHandedOver += blob.length;
+          if (i < blobs.length - 1) return;
+          dump.after = last;
+          progress.add(theirs.length);
+        };
+        await flight.send(member, blob, onTaken);
+      }
     }
-    if (sent > 0) {
-      this.#env.log.info({ peer: ed25519Hex.slice(0, 8), messages: sent }, 'messages handed over');
+    if (!(await flight.land())) {
+      metrics.peerFailed(ed25519Hex, 'pushes');
+      return false;
     }
+    dump.after = readTo;
+    progress.end();
     await this.#giveActs(dump);
     return !dump.actsLeft;
+  }
+
+  /** Counts what a member took, and tells the operator now and then. */
+  #progress(ed25519Hex: string) {
+    const { clock, log } = this.#env;
+    const { metrics } = this.#parts;
+    const peer = ed25519Hex.slice(0, 8);
+    const began = clock.monotonic();
+    let toldAt = began;
+    let messages = 0;
+    const seconds = () => Math.round((clock.monotonic() - began) / 100) / 10;
+    return {
+      add: (more: number) => {
+        messages += more;
+        metrics.messagesHandedOver += more;
+        if (clock.monotonic() - toldAt < TELL_MS) return;
+        toldAt = clock.monotonic();
+        log.info({ peer, messages, seconds: seconds() }, 'handing messages over');
+      },
+      end: () => {
+        if (messages > 0) log.info({ peer, messages, seconds: seconds() }, 'messages handed over');
+      },
+    };
   }
 
   async #giveActs(dump: Dump): Promise<void> {
