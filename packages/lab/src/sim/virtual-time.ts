@@ -14,7 +14,6 @@ interface Event {
 const START = 1_795_000_000_000;
 /** Virtual time that nothing is to happen for; see `until`. */
 const LOOK_EVERY_MS = 50;
-const EVENTS_PER_TURN = 64;
 
 export class VirtualTime {
   #ms = 0;
@@ -83,31 +82,21 @@ export class VirtualTime {
   }
 
   async #run(): Promise<void> {
-    let isIdle = false;
-    const step = () => {
-      if (this.#isStopping || isIdle) return;
+    for (;;) {
+      // A turn of the real event loop begins only when no microtask is left.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.#isStopping) return;
       const event = this.#pop();
-      isIdle = event === undefined;
-      if (event === undefined) return;
+      if (event === undefined) {
+        await new Promise<void>((resolve) => {
+          this.#onEvent = resolve;
+        });
+        this.#onEvent = undefined;
+        continue;
+      }
       this.#ms = event.at;
       this.#events++;
       event.run?.();
-    };
-    for (;;) {
-      // Node runs one immediate after the other, each only when no microtask is left; many of them share the cost of a
-      // turn of the event loop.
-      await new Promise<void>((resolve) => {
-        for (let i = 0; i < EVENTS_PER_TURN; i++) setImmediate(step);
-        setImmediate(resolve);
-      });
-      if (this.#isStopping) return;
-      if (!isIdle) continue;
-      isIdle = false;
-      if (this.#heap.length > 0) continue;
-      await new Promise<void>((resolve) => {
-        this.#onEvent = resolve;
-      });
-      this.#onEvent = undefined;
     }
   }
 
