@@ -24,7 +24,7 @@ export interface SimLatency {
 }
 
 const NODES = 30;
-const SENDERS = 5;
+const SENDERS = 2;
 const RECEIVERS = 20;
 /** Mean between two messages to one receiver, at random: some come while its request goes out anew. */
 const PAUSE_MS = 10_000;
