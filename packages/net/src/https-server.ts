@@ -116,7 +116,11 @@ const MAX_HEADERS = 100;
 /** Requests of one connection that wait for their answers; clients of the network send one after another. */
 const MAX_PIPELINED = 32;
 /** What one read brings beyond is parsed all the same: it counts as so many refusals. */
-const PIPELINED_WEIGHT = 100;
+const PIPELINED_WEIGHT = 250;
+/** A head that is none cost a handshake. */
+const MALFORMED_WEIGHT = 20;
+/** A body of a refused request is read up to this size, so that the connection can go on. */
+const DRAINED_BYTES = 262_144;
 const EMPTY = new Uint8Array(0);
 const TEXT = { 'Content-Type': 'text/plain' };
 
@@ -326,7 +330,7 @@ export class HttpsServer implements HttpsListener {
     else if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
       this.#refused(this.#reading.has(socket) ? 'body_time' : 'head_time');
     }
-    if (code.startsWith('HPE_')) this.#admission.refused(clientKey(socket));
+    if (code.startsWith('HPE_')) this.#admission.refused(clientKey(socket), MALFORMED_WEIGHT);
     if (!socket.writable || !(code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT')) {
       socket.destroy();
       return;
@@ -482,13 +486,15 @@ export class HttpsServer implements HttpsListener {
     const isShort =
       length === undefined
         ? request.headers['transfer-encoding'] === undefined
-        : Number(length) <= this.#maxBodyBytes;
+        : Number(length) <= DRAINED_BYTES;
     this.#answer(response, exchange, isShort || answer.close ? answer : { ...answer, close: true });
   }
 
   #answer(response: ServerResponse, exchange: Exchange, answer: HttpsResponse): void {
     if (exchange.isClosed || response.headersSent) return;
     exchange.isAnswered = true;
+    // What waits now is the client's own answer, and that is counted apart.
+    this.#load.leave(exchange);
     try {
       this.#write(response, exchange, answer);
     } catch (error) {

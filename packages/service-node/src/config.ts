@@ -106,7 +106,7 @@ export const OPTIONS = {
   ),
   maxRefusals: option(
     'count',
-    2000,
+    1000,
     'Refused requests (429) of one address within ten seconds that shut it out for ten seconds',
     { check: (value) => (value >= 1 ? undefined : 'expected at least 1') },
   ),

@@ -23,8 +23,11 @@ export const COMMON_HEADERS: Readonly<Record<string, string>> = { server: SERVER
 
 const text = (status: number, body: string): HttpsResponse => ({ status, headers: TEXT, body });
 
-/** Ours: reading a body costs CPU by its size, so each full 64 KiB counts as one more request. */
-export const extraRequests = (bytes: number): number => Math.floor(bytes / 65_536);
+/** Ours: a body costs CPU by its size, so each full 16 KiB counts as one more request. */
+export const extraRequests = (bytes: number): number =>
+  bytes > MAX_BODY_BYTES ? 0 : Math.floor(bytes / 16_384);
+/** Beyond it the listener refuses with 413. */
+const MAX_BODY_BYTES = 10_485_760;
 
 const NODE_LIST_METHODS = new Set(['get_n_service_nodes', 'get_service_nodes', 'get_all_service_nodes']);
 
@@ -73,7 +76,9 @@ export class HttpRoutes {
   }
 
   handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
-    const extra = extraRequests(request.body.length);
+    // What was announced is counted before it is read.
+    const isCounted = request.headers['content-length'] !== undefined;
+    const extra = isCounted ? 0 : extraRequests(request.body.length);
     const limited = (limit: 'rpc' | 'onion') =>
       extra === 0 ? undefined : this.#limited(limit, request, extra);
     switch (route(request)) {
@@ -95,7 +100,11 @@ export class HttpRoutes {
     return reasons.length === 0 ? undefined : text(503, `Service node is not ready: ${reasons.join('; ')}\n`);
   }
 
-  #limited(limit: 'rpc' | 'onion', head: HttpsRequestHead, requests = 1): HttpsResponse | undefined {
+  #limited(
+    limit: 'rpc' | 'onion',
+    head: HttpsRequestHead,
+    requests = 1 + extraRequests(Number(head.headers['content-length'] ?? 0)),
+  ): HttpsResponse | undefined {
     const { rpcLimit, onionLimit, metrics } = this.#parts;
     if ((limit === 'rpc' ? rpcLimit : onionLimit).take(head.remoteAddress, requests)) return undefined;
     metrics.refused(`${limit}_rate`);
