@@ -29,7 +29,7 @@ import {
   type StorageRequest,
   type StoreRequest,
 } from '@allium/protocol/storage/requests';
-import { swarmEntry, toJsonResult } from '@allium/protocol/storage/responses';
+import { swarmEntry, toJsonResult } from '@allium/protocol/storage/response-writer';
 import { nodeSignedText, verifyRequest } from '@allium/protocol/storage/signatures';
 
 const HOP_MS = 5;

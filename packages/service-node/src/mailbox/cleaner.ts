@@ -60,7 +60,7 @@ export class Cleaner {
     }
     if (this.#env.clock.monotonic() >= this.#nextRevocations) {
       this.#nextRevocations = this.#env.clock.monotonic() + REVOCATION_INTERVAL_MS;
-      while ((await this.#mailbox.cleanRevocations(STEP)) === STEP);
+      while ((await this.#mailbox.revocations.clean(STEP)) === STEP);
       while ((await this.#mailbox.cleanActs(STEP)) === STEP);
     }
     if (removed > 0) this.#env.log.debug({ removed }, 'expired messages removed');

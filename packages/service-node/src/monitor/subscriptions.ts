@@ -108,7 +108,9 @@ export class Subscriptions {
     if (isMonitorRefusal(entry)) return entry;
     const { account, subaccount, wantsData } = entry;
     const { clock } = this.#env;
-    const refused = checkMonitor(entry, clock.now(), (token) => mailbox.isRevoked(account, token));
+    const refused = checkMonitor(entry, clock.now(), (token) =>
+      mailbox.revocations.isRevoked(account, token),
+    );
     if (refused !== undefined) return refused;
     if (!swarm.serves(account.key)) {
       const { wrongSwarm } = MonitorErrorCode;
@@ -157,7 +159,10 @@ export class Subscriptions {
     for (const subscription of [...subscriptions.values()]) {
       if (!subscription.namespaces.has(namespace)) continue;
       const { connection, token, wantsData } = subscription;
-      if (subscription.expiry <= now || (token !== undefined && mailbox.isRevoked(account, token))) {
+      if (
+        subscription.expiry <= now ||
+        (token !== undefined && mailbox.revocations.isRevoked(account, token))
+      ) {
         this.#remove(subscription);
         continue;
       }

@@ -29,7 +29,8 @@ import {
 import { decodeForward } from '@allium/protocol/storage/request-reader';
 import { encodeForward } from '@allium/protocol/storage/request-writer';
 import { RequestError } from '@allium/protocol/storage/requests';
-import { hashText, type Mailbox, type NewMessage, type WholeMessage } from '../mailbox/mailbox.ts';
+import type { Mailbox } from '../mailbox/mailbox.ts';
+import { hashText, type NewMessage, type WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Executor } from '../rpc/executor.ts';
 import { acceptPushed, encodeMessages, sendData } from './data-push.ts';

@@ -77,7 +77,7 @@ class Node {
       )
       .all(0)
       .map((row) => `${row.namespace} ${Buffer.from(row.data as Uint8Array)} ${row.expiry}`);
-    const revoked = this.mailbox.revoked({ bytes: account.bytes } as never).map(toHex);
+    const revoked = this.mailbox.revocations.revoked({ bytes: account.bytes } as never).map(toHex);
     return { all: all.sort(), revoked: revoked.sort() };
   }
 }
