@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `npm run lab -- baseline | memory | latency | pending`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
+// `npm run lab -- baseline | memory | latency | pending | flood`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
 import { parseArgs } from 'node:util';
 
 const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
@@ -16,6 +16,10 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --seed S                of the simulation (default 1)
   pending    memory of requests that are held until a message arrives
              --count N               (default 10000)
+  flood      honest rate and memory of a node under each of several attacks
+             --only TEXT             only attacks whose name contains TEXT
+             --seconds N             before and during each (default 5)
+             --addresses N           that attack at once (default 8)
   chaos      a simulated network falls apart and heals: is every stored message delivered?
              --nodes N               (default 200)
              --clients N             (default 1000)
@@ -44,6 +48,8 @@ const { values, positionals } = parseArgs({
     clients: { type: 'string' },
     devices: { type: 'string' },
     seed: { type: 'string' },
+    seconds: { type: 'string' },
+    addresses: { type: 'string' },
     minutes: { type: 'string' },
     rounds: { type: 'string' },
     sabotage: { type: 'string' },
@@ -56,7 +62,16 @@ const quick = values.quick;
 
 /** A whole number above 0; anything else ends the program. */
 function count(
-  name: 'nodes' | 'clients' | 'devices' | 'messages' | 'seed' | 'minutes' | 'rounds',
+  name:
+    | 'nodes'
+    | 'clients'
+    | 'devices'
+    | 'messages'
+    | 'seed'
+    | 'minutes'
+    | 'rounds'
+    | 'seconds'
+    | 'addresses',
   initial: number,
 ) {
   const text = values[name];
@@ -121,6 +136,13 @@ switch (values.help ? 'help' : positionals[0]) {
     const result = await runCrash({ rounds, storesPerRound: 20, listEveryRounds: 10 }, print);
     for (const line of describeCrash(result)) print(line);
     if (result.missing > 0) process.exitCode = 1;
+    break;
+  }
+  case 'flood': {
+    const { runFlood } = await import('./load/flood.ts');
+    const options = { seconds: count('seconds', quick ? 2 : 5), addresses: count('addresses', 8) };
+    const { isGood } = await runFlood({ ...options, only: values.only }, print);
+    if (!isGood) process.exitCode = 1;
     break;
   }
   case 'pending': {
