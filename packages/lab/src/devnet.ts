@@ -10,9 +10,8 @@ import { delay, type Logger } from '@allium/protocol/env';
 import { chooseSwarm, parseSwarmId, swarmIdHex, swarmPosition } from '@allium/protocol/swarm';
 import { ServiceNode } from '@allium/service-node';
 import { type ServiceNodeOptions, serviceNodeOptions } from '@allium/service-node/config';
-import { DevnetError, type Layout, type LayoutOptions, type NodeLayout, openLayout } from './layout.ts';
+import { DevnetError, type Layout, type LayoutOptions, NodeLayout, openLayout } from './layout.ts';
 import { NetworkCut } from './network-cut.ts';
-import type { ReadyNode } from './process-devnet.ts';
 import { type ScenarioClientOptions, type ScenarioNetwork, type ScenarioNode, UNTIL_MS } from './scenario.ts';
 
 export interface DevnetOptions extends LayoutOptions {
@@ -30,34 +29,16 @@ export interface DevnetOptions extends LayoutOptions {
 const POLL_MS = 50;
 
 /** One service node and the switches to disturb it. */
-export class DevnetNode implements ScenarioNode {
+export class DevnetNode extends NodeLayout implements ScenarioNode {
   readonly index: number;
-  readonly name: string;
-  /** Its data folder. */
-  readonly folder: string;
-  readonly host: string;
-  readonly port: number;
-  readonly omqPort: number;
-  readonly ed25519: string;
-  readonly x25519: string;
-  readonly swarm: string;
-  readonly url: string;
   readonly #options: ServiceNodeOptions;
   readonly #log: Logger | undefined;
   #cut = new NetworkCut();
   #service: ServiceNode | undefined;
 
   constructor(index: number, layout: NodeLayout, options: ServiceNodeOptions, log: Logger | undefined) {
+    super(layout);
     this.index = index;
-    this.name = layout.name;
-    this.folder = layout.folder;
-    this.host = layout.host;
-    this.port = layout.httpsPort;
-    this.omqPort = layout.omqPort;
-    this.ed25519 = layout.ed25519Hex;
-    this.x25519 = layout.x25519Hex;
-    this.swarm = layout.swarmHex;
-    this.url = `https://${this.host}:${this.port}`;
     this.#options = options;
     this.#log = log?.child({ node: layout.name });
   }
@@ -70,12 +51,6 @@ export class DevnetNode implements ScenarioNode {
   get listVersion(): number {
     if (this.#service === undefined) throw new Error('the node is not running');
     return this.#service.listVersion;
-  }
-
-  /** The entry of a ready file. */
-  describe(): Omit<ReadyNode, 'pid'> {
-    const { host, port, omqPort, ed25519, x25519, swarm } = this;
-    return { host, port, omqPort, ed25519, x25519, swarm };
   }
 
   async start(): Promise<void> {
@@ -143,7 +118,7 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
         networkFile: layout.networkFile,
         bindHost: node.host,
         publicIp: node.host,
-        httpsPort: node.httpsPort,
+        httpsPort: node.port,
         omqPort: node.omqPort,
         ...(options.rateLimit === false ? unlimited : {}),
         ...options.node,

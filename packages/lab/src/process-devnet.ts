@@ -5,7 +5,14 @@ import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DevnetError, type Layout, type LayoutOptions, type NodeLayout, openLayout } from './layout.ts';
+import {
+  DevnetError,
+  type Layout,
+  type LayoutOptions,
+  type NodeFacts,
+  NodeLayout,
+  openLayout,
+} from './layout.ts';
 import { post } from './load/post.ts';
 
 export interface ProcessDevnetOptions extends LayoutOptions {
@@ -36,28 +43,13 @@ const POLL_MS = 10;
 /** Ours: "no limit" for the rate limiter. */
 const UNLIMITED = '1000000000';
 
-export class ProcessNode {
-  readonly name: string;
-  readonly folder: string;
-  readonly host: string;
-  readonly port: number;
-  readonly omqPort: number;
-  readonly ed25519: string;
-  readonly x25519: string;
-  readonly swarm: string;
+export class ProcessNode extends NodeLayout {
   readonly #arguments: readonly string[];
   readonly #silent: boolean;
   #child: ChildProcess | undefined;
 
   constructor(layout: NodeLayout, networkFile: string, options: ProcessDevnetOptions) {
-    this.name = layout.name;
-    this.folder = layout.folder;
-    this.host = layout.host;
-    this.port = layout.httpsPort;
-    this.omqPort = layout.omqPort;
-    this.ed25519 = layout.ed25519Hex;
-    this.x25519 = layout.x25519Hex;
-    this.swarm = layout.swarmHex;
+    super(layout);
     const level = options.logLevel ?? 'error';
     this.#silent = level === 'silent';
     const limits = ['--rpc-burst', '--rpc-per-second', '--onion-burst', '--onion-per-second'];
@@ -65,7 +57,7 @@ export class ProcessNode {
     this.#arguments = [
       ...['--data-dir', layout.folder, '--network-file', networkFile],
       ...['--bind-host', layout.host, '--public-ip', layout.host],
-      ...['--https-port', `${layout.httpsPort}`, '--omq-port', `${layout.omqPort}`],
+      ...['--https-port', `${layout.port}`, '--omq-port', `${layout.omqPort}`],
       ...['--log-level', this.#silent ? 'error' : level],
       ...(options.rateLimit === false ? limits.flatMap((flag) => [flag, UNLIMITED]) : []),
       ...(options.arguments ?? []),
@@ -171,21 +163,14 @@ export async function startProcessDevnet(options: ProcessDevnetOptions = {}): Pr
   const first = nodes[0] as ProcessNode;
   return {
     folder: layout.folder,
-    seed: `https://${first.host}:${first.port}`,
+    seed: first.url,
     nodes,
     stop,
     [Symbol.asyncDispose]: stop,
   };
 }
 
-/** Keys in hex; the swarm as nodes name it in their answers, in hex without padding. */
-export interface ReadyNode {
-  readonly host: string;
-  readonly port: number;
-  readonly omqPort: number;
-  readonly ed25519: string;
-  readonly x25519: string;
-  readonly swarm: string;
+export interface ReadyNode extends NodeFacts {
   readonly pid: number;
 }
 
