@@ -353,10 +353,20 @@ class Chaos {
         await this.#net.pass(3 * this.#options.pollEveryMs);
         return;
       }
-      if (looks % 30 === 29) this.#print(`${missing.length} messages are still missing somewhere`);
+      if (looks % 30 === 29) await this.#tellMissing(missing);
       await this.#net.pass(LOOK_MS);
     }
     this.#print(`not everything arrived within ${settleMs / 60_000} min after the chaos`);
+  }
+
+  async #tellMissing(missing: readonly Sending[]): Promise<void> {
+    this.#print(`${missing.length} messages are still missing somewhere`);
+    for (const sending of missing.slice(0, TOLD)) {
+      for (const account of [sending.to, sending.from]) {
+        const device = this.#accounts.get(account)!.find((each) => !each.shows(sending.text));
+        if (device !== undefined) this.#print(await this.#describeLoss(sending, device));
+      }
+    }
   }
 
   #isEverywhere({ from, to, text }: Sending): boolean {
