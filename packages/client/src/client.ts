@@ -103,6 +103,7 @@ export class Client {
       storage,
       env,
       onChange: (message) => this.#events.emit('outgoing', message),
+      ownRoute: () => this.#poller.ownRoute(),
     });
     this.#inbox = new Inbox({ account, storage, env, onMessage: (message) => this.#onMessage(message) });
     this.#poller = new Poller(

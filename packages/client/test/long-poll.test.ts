@@ -210,6 +210,23 @@ test('over many restarts the first member is asked over one guard, and the secon
   expect(guards.second).not.toEqual(guards.first);
 });
 
+test('copies and notes to self go where polls go', async () => {
+  network = new FakeNetwork(clock, { nodes: 100, swarms: 12 });
+  for (const node of network.nodes) node.canWait = true;
+  const bob = await open(BOB);
+  await clock.until(() => holders().length === 1);
+  const [poll] = polls().slice(-1);
+  for (let i = 0; i < 10; i++) {
+    await clock.run(bob.conversation(i % 2 === 0 ? ALICE.id : BOB.id).send(`${i}`));
+    await clock.run(bob.flush());
+  }
+  const stores = network.destinations.flatMap(({ node, request, hops }) => {
+    const [first] = request.method === 'sequence' ? request.requests : [];
+    return first?.method === 'store' && first.account.hex === BOB.id ? [{ node, guard: hops[0] }] : [];
+  });
+  expect(stores).toEqual(Array.from({ length: 10 }, () => ({ node: poll!.node, guard: poll!.guard })));
+});
+
 test('a second member is asked over another path, at random intervals, and brings what the first hides', async () => {
   const preset = { crossCheckEveryMs: 5 * 60_000 };
   const [alice, bob] = [await open(ALICE, { receive: false }), await open(BOB, { preset })];

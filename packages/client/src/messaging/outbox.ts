@@ -16,6 +16,7 @@ import { ClientError } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage, StoredMessage } from '../storage/storage.ts';
+import type { OwnRoute } from './storage-guards.ts';
 
 // From the specification.
 /** §4.4. */
@@ -53,6 +54,8 @@ interface OutboxDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly onChange: (message: StoredMessage) => void;
+  /** Whom to ask of our own swarm, and over which guard. */
+  readonly ownRoute: () => Promise<OwnRoute>;
 }
 
 export class Outbox {
@@ -242,7 +245,10 @@ export class Outbox {
       await onBuilt(message, hash, request.expiry);
       return request;
     };
+    // Who stores for us should not learn more by it than who answers our polls knows anyway.
+    const route = recipient === this.#account.id ? await this.#deps.ownRoute() : {};
     return network.askSwarm({
+      ...route,
       account: recipient,
       carrier: 'sequence',
       attempts: STORE_ATTEMPTS,

@@ -18,7 +18,7 @@ import type { Network } from '../network/network.ts';
 import type { Path } from '../network/paths.ts';
 import type { NetworkPreset } from '../network/presets.ts';
 import type { Changes, PoolNode, Storage } from '../storage/storage.ts';
-import { StorageGuards } from './storage-guards.ts';
+import { type OwnRoute, StorageGuards } from './storage-guards.ts';
 
 // From the specification, §2.8.
 /** Namespaces of messages: they get half of an answer, all others share the other half. */
@@ -163,6 +163,11 @@ export class Poller {
     return () => {
       if (this.#followers.get(namespace) === follower) this.#followers.delete(namespace);
     };
+  }
+
+  /** For other requests to our own swarm. */
+  ownRoute(): Promise<OwnRoute> {
+    return this.#guards.route();
   }
 
   /** Asks until `stop`. */

@@ -11,6 +11,12 @@ import type { Storage } from '../storage/storage.ts';
 const MAX_MISSES = 3;
 const SETTING = 'storage_guards';
 
+/** The first member and the guard of the path to it, as far as they are known; keys in hex. */
+export interface OwnRoute {
+  readonly prefer: readonly string[];
+  readonly preferGuard: string | undefined;
+}
+
 interface GuardsDeps {
   readonly storage: Storage;
   readonly env: Env;
@@ -55,6 +61,11 @@ export class StorageGuards {
     await this.#load();
     const guard = this.#pathGuard;
     return guard !== undefined && this.#deps.isPathGuard(guard) ? guard : undefined;
+  }
+
+  async route(): Promise<OwnRoute> {
+    const first = await this.first();
+    return { prefer: first === undefined ? [] : [first], preferGuard: await this.pathGuard() };
   }
 
   /** The guard of the path over which the first answered. Stays the one while paths begin there. */
