@@ -19,7 +19,7 @@ export interface AdmissionOptions {
   readonly allConnectionsPerSecond?: number;
   /**
    * An address that made a listener refuse so many requests within ten seconds loses its connections, and may open none
-   * for ten seconds; default 1000.
+   * for ten seconds; default 300.
    */
   readonly maxRefusals?: number;
 }
@@ -39,7 +39,7 @@ const CONNECTION_BURST = 300;
 const CONNECTIONS_PER_SECOND = 30;
 const ALL_CONNECTIONS_PER_SECOND = 400;
 const ALL_CONNECTIONS_BURST_SECONDS = 5;
-const MAX_REFUSALS = 1_000;
+const MAX_REFUSALS = 300;
 const REFUSALS_WINDOW_MS = 10_000;
 const SHUT_OUT_MS = 10_000;
 /** Beyond this many addresses of which refusals are counted, counting starts again. */

@@ -116,7 +116,7 @@ const MAX_HEADERS = 100;
 /** Requests of one connection that wait for their answers; clients of the network send one after another. */
 const MAX_PIPELINED = 32;
 /** What one read brings beyond is parsed all the same: it counts as so many refusals. */
-const PIPELINED_WEIGHT = 250;
+const PIPELINED_WEIGHT = 300;
 /** A head that is none cost a handshake. */
 const MALFORMED_WEIGHT = 20;
 /** A body of a refused request is read up to this size, so that the connection can go on. */

@@ -166,7 +166,7 @@ describe('large and strange requests', () => {
     const { socket, closed } = await raw(made.port);
     socket.write('GET / HTTP/1.1\r\n\r\n'.repeat(1_000));
     await closed();
-    expect(made.refused).toEqual({ pipelined: 1 });
+    expect(made.refused).toEqual({ pipelined: 1, shut_out: 1 });
     await until(() => made.server.runningRequests === 0, 'the places');
   });
 });

@@ -106,7 +106,7 @@ export const OPTIONS = {
   ),
   maxRefusals: option(
     'count',
-    1000,
+    300,
     'Refused requests (429) of one address within ten seconds that shut it out for ten seconds',
     { check: (value) => (value >= 1 ? undefined : 'expected at least 1') },
   ),

@@ -58,6 +58,7 @@ export class Cleaner {
       removed += step;
       if (step < STEP) break;
     }
+    while ((await this.#mailbox.trimActs(STEP)) === STEP);
     if (this.#env.clock.monotonic() >= this.#nextRevocations) {
       this.#nextRevocations = this.#env.clock.monotonic() + REVOCATION_INTERVAL_MS;
       while ((await this.#mailbox.revocations.clean(STEP)) === STEP);

@@ -425,6 +425,11 @@ export class Mailbox {
     return this.#database.write(() => this.acts.clean(this.#clock.now(), limit));
   }
 
+  /** Drops at most `limit` of the oldest acts when all together are too large; returns how many. */
+  trimActs(limit: number): Promise<number> {
+    return this.#database.write(() => this.acts.trim(limit));
+  }
+
   /** Walks an index over all messages: for statistics asked by the operator, not for every scrape. */
   statistics(): { messages: number; counts: number[]; namespaces: Map<number, number> } {
     const counts = this.#sql.perAccount.all().map((row) => Number(row.n));
