@@ -11,7 +11,9 @@ import { findChromium } from './chromium.ts';
 const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
 const folder = mkdtempSync(join(tmpdir(), 'allium-test-'));
 const report = join(folder, 'report.json');
-if (findChromium() === undefined) {
+if (process.env.CHROMIUM === 'none') {
+  console.log('CHROMIUM=none: the Chromium project is left out, only the Node project runs.');
+} else if (findChromium() === undefined) {
   console.log(
     'No Chromium found: only the Node project runs. For the browser project: apt-get install chromium (or set CHROMIUM=/path/to/chrome).',
   );

@@ -66,7 +66,7 @@ export async function chooseEntry(options: AccountOptions): Promise<AccountEntry
     const known =
       entries.length === 0 ? 'there is none yet' : `there are ${entries.map(({ name }) => name).join(', ')}`;
     throw usage(
-      `no account ${quote(options.account)} in ${home}: ${known} ("allium account new --name NAME" makes one)`,
+      `no account ${quote(options.account)} in ${home}: ${known} ("allium account new --account NAME" makes one)`,
     );
   }
   const [only, ...others] = entries;
@@ -96,7 +96,7 @@ export async function saveAccount(
   }
   const folder = join(home, 'accounts', name);
   if (existsSync(join(folder, ENCRYPTED)) || existsSync(join(folder, BARE))) {
-    throw new CliError(`there is an account ${quote(name)} already (${folder}): choose another --name`);
+    throw new CliError(`there is an account ${quote(name)} already (${folder}): choose another --account`);
   }
   const passphrase = options.passphrase ? await choosePassphrase(`account ${name}`, options) : undefined;
   makePrivateFolder(folder);

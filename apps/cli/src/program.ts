@@ -122,7 +122,7 @@ function addAccounts(program: Command, done: Run): void {
   account
     .command('new')
     .description('make an account and print its id and recovery phrase')
-    .option('--name <name>', 'name of the account on this machine', 'main')
+    .option('--account <name>', 'name of the account on this machine', 'main')
     .addOption(noPassphrase())
     .addOption(passphraseDescriptor())
     .option('--json', 'print {"name","id","phrase"} on one line')
@@ -133,7 +133,7 @@ function addAccounts(program: Command, done: Run): void {
   account
     .command('restore')
     .description('bring an account back from its recovery phrase, asked for or read from standard input')
-    .option('--name <name>', 'name of the account on this machine', 'main')
+    .option('--account <name>', 'name of the account on this machine', 'main')
     .addOption(noPassphrase())
     .addOption(passphraseDescriptor())
     .option('--json', 'print {"name","id"} on one line')
@@ -141,7 +141,7 @@ function addAccounts(program: Command, done: Run): void {
       'after',
       `
 Examples:
-  allium account restore --name phone
+  allium account restore --account phone
   allium account restore < phrase.txt          the phrase never stands on the command line`,
     )
     .action(async (_options, command: Command) => {

@@ -40,8 +40,13 @@ export async function openSession(options: SessionOptions, use: 'send' | 'receiv
   }
 }
 
+/** Takes the right to receive, and returns how to give it back; or the id of the process that has it. */
+export function takeReceiving(entry: AccountEntry): (() => void) | number {
+  return takePidLock(join(entry.folder, 'receiving'));
+}
+
 function lockReceiving(entry: AccountEntry): () => void {
-  const taken = takePidLock(join(entry.folder, 'receiving'));
+  const taken = takeReceiving(entry);
   if (typeof taken === 'function') return taken;
   throw new CliError(`process ${taken} listens for account ${entry.name} already`);
 }

@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 async function newAccount(name: string): Promise<string> {
-  const { code, stdout } = await shell.run('account', 'new', '--name', name, '--no-passphrase', '--json');
+  const { code, stdout } = await shell.run('account', 'new', '--account', name, '--no-passphrase', '--json');
   expect(code).toBe(0);
   return JSON.parse(stdout).id;
 }
@@ -120,7 +120,7 @@ describe('what goes wrong is said', () => {
     const args = ['--seed', 'https://127.0.0.1:1', '--account', 'ann', '--timeout', '5', '--json'];
     // A client that has never seen a network cannot send.
     const lonely = new Shell({ ALLIUM_HOME: join(folder, 'lonely') });
-    await lonely.run('account', 'new', '--name', 'ann', '--no-passphrase');
+    await lonely.run('account', 'new', '--account', 'ann', '--no-passphrase');
     const { code, stdout } = await lonely.run('send', ...args, ben, 'hello');
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ stored: false, reason: expect.any(String) });
@@ -160,13 +160,20 @@ describe('accounts', () => {
       `${phrase}\n`,
       'account',
       'restore',
-      '--name',
+      '--account',
       'x',
       '--no-passphrase',
       '--json',
     );
     expect(JSON.parse(restored.stdout)).toEqual({ name: 'x', id: ann });
-    const wrong = await other.feed('one two three\n', 'account', 'restore', '--name', 'y', '--no-passphrase');
+    const wrong = await other.feed(
+      'one two three\n',
+      'account',
+      'restore',
+      '--account',
+      'y',
+      '--no-passphrase',
+    );
     expect(wrong.code).toBe(1);
     expect(wrong.stderr).toContain('no recovery phrase');
     expect(JSON.parse((await other.run('account', 'list', '--json')).stdout)).toHaveLength(1);
@@ -177,7 +184,7 @@ describe('accounts', () => {
     mkdirSync(broken, { recursive: true });
     writeFileSync(join(broken, 'account.json'), '{');
     const beside = new Shell({ ALLIUM_HOME: join(folder, 'beside') });
-    expect((await beside.run('account', 'new', '--name', 'good', '--no-passphrase')).code).toBe(0);
+    expect((await beside.run('account', 'new', '--account', 'good', '--no-passphrase')).code).toBe(0);
     expect((await beside.run('account', 'show', '--account', 'good')).code).toBe(0);
     expect(await beside.run('account', 'show', '--account', 'broken')).toMatchObject({
       code: 1,
@@ -186,7 +193,7 @@ describe('accounts', () => {
   });
 
   test('are never overwritten', async () => {
-    const again = await shell.run('account', 'new', '--name', 'ann', '--no-passphrase');
+    const again = await shell.run('account', 'new', '--account', 'ann', '--no-passphrase');
     expect(again.code).toBe(1);
     expect(again.stderr).toContain('already');
   });

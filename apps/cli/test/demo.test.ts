@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `npm start -- --once`: the walk from beginning to end, twice in the same folder.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -54,4 +54,17 @@ test('demo stays up, says what to type, and that works; Ctrl-C ends it', async (
   expect(stored).toMatchObject({ code: 0, stdout: expect.stringContaining('Stored') });
   demo.child.kill('SIGINT');
   expect((await demo.ended()).code).toBe(0);
+});
+
+test('a listener on an account of the demo keeps it over a restart: a stand-in takes the part', async () => {
+  const net = join(folder, 'net');
+  expect((await shell.run('demo', '--once', '--folder', net)).code).toBe(0);
+  const { ports } = JSON.parse(readFileSync(join(net, 'devnet.json'), 'utf8'));
+  const seed = `https://127.0.0.1:${ports[0][0]}`;
+  const listener = shell.start('listen', '--home', join(net, 'home'), '--seed', seed, '--account', 'bob');
+  await until(() => listener.stderr.includes('Listening'), 20_000);
+  const { code, stdout } = await shell.run('demo', '--once', '--folder', net);
+  expect(stdout).toMatch(/Process \d+ listens for bob, who is left to it: dave takes the part\./);
+  expect(code).toBe(0);
+  expect(listener.stdout).toBe('');
 });

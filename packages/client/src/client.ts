@@ -13,6 +13,7 @@ import { ClientError } from './errors.ts';
 import { Events, Signal } from './events.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Outbox, type Sent } from './messaging/outbox.ts';
+import { Poller } from './messaging/poller.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
 import type {
@@ -80,6 +81,7 @@ export class Client {
   readonly #network: Network;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
+  readonly #poller: Poller;
   readonly #arrival = new Signal();
   #arrivals = 0;
   #status: ClientStatus = 'connecting';
@@ -101,8 +103,10 @@ export class Client {
       storage,
       env,
       onChange: (message) => this.#events.emit('outgoing', message),
+      ownRoute: () => this.#poller.ownRoute(),
     });
-    this.#inbox = new Inbox(
+    this.#inbox = new Inbox({ account, storage, env, onMessage: (message) => this.#onMessage(message) });
+    this.#poller = new Poller(
       {
         account,
         preset: network.preset,
@@ -113,10 +117,10 @@ export class Client {
         network: this.#network,
         storage,
         env,
-        onMessage: (message) => this.#onMessage(message),
         onRound: (error) => this.#onRound(error),
       },
     );
+    this.#poller.follow(this.#inbox);
   }
 
   /**
@@ -133,7 +137,7 @@ export class Client {
     const client = new Client(options);
     await client.#network.start();
     client.#outbox.resume();
-    if (options.receive !== false) client.#inbox.start();
+    if (options.receive !== false) client.#poller.start();
     return client;
   }
 
@@ -201,8 +205,7 @@ export class Client {
           if (options.own === true || message.sender !== this.id) yield message;
         } finally {
           // Closed meanwhile: the message comes again at the next start.
-          if (!this.#closing.signal.aborted)
-            await storage.write({ messages: [{ ...message, handled: true }] });
+          if (!this.#closing.signal.aborted) await storage.write({ handled: [message] });
         }
       }
       if (batch.length === 0 && arrivals === this.#arrivals) {
@@ -214,7 +217,7 @@ export class Client {
   /** Asks for new messages now, without waiting for the next poll. @throws ClientError */
   async poll(options: { signal?: AbortSignal } = {}): Promise<void> {
     this.#check();
-    await this.#inbox.poll(options.signal);
+    await this.#poller.poll(options.signal);
   }
 
   /** Waits until copies for our other devices are stored or have failed. */
@@ -232,7 +235,7 @@ export class Client {
   }
 
   health(): Health {
-    const { lastAt, error, unreadable } = this.#inbox.state;
+    const { lastAt, error } = this.#poller.state;
     return {
       status: this.#status,
       nodes: this.#network.pool.size,
@@ -241,7 +244,7 @@ export class Client {
       clockOffsetMs: this.#network.clock.offset,
       lastPollAt: lastAt,
       lastError: error,
-      unreadableMessages: unreadable,
+      unreadableMessages: this.#inbox.unreadable,
     };
   }
 
@@ -249,7 +252,7 @@ export class Client {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#closing.abort(new ClientError('closed', 'the client was closed'));
-      await this.#inbox.stop();
+      await this.#poller.stop();
       await this.#outbox.stop();
       await this.#network.stop();
       await this.#options.storage.close();

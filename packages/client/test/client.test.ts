@@ -635,6 +635,40 @@ test('a message that was under way when the client was closed is sent at the nex
   expect(await again.conversation(BOB.id).history()).toMatchObject([{ state: 'sent', copyPending: false }]);
 });
 
+test('a message that may have been stored keeps its time after a start, while the right time is not known', async () => {
+  world = new World();
+  const { clock, network } = world;
+  const storage = new MemoryStorage();
+  const alice = await world.open(ALICE, { storage, receive: false });
+  const bob = await world.open(BOB);
+  const arrived = collect(bob);
+  const everywhere = (answer: (typeof network.nodes)[0]['answer']) => {
+    for (const node of network.nodes) node.answer = answer;
+  };
+  // It is stored, and nobody hears of it.
+  everywhere(({ method }) => (method === 'sequence' ? { status: 500, body: 'so sorry' } : undefined));
+  const sending = alice.conversation(BOB.id).send('once');
+  const refused = expect(sending).rejects.toMatchObject({ code: 'closed' });
+  await clock.until(() => network.swarm(BOB.id).some((node) => node.inbox(BOB.id).length > 0));
+  await clock.run(alice.close());
+  await clock.run(refused);
+  // The machine's clock is slow by now, a node refuses the message for its own clock's sake, and none tells the time.
+  clock.skew = -480_000;
+  let stores = 0;
+  everywhere(({ method }) => {
+    if (method === 'info') return { status: 503, body: 'Snode not ready' };
+    if (method !== 'sequence' || stores++ > 0) return undefined;
+    return { status: 406, body: 'Timestamp error: check your clock' };
+  });
+  const again = await world.open(ALICE, { storage: storage.reopen(), receive: false });
+  await clock.until(() => stores > 1);
+  await clock.pass(60_000);
+  expect(arrived.map(({ text }) => text)).toEqual(['once']);
+  expect(await again.conversation(BOB.id).history()).toMatchObject([
+    { state: 'sent', timestamp: arrived[0]!.timestamp },
+  ]);
+});
+
 test('a copy that could not be stored follows when our swarm is back', async () => {
   world = new World();
   const { clock, network } = world;

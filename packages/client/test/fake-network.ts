@@ -29,12 +29,14 @@ import {
   type StorageRequest,
   type StoreRequest,
 } from '@allium/protocol/storage/requests';
-import { swarmEntry, toJsonResult } from '@allium/protocol/storage/responses';
+import { swarmEntry, toJsonResult } from '@allium/protocol/storage/response-writer';
 import { nodeSignedText, verifyRequest } from '@allium/protocol/storage/signatures';
 
 const HOP_MS = 5;
 
-interface Kept {
+export interface Kept {
+  /** Default 0. */
+  readonly namespace?: number;
   readonly hash: string;
   readonly timestamp: number;
   readonly expiration: number;
@@ -63,6 +65,8 @@ export class FakeNode {
   isDead = false;
   /** Takes requests and never answers. */
   isSilent = false;
+  /** It takes so much longer, as guard. */
+  slowMs = 0;
   /** Its clock is wrong by so much. */
   skew = 0;
   /** It knows `wait` (spec/storage-server §2.9.2). */
@@ -230,6 +234,7 @@ export class FakeNetwork implements Transport {
     }
     if (pathname !== '/onion_req/v2') return respond({ status: 404, body: 'Not Found' });
     this.seen.push({ kind: 'onion', node: node.ed25519Hex });
+    if (node.slowMs > 0) await delay(this.#clock, node.slowMs, signal);
     const { ciphertext, ephemeralKey, encType } = parseEntry(body);
     return this.#hop(node, encType, ciphertext, ephemeralKey, [], signal);
   }
@@ -343,7 +348,7 @@ export class FakeNetwork implements Transport {
       const inbox = member.inbox(account.hex);
       const already = inbox.some((kept) => kept.hash === hash);
       if (!already) {
-        inbox.push({ hash, timestamp, expiration: expiry, data });
+        inbox.push({ namespace, hash, timestamp, expiration: expiry, data });
         member.wake();
       }
       const result = { hash, expiry, ...(already && { already }) };
@@ -354,14 +359,14 @@ export class FakeNetwork implements Transport {
   }
 
   #retrieve(node: FakeNode, request: RetrieveRequest, now: number, stamp: object): Reply {
-    const { account, lastHash, timestamp = 0 } = request;
+    const { account, namespace, lastHash, timestamp = 0 } = request;
     if (!this.swarm(account.hex).includes(node))
       return { ...ok(this.#swarmBody(account, stamp)), status: 421 };
     if (Math.abs(timestamp - now) > 60_000) {
       return { status: 406, body: 'retrieve timestamp too far from current time' };
     }
     if (!verifyRequest(request)) return { status: 401, body: 'retrieve signature verification failed' };
-    const inbox = node.inbox(account.hex);
+    const inbox = node.inbox(account.hex).filter((kept) => (kept.namespace ?? 0) === namespace);
     const after = inbox.findIndex((kept) => kept.hash === lastHash) + 1;
     const page = inbox.slice(after, after + 10);
     const waited = node.canWait && request.wait !== undefined ? { waited: 0 } : {};

@@ -188,6 +188,45 @@ test('whom it asks survives a restart, and changes when it leaves the swarm', as
   await clock.run(again.close());
 });
 
+test('over many restarts the first member is asked over one guard, and the second over the other', async () => {
+  // Large enough that a member is seldom a hop of a path.
+  network = new FakeNetwork(clock, { nodes: 100, swarms: 12 });
+  for (const node of network.nodes) node.canWait = true;
+  const storage = new MemoryStorage();
+  const guards = { first: new Set<string | undefined>(), second: new Set<string | undefined>() };
+  let first: string | undefined;
+  for (let start = 0; start < 12; start++) {
+    const bob = await open(BOB, { storage: storage.reopen(), preset: { crossCheckEveryMs: 60_000 } });
+    await clock.until(() => holders().length === 1);
+    first ??= holders()[0]!.ed25519Hex;
+    await clock.pass(120_000);
+    await clock.run(bob.close());
+    for (const { node, guard } of polls()) guards[node === first ? 'first' : 'second'].add(guard);
+    // Its path is the last to be ready after the next starts.
+    for (const guard of guards.first) network.node(guard!).slowMs = 400;
+  }
+  expect(guards.first.size).toBe(1);
+  expect(guards.second.size).toBe(1);
+  expect(guards.second).not.toEqual(guards.first);
+});
+
+test('copies and notes to self go where polls go', async () => {
+  network = new FakeNetwork(clock, { nodes: 100, swarms: 12 });
+  for (const node of network.nodes) node.canWait = true;
+  const bob = await open(BOB);
+  await clock.until(() => holders().length === 1);
+  const [poll] = polls().slice(-1);
+  for (let i = 0; i < 10; i++) {
+    await clock.run(bob.conversation(i % 2 === 0 ? ALICE.id : BOB.id).send(`${i}`));
+    await clock.run(bob.flush());
+  }
+  const stores = network.destinations.flatMap(({ node, request, hops }) => {
+    const [first] = request.method === 'sequence' ? request.requests : [];
+    return first?.method === 'store' && first.account.hex === BOB.id ? [{ node, guard: hops[0] }] : [];
+  });
+  expect(stores).toEqual(Array.from({ length: 10 }, () => ({ node: poll!.node, guard: poll!.guard })));
+});
+
 test('a second member is asked over another path, at random intervals, and brings what the first hides', async () => {
   const preset = { crossCheckEveryMs: 5 * 60_000 };
   const [alice, bob] = [await open(ALICE, { receive: false }), await open(BOB, { preset })];

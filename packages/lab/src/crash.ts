@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Crash: nodes that are processes of their own die by SIGKILL while they store and while the node list changes.
-// Afterwards each message that was answered with 200 must be with every member of the swarm. Runs on the process
-// devnet only: what dies there is a real process with a real file.
+// Crash: nodes that are processes of their own die by SIGKILL while they store and while swarms change: members leave,
+// come back into another swarm, a swarm dissolves, a new one is created. Afterwards each message that was answered with
+// 200 must be with every member of the swarm that it belongs to by then. Runs on the process devnet only: what dies
+// there is a real process with a real file.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Agent } from 'node:https';
 import { join } from 'node:path';
 import { systemClock, systemRandom } from '@allium/net/system-env';
 import { Account } from '@allium/protocol/account';
+import { x25519KeyOf } from '@allium/protocol/account-id';
 import { toBase64, toHex, utf8 } from '@allium/protocol/bytes';
 import { delay } from '@allium/protocol/env';
+import { type Membership, swarmFor } from '@allium/protocol/membership';
 import {
   changeStaticList,
   encodeStaticList,
+  membershipOf,
   parseStaticList,
   type StaticList,
+  type StaticNodeInput,
   signStaticList,
 } from '@allium/protocol/membership/static-list';
+import { newSwarmId } from '@allium/protocol/swarm/assignment';
 import { readAdmin } from './layout.ts';
 import { newAgent, post } from './load/post.ts';
 import { type ProcessDevnet, type ProcessNode, startProcessDevnet } from './process-devnet.ts';
@@ -24,40 +30,53 @@ export interface CrashOptions {
   readonly rounds: number;
   /** Stores under way when a node is killed. */
   readonly storesPerRound: number;
+  /** A new node list each so many rounds: time enough for some nodes to take it, not for all to have done what it asks. */
+  readonly listEveryRounds: number;
+}
+
+/** Node lists that took effect, by what they changed. */
+interface ListChanges {
+  left: number;
+  returned: number;
+  dissolved: number;
+  created: number;
 }
 
 export interface CrashResult {
   /** Messages whose store was answered with 200. */
   readonly acknowledged: number;
-  /** … that a member of the swarm does not have, after it had time to catch up. */
+  /** … that a member of their swarm does not have, after it had time to catch up. */
   readonly missing: number;
   readonly kills: number;
-  /** Node lists that took effect meanwhile. */
-  readonly lists: number;
+  readonly lists: Readonly<ListChanges>;
   readonly realMs: number;
 }
 
 // Ours.
-const MEMBERS = 6;
-/** So many may be down at once: the others always are a majority. */
+const SWARMS = [5, 5] as const;
+/** So many may be down at once: the others are a majority of every swarm. */
 const MAX_DOWN = 2;
 /** A node is killed at a random moment of this span after the stores began, so that it hits all their stages. */
 const KILL_WITHIN_MS = 40;
-/** A new list each so many rounds: in turns a member leaves, and comes back. */
-const LIST_EVERY_ROUNDS = 10;
-const CATCH_UP_MS = 120_000;
+const CATCH_UP_MS = 180_000;
 const TIMEOUT_MS = 20_000;
 const TTL_MS = 86_400_000;
 const YEAR_SECONDS = 365 * 86_400;
 const SILENT = () => {};
+const TOLD = 20;
 
-interface Stored {
-  readonly account: Account;
-  readonly hash: string;
-}
+/** One after the other, again and again. */
+const CHANGES = [
+  'left',
+  'returned',
+  'dissolved',
+  'left',
+  'returned',
+  'created',
+] as const satisfies readonly (keyof ListChanges)[];
 
 export async function runCrash(options: CrashOptions, print: (line: string) => void): Promise<CrashResult> {
-  await using net = await startProcessDevnet({ swarms: [MEMBERS], rateLimit: false, logLevel: 'silent' });
+  await using net = await startProcessDevnet({ swarms: SWARMS, rateLimit: false, logLevel: 'silent' });
   const crash = new Crash(net, options, print);
   return await crash.run();
 }
@@ -67,51 +86,55 @@ class Crash {
   readonly #options: CrashOptions;
   readonly #print: (line: string) => void;
   readonly #agent: Agent = newAgent(64);
-  readonly #stored: Stored[] = [];
+  /** Hashes of what was acknowledged. */
+  readonly #stored = new Map<Account, string[]>();
   readonly #starting = new Map<ProcessNode, Promise<void>>();
   #list: StaticList;
+  #membership: Membership;
   #away: ProcessNode | undefined;
+  #acknowledged = 0;
   #kills = 0;
-  #lists = 0;
+  readonly #changes: ListChanges = { left: 0, returned: 0, dissolved: 0, created: 0 };
 
   constructor(net: ProcessDevnet, options: CrashOptions, print: (line: string) => void) {
     this.#net = net;
     this.#options = options;
     this.#print = print;
     this.#list = parseStaticList(readFileSync(join(net.folder, 'network.json')));
+    this.#membership = membershipOf(this.#list);
   }
 
   async run(): Promise<CrashResult> {
-    const { rounds } = this.#options;
+    const { rounds, listEveryRounds } = this.#options;
     const began = performance.now();
     for (let round = 1; round <= rounds; round++) {
       await this.#round();
-      if (round % LIST_EVERY_ROUNDS === 0) this.#changeList();
+      if (round % listEveryRounds === 0) this.#changeList(round / listEveryRounds - 1);
       if (round % Math.max(10, Math.round(rounds / 10)) === 0) {
+        const lists = Object.values(this.#changes).reduce((a, b) => a + b);
         this.#print(
-          `round ${round}: ${this.#stored.length} acknowledged, ${this.#kills} kills, ${this.#lists} lists`,
+          `round ${round}: ${this.#acknowledged} acknowledged, ${this.#kills} kills, ${lists} lists`,
         );
       }
     }
-    if (this.#away !== undefined) this.#changeList();
     await Promise.all(this.#starting.values());
     const missing = await this.#catchUp();
     this.#agent.destroy();
     return {
-      acknowledged: this.#stored.length,
+      acknowledged: this.#acknowledged,
       missing,
       kills: this.#kills,
-      lists: this.#lists,
+      lists: this.#changes,
       realMs: performance.now() - began,
     };
   }
 
-  /** Stores to several members at once; one of them dies meanwhile and starts again in the next rounds. */
+  /** Stores to several members at once; a node dies meanwhile and starts again in the next rounds. */
   async #round(): Promise<void> {
     while (this.#starting.size >= MAX_DOWN) await Promise.race(this.#starting.values());
     const account = Account.create();
     const up = this.#net.nodes.filter((node) => !this.#starting.has(node));
-    const members = up.filter((node) => node !== this.#away);
+    const members = this.#membersFor(account).filter((node) => up.includes(node));
     const victim = up[systemRandom.below(up.length)]!;
     const stores = Array.from({ length: this.#options.storesPerRound }, async (_, i) => {
       await delay(systemClock, systemRandom.unit() * KILL_WITHIN_MS);
@@ -135,54 +158,104 @@ class Crash {
     };
     try {
       const { status, json } = await this.#rpc(node, 'store', params);
-      if (status === 200 && typeof json.hash === 'string') this.#stored.push({ account, hash: json.hash });
+      if (status !== 200 || typeof json.hash !== 'string') return;
+      this.#acknowledged++;
+      const hashes = this.#stored.get(account);
+      if (hashes === undefined) this.#stored.set(account, [json.hash]);
+      else hashes.push(json.hash);
     } catch {
       // No answer, no promise.
     }
   }
 
-  /** A member leaves the list, or the one that left comes back: both with kills going on. */
-  #changeList(): void {
-    const issued = Math.floor(systemClock.now() / 1000);
-    const validity = { issued, expires: issued + YEAR_SECONDS };
+  /** The members that the newest list names for an account. */
+  #membersFor(account: Account): ProcessNode[] {
+    const members = swarmFor(this.#membership, x25519KeyOf(account.id))?.members ?? [];
+    return this.#net.nodes.filter((node) => members.some(({ ed25519Hex }) => ed25519Hex === node.ed25519));
+  }
+
+  /** The next of `CHANGES`, with kills going on. */
+  #changeList(index: number): void {
+    const change = CHANGES[index % CHANGES.length]!;
     const { nodes } = this.#net;
-    if (this.#away === undefined) {
-      this.#away = nodes[systemRandom.below(nodes.length)]!;
-      this.#list = changeStaticList(this.#list, { ...validity, remove: [this.#away.ed25519], byHand: true });
-    } else {
-      const { ed25519, host, port, omqPort, swarm } = this.#away;
-      const node = { ed25519Hex: ed25519, host, httpsPort: port, omqPort, swarmId: BigInt(`0x${swarm}`) };
-      this.#list = changeStaticList(this.#list, { ...validity, add: [node], byHand: true });
-      this.#away = undefined;
+    const ids = [...this.#membership.swarmIds];
+    let moved: readonly ProcessNode[] = [];
+    let to = ids[systemRandom.below(ids.length)]!;
+    switch (change) {
+      case 'left':
+        this.#away = nodes[systemRandom.below(nodes.length)]!;
+        break;
+      case 'dissolved': {
+        const other = ids.find((id) => id !== to)!;
+        const members = this.#membership.swarms.get(other) ?? [];
+        moved = nodes.filter((node) => members.some(({ ed25519Hex }) => ed25519Hex === node.ed25519));
+        break;
+      }
+      case 'returned':
+        moved = this.#away === undefined ? [] : [this.#away];
+        this.#away = undefined;
+        break;
+      case 'created': {
+        const rest = [...nodes];
+        moved = Array.from(SWARMS.slice(1)).flatMap((size) =>
+          Array.from({ length: size }, () => rest.splice(systemRandom.below(rest.length), 1)[0]!),
+        );
+        to = newSwarmId(ids);
+      }
     }
-    this.#list = signStaticList(this.#list, readAdmin(this.#net.folder));
+    this.#changes[change]++;
+    const listed = new Set(this.#list.nodes.map(({ ed25519Hex }) => ed25519Hex));
+    const gone = this.#away === undefined ? moved : [...moved, this.#away];
+    const issued = Math.floor(systemClock.now() / 1000);
+    const next = changeStaticList(this.#list, {
+      issued,
+      expires: issued + YEAR_SECONDS,
+      remove: gone.map(({ ed25519 }) => ed25519).filter((key) => listed.has(key)),
+      add: moved.map((node): StaticNodeInput => {
+        const { ed25519, host, port, omqPort } = node;
+        return { ed25519Hex: ed25519, host, httpsPort: port, omqPort, swarmId: to };
+      }),
+      byHand: true,
+    });
+    this.#list = signStaticList(next, readAdmin(this.#net.folder));
+    this.#membership = membershipOf(this.#list);
     const file = join(this.#net.folder, 'network.json');
     writeFileSync(`${file}.new`, encodeStaticList(this.#list));
     renameSync(`${file}.new`, file);
-    this.#lists++;
   }
 
   /** How many messages are still missing somewhere. */
   async #catchUp(): Promise<number> {
-    const accounts = new Map(this.#stored.map(({ account }) => [account.id, account]));
+    let open = [...this.#stored.keys()];
     const end = performance.now() + CATCH_UP_MS;
     for (;;) {
-      const missing = new Set<string>();
-      for (const node of this.#net.nodes) {
-        for (const account of accounts.values()) {
-          const held = await this.#hashes(node, account);
-          for (const stored of this.#stored) {
-            if (stored.account === account && !held.has(stored.hash)) missing.add(stored.hash);
-          }
-        }
+      const missing = new Map<Account, ReadonlyMap<string, string[]>>();
+      for (const account of open) {
+        const lacking = await this.#lacking(account);
+        if (lacking.size > 0) missing.set(account, lacking);
       }
-      if (missing.size === 0 || performance.now() > end) return missing.size;
       // What is complete need not be asked for again.
-      const incomplete = this.#stored.filter(({ hash }) => missing.has(hash));
-      accounts.clear();
-      for (const { account } of incomplete) accounts.set(account.id, account);
-      await delay(systemClock, 1_000);
+      open = [...missing.keys()];
+      if (open.length > 0 && performance.now() < end) {
+        await delay(systemClock, 1_000);
+        continue;
+      }
+      const all = [...missing.values()].flatMap((lacking) => [...lacking]);
+      for (const [hash, names] of all.slice(0, TOLD)) this.#print(`missing: ${hash} at ${names.join(', ')}`);
+      return all.length;
     }
+  }
+
+  /** Messages of an account, each with the members that do not have it. */
+  async #lacking(account: Account): Promise<ReadonlyMap<string, string[]>> {
+    const lacking = new Map<string, string[]>();
+    for (const node of this.#membersFor(account)) {
+      const held = await this.#hashes(node, account);
+      for (const hash of this.#stored.get(account) ?? []) {
+        if (!held.has(hash)) lacking.set(hash, [...(lacking.get(hash) ?? []), node.name]);
+      }
+    }
+    return lacking;
   }
 
   async #hashes(node: ProcessNode, account: Account): Promise<ReadonlySet<string>> {
@@ -218,7 +291,8 @@ class Crash {
 export function describeCrash(result: CrashResult): string[] {
   const { acknowledged, missing, kills, lists, realMs } = result;
   return [
-    `${kills} nodes killed, ${lists} new lists, in ${(realMs / 1000).toFixed(0)} s`,
+    `${kills} nodes killed in ${(realMs / 1000).toFixed(0)} s; members left ${lists.left} times and returned ` +
+      `${lists.returned}, swarms dissolved ${lists.dissolved} and created ${lists.created}`,
     `acknowledged ${acknowledged}, missing ${missing}`,
   ];
 }

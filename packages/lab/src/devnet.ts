@@ -10,9 +10,8 @@ import { delay, type Logger } from '@allium/protocol/env';
 import { chooseSwarm, parseSwarmId, swarmIdHex, swarmPosition } from '@allium/protocol/swarm';
 import { ServiceNode } from '@allium/service-node';
 import { type ServiceNodeOptions, serviceNodeOptions } from '@allium/service-node/config';
-import { DevnetError, type Layout, type LayoutOptions, type NodeLayout, openLayout } from './layout.ts';
+import { DevnetError, type Layout, type LayoutOptions, NodeLayout, openLayout } from './layout.ts';
 import { NetworkCut } from './network-cut.ts';
-import type { ReadyNode } from './process-devnet.ts';
 import { type ScenarioClientOptions, type ScenarioNetwork, type ScenarioNode, UNTIL_MS } from './scenario.ts';
 
 export interface DevnetOptions extends LayoutOptions {
@@ -30,34 +29,16 @@ export interface DevnetOptions extends LayoutOptions {
 const POLL_MS = 50;
 
 /** One service node and the switches to disturb it. */
-export class DevnetNode implements ScenarioNode {
+export class DevnetNode extends NodeLayout implements ScenarioNode {
   readonly index: number;
-  readonly name: string;
-  /** Its data folder. */
-  readonly folder: string;
-  readonly host: string;
-  readonly port: number;
-  readonly omqPort: number;
-  readonly ed25519: string;
-  readonly x25519: string;
-  readonly swarm: string;
-  readonly url: string;
   readonly #options: ServiceNodeOptions;
   readonly #log: Logger | undefined;
   #cut = new NetworkCut();
   #service: ServiceNode | undefined;
 
   constructor(index: number, layout: NodeLayout, options: ServiceNodeOptions, log: Logger | undefined) {
+    super(layout);
     this.index = index;
-    this.name = layout.name;
-    this.folder = layout.folder;
-    this.host = layout.host;
-    this.port = layout.httpsPort;
-    this.omqPort = layout.omqPort;
-    this.ed25519 = layout.ed25519Hex;
-    this.x25519 = layout.x25519Hex;
-    this.swarm = layout.swarmHex;
-    this.url = `https://${this.host}:${this.port}`;
     this.#options = options;
     this.#log = log?.child({ node: layout.name });
   }
@@ -66,10 +47,10 @@ export class DevnetNode implements ScenarioNode {
     return this.#service !== undefined;
   }
 
-  /** The entry of a ready file. */
-  describe(): Omit<ReadyNode, 'pid'> {
-    const { host, port, omqPort, ed25519, x25519, swarm } = this;
-    return { host, port, omqPort, ed25519, x25519, swarm };
+  /** Version of the node list in force. Only while it runs. */
+  get listVersion(): number {
+    if (this.#service === undefined) throw new Error('the node is not running');
+    return this.#service.listVersion;
   }
 
   async start(): Promise<void> {
@@ -127,14 +108,17 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
     this.#layout = layout;
     this.folder = layout.folder;
     this.networkFile = layout.networkFile;
-    const unlimited = { rpcBurst: 1e9, rpcPerSecond: 1e9, onionBurst: 1e9, onionPerSecond: 1e9 };
+    const unlimited = {
+      ...{ rpcBurst: 1e9, rpcPerSecond: 1e9, onionBurst: 1e9, onionPerSecond: 1e9 },
+      ...{ connectionBurst: 1e9, connectionsPerSecond: 1e9, allConnectionsPerSecond: 1e9 },
+    };
     this.nodes = layout.nodes.map((node, index) => {
       const serviceOptions = serviceNodeOptions({
         dataDir: node.folder,
         networkFile: layout.networkFile,
         bindHost: node.host,
         publicIp: node.host,
-        httpsPort: node.httpsPort,
+        httpsPort: node.port,
         omqPort: node.omqPort,
         ...(options.rateLimit === false ? unlimited : {}),
         ...options.node,

@@ -4,7 +4,15 @@
 //   devnet.json     nodes, swarms by hand, ports          admin.key   seed of the list's only admin, hex
 //   network.json    the signed list                       lock        process that uses the folder now
 //   nodes/00 …      data folder of each node
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fromHex, toHex } from '@allium/protocol/bytes';
@@ -37,16 +45,50 @@ export interface LayoutOptions {
   readonly folder?: string;
 }
 
-export interface NodeLayout {
+/** Keys in hex; the swarm as nodes name it in their answers, in hex without padding. */
+export interface NodeFacts {
+  readonly host: string;
+  /** Of HTTPS. */
+  readonly port: number;
+  readonly omqPort: number;
+  readonly ed25519: string;
+  readonly x25519: string;
+  readonly swarm: string;
+}
+
+/** One node of a devnet: what stays the same however it runs. */
+export class NodeLayout implements NodeFacts {
   /** Name of its data folder: 00, 01, … */
   readonly name: string;
+  /** Its data folder. */
   readonly folder: string;
   readonly host: string;
-  readonly httpsPort: number;
+  readonly port: number;
   readonly omqPort: number;
-  readonly ed25519Hex: string;
-  readonly x25519Hex: string;
-  readonly swarmHex: string;
+  readonly ed25519: string;
+  readonly x25519: string;
+  readonly swarm: string;
+
+  constructor(node: NodeFacts & { readonly name: string; readonly folder: string }) {
+    this.name = node.name;
+    this.folder = node.folder;
+    this.host = node.host;
+    this.port = node.port;
+    this.omqPort = node.omqPort;
+    this.ed25519 = node.ed25519;
+    this.x25519 = node.x25519;
+    this.swarm = node.swarm;
+  }
+
+  get url(): string {
+    return `https://${this.host}:${this.port}`;
+  }
+
+  /** The entry of a ready file. */
+  describe(): NodeFacts {
+    const { host, port, omqPort, ed25519, x25519, swarm } = this;
+    return { host, port, omqPort, ed25519, x25519, swarm };
+  }
 }
 
 export interface Layout {
@@ -59,6 +101,7 @@ export interface Layout {
 
 const HOST = '127.0.0.1';
 const DEFAULT_NODES = 14;
+const TEMPORARY = 'allium-devnet-';
 const YEARS_10_SECONDS = 10 * 365 * 86_400;
 
 interface Saved {
@@ -72,7 +115,8 @@ interface Saved {
 export async function openLayout(options: LayoutOptions = {}): Promise<Layout> {
   const count = countNodes(options);
   const temporary = options.folder === undefined;
-  const folder = resolve(options.folder ?? mkdtempSync(join(tmpdir(), 'allium-devnet-')));
+  if (temporary) clearStale();
+  const folder = resolve(options.folder ?? mkdtempSync(join(tmpdir(), TEMPORARY)));
   mkdirSync(join(folder, 'nodes'), { recursive: true, mode: 0o700 });
   const unlock = lock(folder);
   const release = () => {
@@ -91,6 +135,22 @@ export async function openLayout(options: LayoutOptions = {}): Promise<Layout> {
   } catch (error) {
     release();
     throw error;
+  }
+}
+
+/** Removes temporary folders of devnets that were killed. */
+function clearStale(): void {
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(TEMPORARY)) continue;
+    const folder = join(tmpdir(), name);
+    try {
+      // Of another user, or one that is being made: let it be.
+      if (!existsSync(join(folder, 'lock'))) continue;
+      const unlock = takePidLock(join(folder, 'lock'));
+      if (typeof unlock === 'function') rmSync(folder, { recursive: true, force: true });
+    } catch {
+      // Somebody else was quicker, or may not do that: it is only tidying up.
+    }
   }
 }
 
@@ -183,18 +243,18 @@ export function handMadeSwarms(sizes: readonly number[]): bigint[] {
 function describeNodes(folder: string, saved: Saved): NodeLayout[] {
   const list = parseStaticList(readFileSync(join(folder, 'network.json')));
   const swarmOf = new Map(list.nodes.map((node) => [node.ed25519Hex, swarmIdHex(node.swarmId)]));
-  return saved.ports.map(([httpsPort, omqPort], index) => {
-    const { ed25519Hex, x25519Hex } = loadOrCreateNodeKeys(nodeFolder(folder, index));
-    return {
+  return saved.ports.map(([port, omqPort], index) => {
+    const { ed25519Hex: ed25519, x25519Hex: x25519 } = loadOrCreateNodeKeys(nodeFolder(folder, index));
+    return new NodeLayout({
       name: nodeName(index),
       folder: nodeFolder(folder, index),
       host: HOST,
-      httpsPort,
+      port,
       omqPort,
-      ed25519Hex,
-      x25519Hex,
-      swarmHex: swarmOf.get(ed25519Hex) ?? '',
-    };
+      ed25519,
+      x25519,
+      swarm: swarmOf.get(ed25519) ?? '',
+    });
   });
 }
 

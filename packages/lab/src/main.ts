@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `npm run lab -- baseline | memory | latency | pending`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
+// `npm run lab -- baseline | memory | latency | pending | flood`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
 import { parseArgs } from 'node:util';
 
 const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
@@ -11,10 +11,15 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --source-base 127.1.0.0 spread the generator's connections over local addresses
   memory     memory, disk and start of a node with many messages
              --messages N            (default 1000000)
-  latency    time from "send" to "received" through three hops
+  latency    time from "send" to "received" through three hops, on loopback and with 40 ms on each link
              --messages N            (default 200)
+             --seed S                of the simulation (default 1)
   pending    memory of requests that are held until a message arrives
              --count N               (default 10000)
+  flood      honest rate and memory of a node under each of several attacks
+             --only TEXT             only attacks whose name contains TEXT
+             --seconds N             before and during each (default 5)
+             --addresses N           that attack at once (default 8)
   chaos      a simulated network falls apart and heals: is every stored message delivered?
              --nodes N               (default 200)
              --clients N             (default 1000)
@@ -22,7 +27,9 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --messages N            (default 10000)
              --seed S                (default 1)
              --minutes N             virtual time of the chaos (default 20)
-  crash      processes die by SIGKILL while they store: is every acknowledged message there?
+             --sabotage WHAT         forget: nodes lose what they acknowledged; drop, double, flip: a device loses
+                                     messages, shows them twice, in another order. The check has to find it
+  crash      processes die by SIGKILL during stores and swarm changes: is every acknowledged message there?
              --rounds N              (default 100)
 
   --quick    short runs with rougher figures
@@ -41,8 +48,11 @@ const { values, positionals } = parseArgs({
     clients: { type: 'string' },
     devices: { type: 'string' },
     seed: { type: 'string' },
+    seconds: { type: 'string' },
+    addresses: { type: 'string' },
     minutes: { type: 'string' },
     rounds: { type: 'string' },
+    sabotage: { type: 'string' },
     quick: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -52,7 +62,16 @@ const quick = values.quick;
 
 /** A whole number above 0; anything else ends the program. */
 function count(
-  name: 'nodes' | 'clients' | 'devices' | 'messages' | 'seed' | 'minutes' | 'rounds',
+  name:
+    | 'nodes'
+    | 'clients'
+    | 'devices'
+    | 'messages'
+    | 'seed'
+    | 'minutes'
+    | 'rounds'
+    | 'seconds'
+    | 'addresses',
   initial: number,
 ) {
   const text = values[name];
@@ -85,11 +104,17 @@ switch (values.help ? 'help' : positionals[0]) {
   }
   case 'latency': {
     const { runLatency } = await import('./load/latency.ts');
-    await runLatency({ messages: Number(values.messages ?? (quick ? 20 : 200)) }, print);
+    await runLatency({ messages: count('messages', quick ? 20 : 200), seed: count('seed', 1) }, print);
     break;
   }
   case 'chaos': {
-    const { describeChaos, runChaos } = await import('./sim/chaos.ts');
+    const { runChaos, SABOTAGES } = await import('./sim/chaos.ts');
+    const { describeChaos, hasFailed } = await import('./sim/chaos-result.ts');
+    const sabotage = SABOTAGES.find((known) => known === values.sabotage);
+    if (sabotage !== values.sabotage) {
+      process.stderr.write(`lab: --sabotage is one of ${SABOTAGES.join(', ')}\n`);
+      process.exit(2);
+    }
     const options = {
       nodes: count('nodes', quick ? 30 : 200),
       clients: count('clients', quick ? 60 : 1000),
@@ -98,18 +123,26 @@ switch (values.help ? 'help' : positionals[0]) {
       seed: count('seed', 1),
       chaosMs: count('minutes', quick ? 10 : 20) * 60_000,
       pollEveryMs: 10_000,
+      sabotage,
     };
     const result = await runChaos(options, print);
     for (const line of describeChaos(result)) print(line);
-    if (result.lost + result.doubled + result.disordered > 0) process.exitCode = 1;
+    if (hasFailed(result)) process.exitCode = 1;
     break;
   }
   case 'crash': {
     const { describeCrash, runCrash } = await import('./crash.ts');
     const rounds = count('rounds', quick ? 10 : 100);
-    const result = await runCrash({ rounds, storesPerRound: 20 }, print);
+    const result = await runCrash({ rounds, storesPerRound: 20, listEveryRounds: 10 }, print);
     for (const line of describeCrash(result)) print(line);
     if (result.missing > 0) process.exitCode = 1;
+    break;
+  }
+  case 'flood': {
+    const { runFlood } = await import('./load/flood.ts');
+    const options = { seconds: count('seconds', quick ? 2 : 5), addresses: count('addresses', 8) };
+    const { isGood } = await runFlood({ ...options, only: values.only }, print);
+    if (!isGood) process.exitCode = 1;
     break;
   }
   case 'pending': {

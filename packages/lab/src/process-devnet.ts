@@ -5,13 +5,22 @@ import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DevnetError, type Layout, type LayoutOptions, type NodeLayout, openLayout } from './layout.ts';
+import {
+  DevnetError,
+  type Layout,
+  type LayoutOptions,
+  type NodeFacts,
+  NodeLayout,
+  openLayout,
+} from './layout.ts';
 import { post } from './load/post.ts';
 
 export interface ProcessDevnetOptions extends LayoutOptions {
   /** False: any number of requests from one address. */
   readonly rateLimit?: boolean;
   readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'silent';
+  /** More arguments for every node. */
+  readonly arguments?: readonly string[];
   /** Told the number of nodes that answer, each time it grows. */
   readonly onProgress?: (up: number) => void;
 }
@@ -34,37 +43,24 @@ const POLL_MS = 10;
 /** Ours: "no limit" for the rate limiter. */
 const UNLIMITED = '1000000000';
 
-export class ProcessNode {
-  readonly name: string;
-  readonly folder: string;
-  readonly host: string;
-  readonly port: number;
-  readonly omqPort: number;
-  readonly ed25519: string;
-  readonly x25519: string;
-  readonly swarm: string;
+export class ProcessNode extends NodeLayout {
   readonly #arguments: readonly string[];
   readonly #silent: boolean;
   #child: ChildProcess | undefined;
 
   constructor(layout: NodeLayout, networkFile: string, options: ProcessDevnetOptions) {
-    this.name = layout.name;
-    this.folder = layout.folder;
-    this.host = layout.host;
-    this.port = layout.httpsPort;
-    this.omqPort = layout.omqPort;
-    this.ed25519 = layout.ed25519Hex;
-    this.x25519 = layout.x25519Hex;
-    this.swarm = layout.swarmHex;
+    super(layout);
     const level = options.logLevel ?? 'error';
     this.#silent = level === 'silent';
     const limits = ['--rpc-burst', '--rpc-per-second', '--onion-burst', '--onion-per-second'];
+    limits.push('--connection-burst', '--connections-per-second', '--all-connections-per-second');
     this.#arguments = [
       ...['--data-dir', layout.folder, '--network-file', networkFile],
       ...['--bind-host', layout.host, '--public-ip', layout.host],
-      ...['--https-port', `${layout.httpsPort}`, '--omq-port', `${layout.omqPort}`],
+      ...['--https-port', `${layout.port}`, '--omq-port', `${layout.omqPort}`],
       ...['--log-level', this.#silent ? 'error' : level],
       ...(options.rateLimit === false ? limits.flatMap((flag) => [flag, UNLIMITED]) : []),
+      ...(options.arguments ?? []),
     ];
   }
 
@@ -167,21 +163,14 @@ export async function startProcessDevnet(options: ProcessDevnetOptions = {}): Pr
   const first = nodes[0] as ProcessNode;
   return {
     folder: layout.folder,
-    seed: `https://${first.host}:${first.port}`,
+    seed: first.url,
     nodes,
     stop,
     [Symbol.asyncDispose]: stop,
   };
 }
 
-/** Keys in hex; the swarm as nodes name it in their answers, in hex without padding. */
-export interface ReadyNode {
-  readonly host: string;
-  readonly port: number;
-  readonly omqPort: number;
-  readonly ed25519: string;
-  readonly x25519: string;
-  readonly swarm: string;
+export interface ReadyNode extends NodeFacts {
   readonly pid: number;
 }
 

@@ -1,27 +1,78 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The short version of `npm run lab -- chaos`.
-import { expect, test } from 'vitest';
-import { describeChaos, runChaos } from '../src/sim/chaos.ts';
+// The short version of `npm run lab -- chaos`, and that its check can fail.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type ChaosOptions, runChaos } from '../src/sim/chaos.ts';
+import { describeChaos } from '../src/sim/chaos-result.ts';
+
+const SMALL: ChaosOptions = {
+  nodes: 16,
+  clients: 18,
+  devices: 3,
+  messages: 60,
+  seed: 1,
+  chaosMs: 240_000,
+  pollEveryMs: 10_000,
+};
+/** Fewer devices and less time: enough for something to go wrong. */
+const TINY: ChaosOptions = {
+  ...SMALL,
+  nodes: 12,
+  clients: 6,
+  messages: 40,
+  chaosMs: 60_000,
+  settleMs: 60_000,
+};
+const SILENT = () => {};
 
 test('after chaos every stored message is on every device, once and in one order', async () => {
-  const result = await runChaos(
-    {
-      nodes: 16,
-      clients: 18,
-      devices: 3,
-      messages: 60,
-      seed: 1,
-      chaosMs: 240_000,
-      pollEveryMs: 10_000,
-    },
-    () => {},
-  );
+  const result = await runChaos(SMALL, SILENT);
   expect(describeChaos(result).at(-1)).toBe('lost 0, doubled 0, disordered 0');
-  expect(result.copiesMissing).toBe(0);
-  // That there was chaos, and that most people hardly noticed.
-  expect(result).toMatchObject({ partitions: 3, lists: 4 });
-  expect(result.kills).toBeGreaterThan(10);
-  expect(result.wrongClocks).toBeGreaterThan(3);
+  // That there was chaos of each kind, and that most people hardly noticed.
+  const { kills, joins, leaves, wrongClocks, wrongDevices, restarts, crashes, ...network } = result.events;
+  expect(network).toMatchObject({ lists: 6, partitions: 3 });
+  expect(network.swarmsDissolved).toBeGreaterThan(0);
+  expect(network.swarmsCreated).toBeGreaterThan(0);
+  expect(kills).toBeGreaterThan(10);
+  for (const count of [joins, leaves]) expect(count).toBeGreaterThan(9);
+  for (const count of [restarts, crashes]) expect(count).toBe(4);
+  for (const count of [wrongClocks, wrongDevices]) expect(count).toBeGreaterThan(1);
+  expect(result.sent).toBe(60);
   expect(result.stored).toBeGreaterThan(45);
-  expect(result.deliveries).toBe(3 * result.stored);
+  expect(result.stored + result.failed).toBeLessThanOrEqual(result.sent);
+  expect(result.owed).toBe(6 * result.stored);
 }, 60_000);
+
+describe('sabotage is found', () => {
+  test.each([
+    ['forget', 'nodes forget what they acknowledged', 'lost'],
+    ['drop', 'a device loses what it received', 'lost'],
+    ['double', 'a device forgets what it has seen', 'doubled'],
+    ['flip', 'a device shows its history the other way round', 'disordered'],
+  ] as const)(
+    '%s: %s',
+    async (sabotage, _what, found) => {
+      const { lost, doubled, disordered } = await runChaos({ ...TINY, sabotage }, SILENT);
+      const figures = { lost, doubled, disordered };
+      expect(figures[found]).toBeGreaterThan(0);
+      expect(figures).toEqual({ lost: 0, doubled: 0, disordered: 0, [found]: figures[found] });
+    },
+    60_000,
+  );
+
+  test('the program ends with its figures and exit code 1', () => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [
+        join(import.meta.dirname, '..', 'src', 'main.ts'),
+        'chaos',
+        ...['--nodes', '10', '--clients', '6', '--messages', '20', '--minutes', '1', '--sabotage', 'flip'],
+      ],
+      { encoding: 'utf8' },
+    );
+    expect(stderr).toBe('');
+    expect(stdout.trimEnd().split('\n').at(-1)).toMatch(/^lost 0, doubled 0, disordered [1-9]\d*$/);
+    expect(status).toBe(1);
+  }, 60_000);
+});

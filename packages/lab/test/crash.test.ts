@@ -3,10 +3,10 @@
 import { expect, test } from 'vitest';
 import { describeCrash, runCrash } from '../src/crash.ts';
 
-test('what was acknowledged is with every member after SIGKILL and changes of the list', async () => {
-  const result = await runCrash({ rounds: 10, storesPerRound: 10 }, () => {});
+test('what was acknowledged is with every member after SIGKILL and swarm changes', async () => {
+  const result = await runCrash({ rounds: 12, storesPerRound: 8, listEveryRounds: 2 }, () => {});
   expect(result.missing).toBe(0);
-  expect(result).toMatchObject({ kills: 10, lists: 2 });
+  expect(result).toMatchObject({ kills: 12, lists: { left: 2, returned: 2, dissolved: 1, created: 1 } });
   expect(result.acknowledged).toBeGreaterThan(50);
   expect(describeCrash(result).at(-1)).toBe(`acknowledged ${result.acknowledged}, missing 0`);
 }, 120_000);

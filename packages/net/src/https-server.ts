@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // HTTPS listener of a node (spec/storage-server §3.1, §3.2, §9.3.15): HTTP/1.1 with keep-alive over TLS ≥ 1.2.
 //
-// A request passes, in this order: `precheck` (sees the head only and may answer), Content-Length, the limit of
-// requests at once, the body (bounded in size and time while it is read), `handler`. Bench: omq.bench.ts.
+// A connection passes `Admission` before TLS. A request passes, in this order: `precheck` (sees the head only and may
+// answer), Content-Length and Content-Encoding, the limit of requests at once, the body (bounded in size and time while
+// it is read), `handler`. Bench: omq.bench.ts.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Cancel, Env } from '@allium/protocol/env';
 import { clientOf, plainAddress } from './address.ts';
+import { Admission, type AdmissionLimit, type AdmissionOptions } from './admission.ts';
+import { type ClientLoad, type Holder, Load, type LoadLimit } from './https-load.ts';
 
 /** The head of a request, which is all that `precheck` sees. */
 export interface HttpsRequestHead {
@@ -42,7 +45,19 @@ export interface HttpsResponse {
   readonly close?: boolean;
 }
 
-export interface HttpsServerOptions {
+/** Which limit was met, for `onRefused`. */
+export type HttpsLimit =
+  | AdmissionLimit
+  | LoadLimit
+  | 'tls_time'
+  | 'head_size'
+  | 'head_time'
+  | 'body_time'
+  | 'content_encoding'
+  | 'pipelined'
+  | 'answer_time';
+
+export interface HttpsServerOptions extends AdmissionOptions {
   readonly host: string;
   /** 0: chosen by the system. */
   readonly port: number;
@@ -61,19 +76,19 @@ export interface HttpsServerOptions {
   readonly headTimeoutMs?: number;
   /** An idle connection is kept that long, default 60 000. */
   readonly keepAliveMs?: number;
-  /** Default 20 000. */
-  readonly maxConnections?: number;
   /** Requests read or handled at once, those on hold not counted, default 1000; further ones get 503. */
   readonly maxConcurrentRequests?: number;
   /** … of them from one address or IPv6 /64, so that one slow client cannot take all places; default: no other limit. */
   readonly maxConcurrentPerAddress?: number;
   /**
-   * Bytes of bodies being read or handled, default 256 MiB; further ones get 503. One address or IPv6 /64 has a quarter of
-   * them, and at least room for one body.
+   * Bytes of bodies being read or handled, default 256 MiB, and again of large answers on their way; further ones get 503.
+   * One address or IPv6 /64 has a quarter of each, and at least room for one body.
    */
   readonly maxBufferedBytes?: number;
   /** How long `stop` waits for running requests, default 5 000. */
   readonly stopTimeoutMs?: number;
+  /** Told each time that a limit was met, whatever the client got to hear of it. */
+  readonly onRefused?: (limit: HttpsLimit) => void;
 }
 
 // From the specification, spec/storage-server §3.1 and §7.
@@ -82,6 +97,7 @@ const INVALID_LENGTH = 'invalid Content-Length';
 const TOO_LARGE = 'Request body too large';
 const BUSY = 'Server busy, try again later';
 const FAILED = 'request failed';
+const ENCODED = 'Content-Encoding is not supported, send the body as it is';
 
 // Ours.
 const BODY_TIMEOUT_MS = 30_000;
@@ -93,30 +109,23 @@ const SILENT_SOCKET_MS = 90_000;
 /** A large answer must be out by then, or a slow reader could hold its memory for ever. */
 const ANSWER_TIMEOUT_MS = 120_000;
 const LARGE_ANSWER_BYTES = 65_536;
-const MAX_CONNECTIONS = 20_000;
-const MAX_CONNECTIONS_PER_ADDRESS = 2_000;
 const MAX_CONCURRENT_REQUESTS = 1000;
 const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
 const MAX_HEADERS_BYTES = 16_384;
 const MAX_HEADERS = 100;
+/** Requests of one connection that wait for their answers; clients of the network send one after another. */
+const MAX_PIPELINED = 32;
+/** What one read brings beyond is parsed all the same: it counts as so many refusals. */
+const PIPELINED_WEIGHT = 300;
+/** A head that is none cost a handshake. */
+const MALFORMED_WEIGHT = 20;
+/** A body of a refused request is read up to this size, so that the connection can go on. */
+const DRAINED_BYTES = 262_144;
 const EMPTY = new Uint8Array(0);
 const TEXT = { 'Content-Type': 'text/plain' };
 
-/** What all requests under way share. */
-interface Load {
-  running: number;
-  bufferedBytes: number;
-  /** By address, IPv6 by /64. */
-  readonly clients: Map<string, ClientLoad>;
-}
-
-interface ClientLoad {
-  running: number;
-  bufferedBytes: number;
-}
-
 /** One exchange: what the handler sees of it, and what has to be given back when it ends. */
-class Exchange implements HttpsRequest {
+class Exchange implements HttpsRequest, Holder {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -126,8 +135,9 @@ class Exchange implements HttpsRequest {
   body: Uint8Array = EMPTY;
   bufferedBytes = 0;
   answerBytes = 0;
-  /** While it is counted. */
+  since = 0;
   ofClient: ClientLoad | undefined;
+  giveWay: (limit: LoadLimit) => void = () => {};
   isClosed = false;
   isAnswered = false;
   cancelDeadline: Cancel | undefined;
@@ -160,23 +170,12 @@ class Exchange implements HttpsRequest {
     }
     this.#onGone = onGone;
     this.body = EMPTY;
-    this.giveBack();
-  }
-
-  giveBack(): void {
-    const { ofClient } = this;
-    if (ofClient === undefined) return;
-    this.ofClient = undefined;
-    this.#load.bufferedBytes -= this.bufferedBytes;
-    ofClient.bufferedBytes -= this.bufferedBytes;
-    this.bufferedBytes = 0;
-    this.#load.running--;
-    if (--ofClient.running === 0) this.#load.clients.delete(this.client);
+    this.#load.leave(this);
   }
 
   close(): void {
     this.isClosed = true;
-    this.giveBack();
+    this.#load.end(this);
     this.cancelDeadline?.();
     this.#abort?.abort();
     if (!this.isAnswered) this.#onGone?.();
@@ -191,6 +190,8 @@ export interface HttpsListener {
   drained(): Promise<void>;
   /** Lets running requests end, within limits. */
   stop(): Promise<void>;
+  /** Open at present. */
+  readonly connections: number;
 }
 
 export class HttpsServer implements HttpsListener {
@@ -199,32 +200,34 @@ export class HttpsServer implements HttpsListener {
   readonly #headers: readonly string[];
   readonly #headerLists = new WeakMap<object, readonly string[]>();
   readonly #maxBodyBytes: number;
-  readonly #maxConcurrent: number;
-  readonly #maxConcurrentPerAddress: number;
-  readonly #maxBufferedBytes: number;
-  readonly #maxBufferedPerClient: number;
-  readonly #sockets = new Set<Socket>();
-  /** By address, IPv6 by /64. */
-  readonly #socketsOf = new Map<string, number>();
+  readonly #admission: Admission;
   #server: Server | undefined;
   #stopping: Promise<void> | undefined;
   /** Requests whose answer is not out. */
   readonly #open = new Set<Exchange>();
   /** … of them those past the checks, and their bodies. */
-  readonly #load: Load = { running: 0, bufferedBytes: 0, clients: new Map() };
-  #answerBytes = 0;
+  readonly #load: Load;
+  /** … of them, by connection. */
+  readonly #openOf = new Map<Socket, number>();
+  /** Connections whose request is not complete. */
+  readonly #reading = new Set<Socket>();
   #onNoneOpen: (() => void) | undefined;
-  #onNoSocket: (() => void) | undefined;
 
   constructor(options: HttpsServerOptions, env: Env) {
     this.#options = options;
     this.#env = env;
     this.#headers = Object.entries(options.headers ?? {}).flat();
     this.#maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
-    this.#maxConcurrent = options.maxConcurrentRequests ?? MAX_CONCURRENT_REQUESTS;
-    this.#maxConcurrentPerAddress = options.maxConcurrentPerAddress ?? Number.POSITIVE_INFINITY;
-    this.#maxBufferedBytes = options.maxBufferedBytes ?? MAX_BUFFERED_BYTES;
-    this.#maxBufferedPerClient = Math.max(this.#maxBufferedBytes / 4, this.#maxBodyBytes);
+    this.#admission = new Admission(options, env.clock, options.onRefused);
+    this.#load = new Load(
+      {
+        maxRequests: options.maxConcurrentRequests ?? MAX_CONCURRENT_REQUESTS,
+        maxRequestsPerClient: options.maxConcurrentPerAddress ?? Number.POSITIVE_INFINITY,
+        maxBodyBytes: this.#maxBodyBytes,
+        maxBytes: options.maxBufferedBytes ?? MAX_BUFFERED_BYTES,
+      },
+      env.clock,
+    );
   }
 
   /** Requests being read or handled. */
@@ -233,7 +236,7 @@ export class HttpsServer implements HttpsListener {
   }
 
   get connections(): number {
-    return this.#sockets.size;
+    return this.#admission.size;
   }
 
   /** @throws the error of the system when the address cannot be listened on */
@@ -252,12 +255,12 @@ export class HttpsServer implements HttpsListener {
       connectionsCheckingInterval: Math.max(50, Math.min(2000, headTimeoutMs / 2, bodyTimeoutMs / 2)),
       keepAliveTimeout: this.#options.keepAliveMs ?? KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADERS_BYTES,
+      blockList: this.#admission.gate,
       requireHostHeader: false, // clients connect by address, and testers send what they like (§3.2)
     });
     server.maxHeadersCount = MAX_HEADERS;
     server.timeout = SILENT_SOCKET_MS;
-    server.maxConnections = this.#options.maxConnections ?? MAX_CONNECTIONS;
-    server.on('connection', (socket: Socket) => this.#admit(socket));
+    server.on('connection', (socket: Socket) => this.#admission.enter(socket));
     server.on('request', (request, response) => this.#receive(request, response, false));
     server.on('checkContinue', (request, response) => this.#receive(request, response, true));
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket as Socket));
@@ -291,15 +294,12 @@ export class HttpsServer implements HttpsListener {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     // Not closeIdleConnections: it leaves those that have not sent a request yet. Sockets here are those below TLS.
     const busy = new Set(Array.from(this.#open, ({ socket }) => endpointOf(socket)));
-    for (const socket of this.#sockets) if (!busy.has(endpointOf(socket))) socket.destroy();
+    const { sockets } = this.#admission;
+    for (const socket of sockets) if (!busy.has(endpointOf(socket))) socket.destroy();
     await this.drained();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#admission.sockets) socket.destroy();
     await closed;
-    if (this.#sockets.size === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onNoSocket = resolve;
-    });
-    this.#onNoSocket = undefined;
+    await this.#admission.empty();
   }
 
   /**
@@ -322,28 +322,15 @@ export class HttpsServer implements HttpsListener {
     return (server.address() as AddressInfo).port;
   }
 
-  #admit(socket: Socket): void {
-    const address = plainAddress(socket.remoteAddress);
-    const client = clientOf(address) ?? address;
-    const count = (this.#socketsOf.get(client) ?? 0) + 1;
-    if (count > MAX_CONNECTIONS_PER_ADDRESS) {
-      socket.destroy();
-      return;
-    }
-    this.#socketsOf.set(client, count);
-    this.#sockets.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      if (this.#sockets.size === 0) this.#onNoSocket?.();
-      const left = (this.#socketsOf.get(client) ?? 1) - 1;
-      if (left === 0) this.#socketsOf.delete(client);
-      else this.#socketsOf.set(client, left);
-    });
-  }
-
   /** A head that is no HTTP, a time-out, a failed TLS handshake. */
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
     const code = error.code ?? '';
+    if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') this.#refused('tls_time');
+    else if (code === 'HPE_HEADER_OVERFLOW') this.#refused('head_size');
+    else if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+      this.#refused(this.#reading.has(socket) ? 'body_time' : 'head_time');
+    }
+    if (code.startsWith('HPE_')) this.#admission.refused(clientKey(socket), MALFORMED_WEIGHT);
     if (!socket.writable || !(code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT')) {
       socket.destroy();
       return;
@@ -367,35 +354,40 @@ export class HttpsServer implements HttpsListener {
     socket.destroySoon();
   }
 
+  #refused(limit: HttpsLimit): void {
+    this.#options.onRefused?.(limit);
+  }
+
   #receive(request: IncomingMessage, response: ServerResponse, wantsContinue: boolean): void {
+    const { socket } = request;
+    // More requests of a connection that was cut, all from one read.
+    if (socket.destroyed) return;
+    const open = (this.#openOf.get(socket) ?? 0) + 1;
+    if (open > MAX_PIPELINED) {
+      this.#refused('pipelined');
+      this.#admission.refused(clientKey(socket), PIPELINED_WEIGHT);
+      socket.destroy();
+      return;
+    }
+    this.#openOf.set(socket, open);
     const exchange = new Exchange(request, this.#load);
     this.#open.add(exchange);
     response.on('close', () => this.#release(exchange));
     let early: HttpsResponse | undefined;
     try {
-      early = this.#options.precheck?.(exchange) ?? this.#checkLength(request);
+      early = this.#options.precheck?.(exchange) ?? this.#checkHead(request);
     } catch (error) {
       early = this.#failed(error);
     }
-    let ofClient = this.#load.clients.get(exchange.client);
-    const runningOfClient = ofClient?.running ?? 0;
-    if (
-      early === undefined &&
-      (this.#load.running >= this.#maxConcurrent || runningOfClient >= this.#maxConcurrentPerAddress)
-    ) {
-      early = text(503, BUSY);
+    if (early?.status === 429) this.#admission.refused(exchange.client);
+    if (early === undefined) {
+      const limit = this.#load.enter(exchange);
+      if (limit !== undefined) early = this.#refusal(limit);
     }
     if (early !== undefined) {
       this.#answerUnread(request, response, exchange, early);
       return;
     }
-    if (ofClient === undefined) {
-      ofClient = { running: 0, bufferedBytes: 0 };
-      this.#load.clients.set(exchange.client, ofClient);
-    }
-    exchange.ofClient = ofClient;
-    ofClient.running++;
-    this.#load.running++;
     if (wantsContinue) response.writeContinue();
     const length = request.headers['content-length'];
     if (length === undefined ? request.headers['transfer-encoding'] === undefined : length === '0') {
@@ -405,43 +397,59 @@ export class HttpsServer implements HttpsListener {
     this.#readBody(request, response, exchange);
   }
 
+  /** The answer when a limit is met. */
+  #refusal(limit: LoadLimit, close = false): HttpsResponse {
+    this.#refused(limit);
+    return limit === 'body_size' ? text(413, TOO_LARGE, close) : text(503, BUSY, close);
+  }
+
+  #checkHead(request: IncomingMessage): HttpsResponse | undefined {
+    // Nothing is ever decompressed here, and a body that is taken for what it is not helps nobody.
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+      this.#refused('content_encoding');
+      return text(415, ENCODED, true);
+    }
+    return this.#checkLength(request);
+  }
+
   #checkLength(request: IncomingMessage): HttpsResponse | undefined {
     const length = request.headers['content-length'];
     if (length === undefined) return undefined;
     // The parser of Node has refused all but digits already; this holds whatever it does.
     const bytes = Number(length);
     if (!Number.isSafeInteger(bytes) || bytes < 0) return text(400, INVALID_LENGTH, true);
-    return bytes > this.#maxBodyBytes ? text(413, TOO_LARGE, true) : undefined;
+    return bytes > this.#maxBodyBytes ? this.#refusal('body_size', true) : undefined;
   }
 
   #readBody(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
     let first: Uint8Array | undefined;
     let more: Uint8Array[] | undefined;
-    let refusal: HttpsResponse | undefined;
+    let isRefused = false;
+    const { socket } = exchange;
+    this.#reading.add(socket);
+    this.#load.startReading(exchange);
+    exchange.giveWay = (limit) => {
+      isRefused = true;
+      first = undefined;
+      more = undefined;
+      this.#load.leave(exchange);
+      this.#reading.delete(socket);
+      this.#answerUnread(request, response, exchange, this.#refusal(limit, true));
+    };
     request.on('data', (chunk: Buffer) => {
-      const { ofClient } = exchange;
-      if (refusal !== undefined || ofClient === undefined) return;
-      exchange.bufferedBytes += chunk.length;
-      ofClient.bufferedBytes += chunk.length;
-      this.#load.bufferedBytes += chunk.length;
+      if (isRefused || exchange.isClosed) return;
       // spec/storage-server §3.1: a chunked body has the same limit.
-      if (exchange.bufferedBytes > this.#maxBodyBytes) refusal = text(413, TOO_LARGE, true);
-      else if (
-        this.#load.bufferedBytes > this.#maxBufferedBytes ||
-        ofClient.bufferedBytes > this.#maxBufferedPerClient
-      ) {
-        refusal = text(503, BUSY, true);
-      }
-      if (refusal !== undefined) {
-        first = undefined;
-        more = undefined;
-        this.#answerUnread(request, response, exchange, refusal);
-      } else if (first === undefined) first = chunk;
+      const limit = this.#load.read(exchange, chunk.length);
+      if (limit !== undefined) exchange.giveWay(limit);
+      else if (first === undefined) first = chunk;
       else if (more === undefined) more = [first, chunk];
       else more.push(chunk);
     });
     request.on('end', () => {
-      if (refusal !== undefined || exchange.isClosed) return;
+      if (isRefused || exchange.isClosed) return;
+      this.#reading.delete(socket);
+      this.#load.endReading(exchange);
       const body = more === undefined ? (first ?? EMPTY) : Buffer.concat(more);
       exchange.body = new Uint8Array(body.buffer, body.byteOffset, body.length);
       this.#handle(exchange, response);
@@ -478,13 +486,15 @@ export class HttpsServer implements HttpsListener {
     const isShort =
       length === undefined
         ? request.headers['transfer-encoding'] === undefined
-        : Number(length) <= this.#maxBodyBytes;
+        : Number(length) <= DRAINED_BYTES;
     this.#answer(response, exchange, isShort || answer.close ? answer : { ...answer, close: true });
   }
 
   #answer(response: ServerResponse, exchange: Exchange, answer: HttpsResponse): void {
     if (exchange.isClosed || response.headersSent) return;
     exchange.isAnswered = true;
+    // What waits now is the client's own answer, and that is counted apart.
+    this.#load.leave(exchange);
     try {
       this.#write(response, exchange, answer);
     } catch (error) {
@@ -499,14 +509,20 @@ export class HttpsServer implements HttpsListener {
     let { status } = answer;
     let length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     if (length > LARGE_ANSWER_BYTES) {
-      if (this.#answerBytes + length > this.#maxBufferedBytes) {
+      const limit = this.#load.answer(exchange, length);
+      if (limit !== undefined) {
+        this.#refused(limit);
         status = 503;
         body = BUSY;
         length = body.length;
       } else {
-        exchange.answerBytes = length;
-        this.#answerBytes += length;
-        exchange.cancelDeadline = this.#env.clock.after(ANSWER_TIMEOUT_MS, () => response.destroy());
+        const cut = (met: HttpsLimit) => {
+          this.#refused(met);
+          response.destroy();
+          this.#release(exchange);
+        };
+        exchange.giveWay = cut;
+        exchange.cancelDeadline = this.#env.clock.after(ANSWER_TIMEOUT_MS, () => cut('answer_time'));
       }
     }
     const headers = this.#headersOf(answer.headers).concat('Content-Length', String(length));
@@ -532,10 +548,19 @@ export class HttpsServer implements HttpsListener {
   #release(exchange: Exchange): void {
     if (exchange.isClosed) return;
     exchange.close();
-    this.#answerBytes -= exchange.answerBytes;
     this.#open.delete(exchange);
+    const { socket } = exchange;
+    this.#reading.delete(socket);
+    const left = (this.#openOf.get(socket) ?? 1) - 1;
+    if (left === 0) this.#openOf.delete(socket);
+    else this.#openOf.set(socket, left);
     if (this.#open.size === 0) this.#onNoneOpen?.();
   }
+}
+
+function clientKey(socket: Socket): string {
+  const address = plainAddress(socket.remoteAddress);
+  return clientOf(address) ?? address;
 }
 
 function endpointOf(socket: Socket): string {

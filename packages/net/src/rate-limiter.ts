@@ -42,10 +42,11 @@ export class RateLimiter {
   }
 
   /**
-   * Takes a token for one request of the client. False: the client is limited. Text that is no IP address is
-   * always limited.
+   * Takes a token for one request of the client, or more for a large one. False: the client is limited, and nothing taken.
+   * Text that is no IP address is always limited.
    */
-  take(remoteAddress: string): boolean {
+  take(remoteAddress: string, count = 1): boolean {
+    const wanted = Math.min(count, this.#capacity);
     const now = this.#clock.monotonic();
     if (now - this.#cleanedMs >= CLEANUP_MS) this.#discardFull(now);
     // IPv4 text is its own key: a client that is known need not be parsed again.
@@ -54,19 +55,20 @@ export class RateLimiter {
       const client = clientOf(remoteAddress);
       if (client === undefined) return false;
       bucket = this.#buckets.get(client);
-      if (bucket === undefined) return this.#admit(client, now);
+      if (bucket === undefined) return this.#admit(client, now, wanted);
     }
     const tokens = this.#tokensAt(bucket, now);
-    if (tokens === 0) return false; // the mark stays, so that fractions add up while the client is limited
-    bucket.tokens = tokens - 1;
+    // The mark stays, so that fractions add up while the client is limited.
+    if (tokens === 0 || tokens < wanted) return false;
+    bucket.tokens = tokens - wanted;
     bucket.markMs = now;
     return true;
   }
 
-  #admit(client: string, now: number): boolean {
+  #admit(client: string, now: number, wanted: number): boolean {
     if (this.#buckets.size >= this.#maxBuckets) this.#discardFull(now);
     if (this.#buckets.size >= this.#maxBuckets || this.#capacity === 0) return false;
-    this.#buckets.set(client, { tokens: this.#capacity - 1, markMs: now });
+    this.#buckets.set(client, { tokens: this.#capacity - wanted, markMs: now });
     return true;
   }
 

@@ -1,84 +1,15 @@
 // SPDX-License-Identifier: MIT
 // spec/storage-server §3.1, §3.2, §9.3.15, over real TLS on loopback.
-import { type IncomingMessage, request as plainRequest } from 'node:http';
-import { Agent, type RequestOptions, request } from 'node:https';
+import { request as plainRequest } from 'node:http';
+import { Agent } from 'node:https';
 import { connect as connectTcp } from 'node:net';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect } from 'node:tls';
 import type { Logger } from '@allium/protocol/env';
 import { describe, expect, test } from 'vitest';
-import { createCertificate } from '../src/certificate.ts';
-import { type HttpsRequest, HttpsServer, type HttpsServerOptions } from '../src/https-server.ts';
+import type { HttpsRequest } from '../src/https-server.ts';
 import { silentLog, systemEnv } from '../src/system-env.ts';
+import { ask, raw, serve } from './https-support.ts';
 import { until } from './omq/support.ts';
-
-const certificate = createCertificate();
-
-async function serve(options: Partial<HttpsServerOptions> = {}, log?: Logger) {
-  const server = new HttpsServer(
-    {
-      host: '127.0.0.1',
-      port: 0,
-      ...certificate,
-      handler: ({ body }) => ({ status: 200, body }),
-      ...options,
-    },
-    systemEnv(log),
-  );
-  const { port } = await server.start();
-  return { server, port, [Symbol.asyncDispose]: () => server.stop() };
-}
-
-interface Answer {
-  status: number;
-  headers: IncomingMessage['headers'];
-  body: Buffer;
-}
-
-function ask(port: number, options: RequestOptions & { body?: Uint8Array | string } = {}): Promise<Answer> {
-  const { body, ...rest } = options;
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      {
-        host: '127.0.0.1',
-        port,
-        method: 'POST',
-        path: '/x',
-        rejectUnauthorized: false,
-        agent: false,
-        ...rest,
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: Buffer.concat(chunks),
-          }),
-        );
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
-}
-
-/** A connection by hand: what was received, and whether it was closed. */
-async function raw(port: number) {
-  const socket: TLSSocket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
-  const seen = { text: '', isClosed: false };
-  socket.on('data', (chunk) => {
-    seen.text += chunk.toString('latin1');
-  });
-  socket.on('error', () => {});
-  socket.on('close', () => {
-    seen.isClosed = true;
-  });
-  await new Promise((resolve) => socket.once('secureConnect', resolve));
-  return { socket, seen, closed: () => until(() => seen.isClosed, 'the connection to be closed') };
-}
 
 describe('a request', () => {
   test('reaches the handler whole, its answer has exact length and the common headers', async () => {
@@ -342,7 +273,7 @@ describe('a handler', () => {
           return { status: 200, headers: path === '/header' ? { Bad: 'a\r\nb' } : {} };
         },
       },
-      log,
+      systemEnv(log),
     );
     for (const path of ['/throw', '/reject', '/precheck']) {
       const answer = await ask(made.port, { path, body: 'x' });

@@ -34,6 +34,7 @@ import {
   RequestError,
   type StorageRequest,
 } from '../src/storage/requests.ts';
+import { swarmEntry, toBtResult, toJsonResult } from '../src/storage/response-writer.ts';
 import {
   parseBatchResult,
   parseGetExpiriesResult,
@@ -43,9 +44,6 @@ import {
   parseRetrieveResult,
   parseRevokedSubaccountsResult,
   parseSwarm,
-  swarmEntry,
-  toBtResult,
-  toJsonResult,
 } from '../src/storage/responses.ts';
 import {
   decodeJsonRpc,

@@ -125,6 +125,33 @@ export const OPTIONS = {
   rpcPerSecond: option('count', 300, 'RPC requests per second that one address may go on sending'),
   onionBurst: option('count', 2000, 'Onion requests that one address may send to this entry at once'),
   onionPerSecond: option('count', 1000, 'Onion requests per second that one address may go on sending'),
+  maxConnections: option(
+    'count',
+    20_000,
+    'Connections of clients at once; further ones are closed before TLS. Each needs an open file',
+  ),
+  maxConnectionsPerAddress: option('count', 2000, 'Connections of one address at once'),
+  connectionBurst: option('count', 300, 'Connections that one address may open at once'),
+  connectionsPerSecond: option('count', 30, 'Connections per second that one address may go on opening'),
+  allConnectionsPerSecond: option(
+    'count',
+    400,
+    'New connections per second from all addresses, five times as many at once; each handshake costs half a millisecond',
+  ),
+  maxRefusals: option(
+    'count',
+    300,
+    'Refused requests (429) of one address within ten seconds that shut it out for ten seconds',
+    { check: (value) => (value >= 1 ? undefined : 'expected at least 1') },
+  ),
+  maxBufferedMib: option(
+    'count',
+    256,
+    'Memory in MiB for bodies of requests, and again for large answers on their way; a quarter of each for one address',
+    { check: (value) => (value >= 16 ? undefined : 'expected at least 16') },
+  ),
+  maxOmqConnections: option('count', 4000, 'OMQ connections of other nodes and push servers at once'),
+  maxOmqConnectionsPerAddress: option('count', 400, 'OMQ connections of one address at once'),
   maxRequests: option(
     'count',
     1000,

@@ -242,7 +242,7 @@ async function nodeList(
   env: Env,
 ): Promise<Told> {
   const nowSeconds = env.clock.now() / 1000;
-  const found = `version ${list.version} of network ${list.network.slice(0, 8)}, ${list.nodes.length} nodes`;
+  const found = `version ${list.version} of network ${list.network.slice(0, 8)}, ${list.nodes.length} ${list.nodes.length === 1 ? 'node' : 'nodes'}`;
   const left = list.expires - nowSeconds;
   if (left <= 0) {
     return todo(

@@ -24,6 +24,12 @@ export const COMMON_HEADERS: Readonly<Record<string, string>> = { server: SERVER
 
 const text = (status: number, body: string): HttpsResponse => ({ status, headers: TEXT, body });
 
+/** Ours: a body costs CPU by its size, so each full 16 KiB counts as one more request. */
+export const extraRequests = (bytes: number): number =>
+  bytes > MAX_BODY_BYTES ? 0 : Math.floor(bytes / 16_384);
+/** Beyond it the listener refuses with 413. */
+const MAX_BODY_BYTES = 10_485_760;
+
 const NODE_LIST_METHODS = new Set(['get_n_service_nodes', 'get_service_nodes', 'get_all_service_nodes']);
 
 export interface HttpRoutesParts {
@@ -53,31 +59,37 @@ export class HttpRoutes {
   precheck(head: HttpsRequestHead): HttpsResponse | undefined {
     switch (route(head)) {
       case 'POST /storage_rpc/v1': {
-        const refused = this.#notReady() ?? this.#limited(this.#parts.rpcLimit, head);
+        const refused = this.#notReady() ?? this.#limited('rpc', head);
         if (refused !== undefined) return refused;
         if (head.headers['x-loki-long-poll'] === undefined) return undefined;
         return text(410, 'long polling is no longer supported, client upgrade required');
       }
       case 'POST /onion_req/v2':
-        return this.#notReady() ?? this.#limited(this.#parts.onionLimit, head);
+        return this.#notReady() ?? this.#limited('onion', head);
       case 'POST /json_rpc':
-        return this.#limited(this.#parts.rpcLimit, head);
+        return this.#limited('rpc', head);
+      // Ours: nothing that costs an answer is free of limits.
       case 'POST /ping_test/v1':
       case 'GET /get_stats/v1':
-        return undefined;
+        return this.#limited('rpc', head);
       default:
-        return text(404, `${head.method} ${pathOf(head)} Not Found`);
+        return this.#limited('rpc', head) ?? text(404, `${head.method} ${pathOf(head)} Not Found`);
     }
   }
 
   handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
+    // What was announced is counted before it is read.
+    const isCounted = request.headers['content-length'] !== undefined;
+    const extra = isCounted ? 0 : extraRequests(request.body.length);
+    const limited = (limit: 'rpc' | 'onion') =>
+      extra === 0 ? undefined : this.#limited(limit, request, extra);
     switch (route(request)) {
       case 'POST /storage_rpc/v1':
-        return this.#rpc(request);
+        return limited('rpc') ?? this.#rpc(request);
       case 'POST /onion_req/v2':
-        return this.#onion(request);
+        return limited('onion') ?? this.#onion(request);
       case 'POST /json_rpc':
-        return this.#jsonRpc(request.body);
+        return limited('rpc') ?? this.#jsonRpc(request.body);
       case 'POST /ping_test/v1':
         this.#parts.incoming.arrived('https');
         return this.#ping;
@@ -91,9 +103,14 @@ export class HttpRoutes {
     return reasons.length === 0 ? undefined : text(503, `Service node is not ready: ${reasons.join('; ')}\n`);
   }
 
-  #limited(limit: RateLimiter, head: HttpsRequestHead): HttpsResponse | undefined {
-    if (limit.take(head.remoteAddress)) return undefined;
-    this.#parts.metrics.limited++;
+  #limited(
+    limit: 'rpc' | 'onion',
+    head: HttpsRequestHead,
+    requests = 1 + extraRequests(Number(head.headers['content-length'] ?? 0)),
+  ): HttpsResponse | undefined {
+    const { rpcLimit, onionLimit, metrics } = this.#parts;
+    if ((limit === 'rpc' ? rpcLimit : onionLimit).take(head.remoteAddress, requests)) return undefined;
+    metrics.refused(`${limit}_rate`);
     return text(429, 'Too Many Requests\n');
   }
 

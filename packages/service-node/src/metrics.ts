@@ -11,6 +11,59 @@ import { registerGovernance } from './voting/governance-metrics.ts';
 const WINDOW_MS = 600_000;
 const WINDOWS = 7;
 
+/** Limits that a node keeps to, as `allium_refusals_total` names them. docs/limits.md tells what each means. */
+export const LIMITS = [
+  // Connections of clients.
+  'connections',
+  'connections_per_address',
+  'connection_rate',
+  'connection_rate_per_address',
+  'shut_out',
+  'tls_time',
+  // Requests over HTTPS.
+  'head_size',
+  'head_time',
+  'body_size',
+  'body_time',
+  'body_bytes',
+  'body_bytes_per_address',
+  'content_encoding',
+  'pipelined',
+  'requests',
+  'requests_per_address',
+  'answer_bytes',
+  'answer_bytes_per_address',
+  'answer_time',
+  // What requests ask for, over any carrier.
+  'rpc_rate',
+  'onion_rate',
+  'onion_depth',
+  'hops',
+  'hops_per_node',
+  'relays',
+  'long_polls',
+  'long_polls_per_account',
+  'subscriptions',
+  'subscriptions_per_connection',
+  'storage_places_per_address',
+  // OMQ.
+  'omq_connections',
+  'omq_connections_per_address',
+  'omq_connection_rate',
+  'omq_connection_rate_per_address',
+  'omq_shut_out',
+  'omq_handshake_time',
+  'omq_silence',
+  'omq_malformed',
+  'omq_message_size',
+  'omq_message_bytes',
+  'omq_byte_rate',
+  'omq_unread_bytes',
+  'omq_queue',
+  'omq_pending',
+] as const;
+export type Limit = (typeof LIMITS)[number];
+
 export const STATISTICS = ['store', 'retrieve', 'onion', 'proxy'] as const;
 export type Statistic = (typeof STATISTICS)[number];
 
@@ -19,6 +72,7 @@ export interface Observed {
   readonly databaseBytes: () => { used: number; total: number; max: number };
   readonly queuedForwards: () => number;
   readonly omqConnections: () => number;
+  readonly httpsConnections: () => number;
   readonly subscriptions: () => number;
   readonly longPolls: () => number;
   readonly waitingHops: () => number;
@@ -35,27 +89,27 @@ type Window = { since: number } & Record<Statistic, number>;
 
 export class Metrics {
   readonly requests = new Map<string, number>();
+  readonly refusals = Object.fromEntries(LIMITS.map((limit) => [limit, 0])) as Record<Limit, number>;
   forwardsOk = 0;
   forwardsFailed = 0;
   forwardsQueued = 0;
   retriesDelivered = 0;
   messagesStored = 0;
   messagesReceived = 0;
+  messagesHandedOver = 0;
+  bytesHandedOver = 0;
   reconcileRounds = 0;
   reconcileFailures = 0;
   reconciledItems = 0;
   reconciledBytes = 0;
   onionLayers = 0;
   hopsRelayed = 0;
-  limited = 0;
   proofsTaken = 0;
   proofsRefused = 0;
   proofsSent = 0;
   mailboxFailures = 0;
   notifications = 0;
-  subscriptionsRefused = 0;
   pollsHeld = 0;
-  pollsNotHeld = 0;
   readonly totals: Record<Statistic, number> = { store: 0, retrieve: 0, onion: 0, proxy: 0 };
   readonly failures = new Map<string, { requests: number; pushes: number }>();
   readonly #env: Env;
@@ -75,6 +129,11 @@ export class Metrics {
   request(method: string, status: number): void {
     const key = `${method} ${status}`;
     this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+  }
+
+  /** Somebody met a limit. */
+  refused(limit: Limit): void {
+    this.refusals[limit]++;
   }
 
   count(statistic: Statistic): void {
@@ -139,7 +198,7 @@ export class Metrics {
           this.set(value());
         },
       });
-    const { requests } = this;
+    const { requests, refusals } = this;
     new Counter({
       name: 'allium_requests_total',
       help: 'Answered requests by method and status',
@@ -153,7 +212,16 @@ export class Metrics {
         }
       },
     });
-    counter('allium_requests_limited_total', 'Requests refused by a rate limit', () => this.limited);
+    new Counter({
+      name: 'allium_refusals_total',
+      help: 'Connections, requests and messages that met a limit, by limit (docs/limits.md)',
+      labelNames: ['limit'],
+      registers,
+      collect() {
+        this.reset();
+        for (const limit of LIMITS) this.inc({ limit }, refusals[limit]);
+      },
+    });
     counter(
       'allium_mailbox_failures_total',
       'Requests that the mailbox could not execute',
@@ -171,6 +239,16 @@ export class Metrics {
       'allium_messages_received_total',
       'New messages handed over by peers',
       () => this.messagesReceived,
+    );
+    counter(
+      'allium_messages_handed_over_total',
+      'Messages that members took when swarms changed',
+      () => this.messagesHandedOver,
+    );
+    counter(
+      'allium_handed_over_bytes_total',
+      'Bytes of messages that members took when swarms changed',
+      () => this.bytesHandedOver,
     );
     counter('allium_forwards_ok_total', 'Forwarded requests that a peer executed', () => this.forwardsOk);
     counter(
@@ -202,13 +280,9 @@ export class Metrics {
     counter('allium_reconciled_bytes_total', 'Bytes moved by comparisons', () => this.reconciledBytes);
     gauge('allium_forwards_waiting', 'Requests kept for members that do not answer', observed.queuedForwards);
     gauge('allium_omq_connections', 'Open OMQ connections', observed.omqConnections);
+    gauge('allium_https_connections', 'Open connections of clients', observed.httpsConnections);
     gauge('allium_long_polls', 'Requests held until a message arrives', observed.longPolls);
     counter('allium_long_polls_held_total', 'Requests that were held', () => this.pollsHeld);
-    counter(
-      'allium_long_polls_not_held_total',
-      'Requests answered at once because too many were held',
-      () => this.pollsNotHeld,
-    );
     gauge('allium_onion_hops_waiting', 'Onion requests that wait for the next node', observed.waitingHops);
     counter('allium_proofs_taken_total', 'Uptime proofs of others that were taken', () => this.proofsTaken);
     counter(
@@ -218,11 +292,6 @@ export class Metrics {
     );
     counter('allium_proofs_sent_total', 'Times that our own uptime proof was sent', () => this.proofsSent);
     gauge('allium_subscriptions', 'Accounts watched over OMQ connections', observed.subscriptions);
-    counter(
-      'allium_subscriptions_refused_total',
-      'Subscriptions refused because there were too many',
-      () => this.subscriptionsRefused,
-    );
     counter(
       'allium_notifications_total',
       'Messages of which a subscriber was told',

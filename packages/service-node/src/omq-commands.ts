@@ -2,7 +2,13 @@
 // What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
 // nodes, the operator's statistics.
 import { clientOf } from '@allium/net/address';
-import type { OmqContext, OmqEndpoint, OmqExchange, OmqPart } from '@allium/net/omq/endpoint';
+import type {
+  OmqCommandOptions,
+  OmqContext,
+  OmqEndpoint,
+  OmqExchange,
+  OmqPart,
+} from '@allium/net/omq/endpoint';
 import type { RateLimiter } from '@allium/net/rate-limiter';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
@@ -11,12 +17,14 @@ import { parseJson } from '@allium/protocol/json';
 import type { Member } from '@allium/protocol/membership';
 import { decodeForward, decodeMethodBody } from '@allium/protocol/storage/request-reader';
 import { METHOD_NAMES, type RecursiveRequest, RequestError } from '@allium/protocol/storage/requests';
-import type { NetworkCommand } from './membership/node-network.ts';
+import { extraRequests } from './http-routes.ts';
+import type { NetworkCommand, NodeNetwork } from './membership/node-network.ts';
 import type { Metrics } from './metrics.ts';
 import type { Subscriptions } from './monitor/subscriptions.ts';
 import type { OnionAnswer, OnionRelay } from './onion/relay.ts';
 import type { Executor } from './rpc/executor.ts';
 import { type Outcome, omqBody } from './rpc/outcome.ts';
+import type { Departed } from './swarm/departed.ts';
 import type { Intake } from './swarm/intake.ts';
 import type { Reconciler } from './swarm/reconcile.ts';
 import type { RetryQueue } from './swarm/retry-queue.ts';
@@ -42,10 +50,12 @@ export interface OmqCommandsParts {
   readonly retries: RetryQueue;
   readonly sync: SwarmSync;
   readonly intake: Intake;
+  readonly departed: Departed;
   readonly reconciler: Reconciler;
   readonly reconciles: boolean;
-  /** What the kind of network adds, without `sn.`. */
-  readonly network: Readonly<Record<string, NetworkCommand>>;
+  readonly network: Pick<NodeNetwork, 'openCommands' | 'heard'>;
+  /** What the kind of network and its governance add, without `sn.`. */
+  readonly networkCommands: Readonly<Record<string, NetworkCommand>>;
   readonly subscriptions: Subscriptions;
   readonly rpcLimit: RateLimiter;
   readonly metrics: Metrics;
@@ -58,7 +68,7 @@ export interface OmqCommandsParts {
 
 /** Registers all categories and commands. */
 export function registerCommands(parts: OmqCommandsParts, env: Env): void {
-  const { omq, onions, sync, intake, retries, swarm } = parts;
+  const { omq, onions, sync, intake, departed, retries, swarm, network } = parts;
 
   // From the specification (§5.3): queues of 1000 and 200.
   omq.category('sn', { access: 'service_node', maxConcurrent: 2000, maxQueued: 1000 });
@@ -67,6 +77,9 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   // Ours: one list of subscriptions at a time, each entry costs a signature.
   omq.category('monitor', { access: 'none', maxConcurrent: 1, maxQueued: 200 });
   omq.category('service', { access: 'admin' });
+
+  /** A node that left the list may hand over what only it has. */
+  const admits = (keyHex: string) => departed.has(keyHex);
 
   /** Commands between nodes; a peer that speaks is there, so what waits for it goes out. */
   const between = (
@@ -77,24 +90,48 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
       context: OmqContext,
       exchange: OmqExchange,
     ) => Reply | undefined | Promise<Reply | undefined>,
+    options?: OmqCommandOptions,
   ) =>
-    omq.register(`sn.${command}`, (context, data, exchange) => {
-      const member = swarm.membership.byX25519.get(context.peerKeyHex);
-      if (member !== undefined) retries.wake(member.ed25519Hex);
-      return answer(member, data, context, exchange);
-    });
+    omq.register(
+      `sn.${command}`,
+      (context, data, exchange) => {
+        const found = swarm.membership.byX25519.get(context.peerKeyHex);
+        const member = found?.active === true ? found : undefined;
+        if (member !== undefined) {
+          retries.wake(member.ed25519Hex);
+          network.heard?.(member.ed25519Hex);
+        }
+        return answer(member, data, context, exchange);
+      },
+      options,
+    );
 
   between('ping', () => {
     parts.incoming.arrived('omq');
     return ['pong'];
   });
-  between('data', (_, data, { peerKeyHex }) => intake.take(peerKeyHex, data[0]));
+  between('data', (member, data, { peerKeyHex }) => intake.take(peerKeyHex, data[0], member !== undefined), {
+    admits,
+  });
   between('data_ready', (member, data) => [sync.greeted(member, data[0])]);
   // Off here means off for others too: they take us for a node that does not know the command.
-  if (parts.reconciles) between('reconcile', (member, data) => parts.reconciler.answer(member, data[0]));
+  if (parts.reconciles) {
+    const ask = (member: Member | undefined, data: Uint8Array[], { peerKeyHex }: OmqContext) => {
+      const hasReason = member === undefined || member.swarmId === swarm.id || departed.swarmsChanged;
+      return hasReason
+        ? parts.reconciler.answer({ keyHex: peerKeyHex, swarmId: member?.swarmId }, data[0])
+        : [];
+    };
+    between('reconcile', ask, { admits });
+  }
   // spec/chain §4.18.
   between('chain_time', () => [timeAnswer(env.clock)]);
-  for (const [command, answer] of Object.entries(parts.network)) between(command, answer);
+  for (const [command, answer] of Object.entries(parts.networkCommands)) {
+    // These take members that are in no swarm as well.
+    const ask = (_: Member | undefined, data: Uint8Array[], context: OmqContext) =>
+      answer(swarm.membership.byX25519.get(context.peerKeyHex), data, context);
+    between(command, ask, { admits: () => network.openCommands?.has(command) === true });
+  }
   between('onion_request', (_, [part], __, exchange) => {
     const answer = onions.hop(part, exchange);
     return answer instanceof Promise ? answer.then(asReply) : asReply(answer);
@@ -109,7 +146,7 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
     omq.register(`storage.${method}`, async (context, data, exchange) => {
       const leave = places.enter(clientOf(context.remoteAddress) ?? context.remoteAddress);
       if (leave === undefined) {
-        parts.metrics.limited++;
+        parts.metrics.refused('storage_places_per_address');
         return OVER_LIMIT;
       }
       const carrier: OmqExchange = {
@@ -169,8 +206,9 @@ async function clientCall(
   const { method, exchange } = call;
   const reasons = parts.notReady();
   if (reasons.length > 0) return ['503', `Service node is not ready: ${reasons.join('; ')}\n`];
-  if (!parts.rpcLimit.take(call.context.remoteAddress)) {
-    parts.metrics.limited++;
+  const size = data.reduce((sum, part) => sum + part.length, 0);
+  if (!parts.rpcLimit.take(call.context.remoteAddress, 1 + extraRequests(size))) {
+    parts.metrics.refused('rpc_rate');
     return OVER_LIMIT;
   }
   if (data.length > 1) return ['400', `Invalid request: expected 1 message parts, received ${data.length}`];
@@ -211,7 +249,10 @@ async function forwarded(
 }
 
 function nodeList(parts: OmqCommandsParts, { remoteAddress }: OmqContext, data: Uint8Array[]): Reply {
-  if (!parts.rpcLimit.take(remoteAddress)) return OVER_LIMIT;
+  if (!parts.rpcLimit.take(remoteAddress)) {
+    parts.metrics.refused('rpc_rate');
+    return OVER_LIMIT;
+  }
   try {
     const body = data[0];
     const params = body === undefined || body.length === 0 ? undefined : parseJson(fromUtf8(body));

@@ -33,6 +33,8 @@ import { Checks } from './rpc/checks.ts';
 import { Executor } from './rpc/executor.ts';
 import { KeyConverter } from './rpc/key-converter.ts';
 import { statisticsJson } from './statistics.ts';
+import { Departed } from './swarm/departed.ts';
+import { Handover } from './swarm/handover.ts';
 import { Intake } from './swarm/intake.ts';
 import { Place } from './swarm/place.ts';
 import { Reconciler } from './swarm/reconcile.ts';
@@ -45,6 +47,7 @@ import type { Governance, GovernanceParts } from './voting/governance.ts';
 
 /** Ours: an upgrade may wait so long for members that are slow to take what they missed. */
 const HAND_OVER_MS = 5_000;
+const MIB = 1024 * 1024;
 
 export interface Ports {
   readonly https: number;
@@ -180,7 +183,7 @@ export class ServiceNode {
     const swarm = new Swarm(source, keys.ed25519Hex);
     const database = new Database({
       ...(state?.database ?? { path: join(options.dataDir, 'mailbox.sqlite') }),
-      maxBytes: options.databaseMaxMib * 1024 * 1024,
+      maxBytes: options.databaseMaxMib * MIB,
     });
     closers.push(() => database.close());
     const mailbox = new Mailbox(database, clock);
@@ -200,6 +203,9 @@ export class ServiceNode {
           if (swarm.knows(peerKeyHex)) return 'service_node';
           return admins.has(peerKeyHex) ? 'admin' : 'none';
         },
+        maxConnections: options.maxOmqConnections,
+        maxConnectionsPerAddress: options.maxOmqConnectionsPerAddress,
+        onRefused: (limit) => metrics.refused(`omq_${limit}`),
       },
       env,
     );
@@ -207,8 +213,8 @@ export class ServiceNode {
     const onionLimit = new RateLimiter(bucket(options.onionBurst, options.onionPerSecond), clock);
     const shared = { database, mailbox, omq, swarm, metrics };
     const retries = new RetryQueue(shared, env);
-    const sync = new SwarmSync(shared, env);
     const intake = new Intake(shared, env);
+    const departed = new Departed(shared, env);
     const keyConverter = new KeyConverter();
     const subscriptions = new Subscriptions(
       { mailbox, swarm, metrics, keys: keyConverter, max: options.maxSubscriptions },
@@ -244,12 +250,15 @@ export class ServiceNode {
       },
       env,
     );
+    const sync = new SwarmSync({ ...shared, ...(options.reconcileEvery > 0 && { reconciler }) }, env);
+    const handover = new Handover({ ...shared, retries, reconciler }, env);
     const relay = new ServerRelay(
       {
         rules: new AddressRules(options.relayExemptRanges),
         maxConcurrent: options.maxRelays,
         userAgent: SERVER_HEADER,
         http: options.relayHttp,
+        onRefused: () => metrics.refused('relays'),
         ...(this.#deps.resolve !== undefined && { resolve: this.#deps.resolve }),
       },
       env,
@@ -291,9 +300,11 @@ export class ServiceNode {
         retries,
         sync,
         intake,
+        departed,
         reconciler,
         reconciles: options.reconcileEvery > 0,
-        network: {
+        network,
+        networkCommands: {
           ...network.commands({ omq, swarm, metrics, storageAnswers: () => answers(mailbox) }),
           ...governance?.commands(tests),
         },
@@ -326,6 +337,14 @@ export class ServiceNode {
         port: options.httpsPort,
         ...(state?.certificate ?? loadOrCreateCertificate(options.dataDir)),
         headers: COMMON_HEADERS,
+        onRefused: (limit) => metrics.refused(limit),
+        maxConnections: options.maxConnections,
+        maxConnectionsPerAddress: options.maxConnectionsPerAddress,
+        connectionBurst: options.connectionBurst,
+        connectionsPerSecond: options.connectionsPerSecond,
+        allConnectionsPerSecond: options.allConnectionsPerSecond,
+        maxRefusals: options.maxRefusals,
+        maxBufferedBytes: options.maxBufferedMib * MIB,
         maxConcurrentRequests: options.maxRequests,
         maxConcurrentPerAddress: options.maxRequestsPerAddress,
         precheck: (head) => routes.precheck(head),
@@ -340,7 +359,9 @@ export class ServiceNode {
     const place = new Place(swarm, options.publicIp, network.words, env);
     const cancelChange = source.onChange((_next, previous) => {
       place.check();
+      departed.changed(previous);
       sync.changed(previous);
+      handover.changed(previous);
       polls.swarmChanged();
       subscriptions
         .swarmChanged()
@@ -350,6 +371,7 @@ export class ServiceNode {
         .catch((error: unknown) => log.error({ error: String(error) }, 'clearing the queue failed'));
     });
     closers.push(cancelChange);
+    departed.start();
     const omqPort = (await omq.start()).port ?? 0;
     closers.push(() => omq.stop());
     subscriptions.start();
@@ -364,6 +386,8 @@ export class ServiceNode {
     });
     sync.start();
     closers.push(() => sync.stop());
+    handover.start();
+    closers.push(() => handover.stop());
     reconciler.start();
     closers.push(() => reconciler.stop());
     const httpsPort = (await https.start()).port;
@@ -384,7 +408,7 @@ export class ServiceNode {
       options,
       metrics,
       network,
-      { database, retries, omq, subscriptions, polls, onions, tests, governance },
+      { database, retries, omq, https, subscriptions, polls, onions, tests, governance },
       env,
       closers,
     );
@@ -447,6 +471,7 @@ export class ServiceNode {
       database: Database;
       retries: RetryQueue;
       omq: OmqEndpoint;
+      https: HttpsListener;
       subscriptions: Subscriptions;
       polls: LongPolls;
       onions: OnionRelay;
@@ -464,6 +489,7 @@ export class ServiceNode {
           const { incoming, outgoing } = parts.omq.statistics();
           return incoming + outgoing;
         },
+        httpsConnections: () => parts.https.connections,
         subscriptions: () => parts.subscriptions.size,
         longPolls: () => parts.polls.size,
         waitingHops: () => parts.onions.waiting,

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import { systemEnv } from '@allium/net/system-env';
 import { randomBytes } from '@allium/protocol/crypto';
-import type { Env, Logger } from '@allium/protocol/env';
+import type { Env } from '@allium/protocol/env';
 import {
   changeStaticList,
   createStaticList,
@@ -21,23 +21,8 @@ import { ServiceNode } from '../src/service-node.ts';
 import { TempFolder } from './support/temp-folder.ts';
 import { TestAccount } from './support/test-account.ts';
 import { freePorts, http, TestNetwork, type TestNode } from './support/test-network.ts';
+import { Told } from './support/told.ts';
 import { until } from './support/until.ts';
-
-/** Keeps what a node says to its operator: `warn a sentence`. */
-class Told {
-  readonly lines: string[] = [];
-  readonly log: Logger = {
-    error: (_fields, text) => void this.lines.push(`error ${text}`),
-    warn: (_fields, text) => void this.lines.push(`warn ${text}`),
-    info: (_fields, text) => void this.lines.push(`info ${text}`),
-    debug() {},
-    child: () => this.log,
-  };
-
-  count(text: RegExp): number {
-    return this.lines.filter((line) => text.test(line)).length;
-  }
-}
 
 /** The node again, with other options or another env. */
 const again = (node: TestNode, options: Partial<ServiceNodeOptions>, env: Env) =>

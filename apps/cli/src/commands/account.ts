@@ -8,7 +8,7 @@ import { homeFolder } from '../home.ts';
 import { askLine, print, printJson, remark, styled } from '../terminal.ts';
 
 interface NewOptions extends AccountOptions {
-  readonly name: string;
+  readonly account: string;
   /** False with --no-passphrase. */
   readonly passphrase: boolean;
   readonly json?: boolean;
@@ -16,7 +16,7 @@ interface NewOptions extends AccountOptions {
 
 export async function newAccount(options: NewOptions): Promise<number> {
   const account = Account.create();
-  const entry = await saveAccount(account, options.name, options);
+  const entry = await saveAccount(account, options.account, options);
   const phrase = account.phrase();
   if (options.json === true) {
     printJson({ name: entry.name, id: entry.id, phrase });
@@ -44,7 +44,7 @@ export async function restoreAccount(options: NewOptions): Promise<number> {
     }
     throw error;
   }
-  const entry = await saveAccount(account, options.name, options);
+  const entry = await saveAccount(account, options.account, options);
   if (options.json === true) printJson({ name: entry.name, id: entry.id });
   else print(`Restored ${styled('bold', entry.id)} as account ${entry.name}.`);
   warnBare(entry.encrypted);

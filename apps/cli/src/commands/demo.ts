@@ -9,8 +9,9 @@ import { Account } from '@allium/protocol/account';
 import { AlliumError } from '@allium/protocol/errors';
 import { type AccountEntry, listEntries, saveAccount, unlock } from '../accounts.ts';
 import { saveSeeds } from '../home.ts';
+import { takeReceiving } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { print, progress, styled } from '../terminal.ts';
+import { counted, print, progress, styled } from '../terminal.ts';
 import { asCliError } from './devnet.ts';
 
 export interface DemoOptions {
@@ -28,7 +29,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   print(styled('bold', 'Allium: a message crosses the network'));
   print('');
   const began = performance.now();
-  const bar = progress(`Starting ${options.nodes} service nodes`);
+  const bar = progress(`Starting ${counted(options.nodes, 'service node')}`);
   let net: Devnet;
   try {
     net = await Devnet.start({ nodes: options.nodes, folder, onProgress: bar.update });
@@ -41,20 +42,25 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     step('Network', performance.now() - began);
     describeNetwork(net, again && options.reset !== true);
     const home = join(folder, 'home');
-    const alice = await person(home, 'alice');
-    const bob = await person(home, 'bob');
-    await walk({
-      seed: net.seed,
-      nodes: net.nodes,
-      alice: { account: await unlock(alice, {}), folder: join(alice.folder, 'messages') },
-      bob: { account: await unlock(bob, {}), folder: join(bob.folder, 'messages') },
-      signal,
-      report: tell,
-    });
+    const alice = await person(home, 'alice', 'carol');
+    const bob = await person(home, 'bob', 'dave');
+    try {
+      await walk({
+        seed: net.seed,
+        nodes: net.nodes,
+        alice: { account: await unlock(alice, {}), folder: join(alice.folder, 'messages') },
+        bob: { account: await unlock(bob, {}), folder: join(bob.folder, 'messages') },
+        signal,
+        report: tell,
+      });
+    } finally {
+      alice.release();
+      bob.release();
+    }
     print(styled('green', 'Every step worked.'));
     if (options.once === true) return 0;
     saveSeeds(home, [net.seed]);
-    suggest(net.seed, home, bob.id, folder);
+    suggest(net.seed, home, { alice, bob }, folder);
     await stopped;
     print('Stopping …');
     return 0;
@@ -71,25 +77,39 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 function describeNetwork(net: Devnet, again: boolean): void {
   const swarms = Map.groupBy(net.nodes, (node) => node.swarm);
   print(
-    `  ${net.nodes.length} service nodes on this machine, each with its keys, its TLS and OMQ ports and its database.`,
+    `  ${counted(net.nodes.length, 'service node')} on this machine, each with its keys, its TLS and OMQ ports and its database.`,
   );
   for (const [id, nodes] of swarms) {
     print(
-      `  swarm ${styled('cyan', id.padStart(16, '0'))}: nodes ${nodes.map((node) => node.name).join(' ')}`,
+      `  swarm ${styled('cyan', id.padStart(16, '0'))}: ${nodes.length === 1 ? 'node' : 'nodes'} ${nodes.map((node) => node.name).join(' ')}`,
     );
   }
   print(`  ${again ? 'State found in' : 'State is kept in'} ${shown(net.folder)} (--reset forgets it).`);
   print('');
 }
 
-async function person(home: string, name: string): Promise<AccountEntry> {
+interface Person extends AccountEntry {
+  /** From now on another process may receive for the account. */
+  readonly release: () => void;
+}
+
+/**
+ * An account of the demo, or `standIn` while somebody at another terminal listens for it: two that receive for one account
+ * would share its messages between them.
+ */
+async function person(home: string, name: string, standIn: string): Promise<Person> {
   const began = performance.now();
   const known = (await listEntries(home)).find((entry) => entry.name === name);
   const entry = known ?? (await saveAccount(Account.create(), name, { home, passphrase: false }));
+  const release = takeReceiving(entry);
+  if (typeof release === 'number') {
+    print(`  Process ${release} listens for ${name}, who is left to it: ${standIn} takes the part.`);
+    return person(home, standIn, `${standIn}-2`);
+  }
   step(`Account ${name}`, performance.now() - began);
   print(`  ${entry.id}${known === undefined ? '' : ' (from last time)'}`);
   print('');
-  return entry;
+  return { ...entry, release };
 }
 
 function tell(done: WalkStep): void {
@@ -133,18 +153,25 @@ function step(title: string, ms: number): void {
   print(`${styled('bold', title)}  ${styled('dim', `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`)}`);
 }
 
-function suggest(seed: string, home: string, bob: string, folder: string): void {
+function suggest(
+  seed: string,
+  home: string,
+  { alice, bob }: { alice: AccountEntry; bob: AccountEntry },
+  folder: string,
+): void {
   const at = shown(home);
   print('');
-  print(`The network stays up. Its seed is ${styled('bold', seed)}; alice and bob are accounts in ${at}.`);
+  print(
+    `The network stays up. Its seed is ${styled('bold', seed)}; ${alice.name} and ${bob.name} are accounts in ${at}.`,
+  );
   print('From a second terminal in this directory:');
   print('');
-  print(`  npx allium listen --home ${at} --seed ${seed} --account bob`);
+  print(`  npx allium listen --home ${at} --seed ${seed} --account ${bob.name}`);
   print('');
   print('and from a third:');
   print('');
-  print(`  npx allium send --home ${at} --seed ${seed} --account alice ${bob} "hello"`);
-  print(`  npx allium path --home ${at} --seed ${seed} --account alice`);
+  print(`  npx allium send --home ${at} --seed ${seed} --account ${alice.name} ${bob.id} "hello"`);
+  print(`  npx allium path --home ${at} --seed ${seed} --account ${alice.name}`);
   print(`  npx allium health --seed ${seed}`);
   print('');
   print(`An account of your own: npx allium account new; then add --seed ${seed}, or type`);

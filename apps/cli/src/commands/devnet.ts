@@ -8,7 +8,7 @@ import { type ReadyNode, startProcessDevnet, writeReadyFile } from '@allium/lab/
 import { CliError, usage } from '../cli-error.ts';
 import { FEWEST_NODES, TOO_FEW_NODES } from '../fewest-nodes.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { print, progress, styled } from '../terminal.ts';
+import { counted, print, progress, styled } from '../terminal.ts';
 
 export interface DevnetCommandOptions {
   readonly nodes?: number;
@@ -41,7 +41,7 @@ export async function runDevnet(options: DevnetCommandOptions): Promise<number> 
   try {
     if (signal.aborted) return 0;
     print(
-      `${net.nodes.length} service nodes in ${countSwarms(net.nodes)} are up${describeProcesses(options, net)}.`,
+      `${counted(net.nodes.length, 'service node')} in ${countSwarms(net.nodes)} are up${describeProcesses(options, net)}.`,
     );
     print(`Seed     ${styled('bold', net.seed)}`);
     print(`State    ${net.folder}${options.folder === undefined ? ' (temporary; --folder keeps it)' : ''}`);
@@ -70,7 +70,7 @@ async function start(options: DevnetCommandOptions): Promise<RunningNetwork> {
     ...(options.folder === undefined ? {} : { folder: options.folder }),
   };
   const total = options.swarms?.reduce((a, b) => a + b, 0) ?? options.nodes ?? 14;
-  const bar = progress(`starting ${total} service nodes`);
+  const bar = progress(`starting ${counted(total, 'service node')}`);
   const common = {
     ...layout,
     rateLimit: options.rateLimit,

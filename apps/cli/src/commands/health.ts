@@ -10,7 +10,7 @@ import {
 } from '@allium/protocol/storage/service-node-list';
 import { CliError } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
-import { harmless, print, printJson, styled } from '../terminal.ts';
+import { counted, harmless, print, printJson, styled } from '../terminal.ts';
 
 /** Ours: a person waits for this command. */
 const TIMEOUT_MS = 5_000;
@@ -112,7 +112,7 @@ function printTable(nodes: readonly NodeHealth[], failed: number): void {
     swarms.set(name, [...(swarms.get(name) ?? []), node]);
   }
   for (const [name, members] of swarms) {
-    print(styled('bold', `${name}${members.length} nodes`));
+    print(styled('bold', `${name}${counted(members.length, 'node')}`));
     for (const node of members) {
       const address = `${node.host}:${node.port}`.padEnd(21);
       const state =
@@ -123,7 +123,9 @@ function printTable(nodes: readonly NodeHealth[], failed: number): void {
     }
   }
   print(
-    failed === 0 ? `All ${nodes.length} nodes answer.` : `${failed} of ${nodes.length} nodes do not answer.`,
+    failed === 0
+      ? allAnswer(nodes.length)
+      : `${failed} of ${counted(nodes.length, 'node')} ${failed === 1 ? 'does' : 'do'} not answer.`,
   );
 }
 
@@ -131,3 +133,6 @@ function signed(value: number | undefined): string {
   if (value === undefined) return '?';
   return value > 0 ? `+${value}` : String(value);
 }
+
+const allAnswer = (nodes: number): string =>
+  nodes === 1 ? 'The only node answers.' : `All ${nodes} nodes answer.`;

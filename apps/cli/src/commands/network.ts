@@ -22,7 +22,7 @@ import { createKeyFile, withAdminKey } from '../admin-key.ts';
 import { CliError, usage } from '../cli-error.ts';
 import { FEWEST_NODES, TOO_FEW_NODES } from '../fewest-nodes.ts';
 import type { PassphraseOptions } from '../passphrase.ts';
-import { print, printJson, styled } from '../terminal.ts';
+import { counted, print, printJson, styled } from '../terminal.ts';
 
 const DAY_SECONDS = 86_400;
 
@@ -134,7 +134,7 @@ async function finish(
       : await withAdminKey(options.key, options, (admin) => signStaticList(list, admin));
   writeList(file, signed, mode);
   print(
-    `Wrote version ${list.version} with ${list.nodes.length} nodes to ${file}: ${countSignatures(signed)}.`,
+    `Wrote version ${list.version} with ${counted(list.nodes.length, 'node')} to ${file}: ${countSignatures(signed)}.`,
   );
   if (list.nodes.length < FEWEST_NODES) print(TOO_FEW_NODES);
   const missing = trusted.threshold - signed.signatures.length;
@@ -152,7 +152,7 @@ function printList(list: StaticList): void {
   for (const admin of list.admins) print(`admin      ${admin}  ${signed.has(admin) ? 'signed' : '-'}`);
   const swarms = Map.groupBy(list.nodes, (node) => swarmIdHex(node.swarmId));
   for (const [swarm, nodes] of swarms) {
-    print(styled('bold', `swarm ${swarm}, ${nodes.length} nodes`));
+    print(styled('bold', `swarm ${swarm}, ${counted(nodes.length, 'node')}`));
     for (const node of nodes) {
       print(`  ${node.ed25519Hex}@${formatHost(node.host)}:${node.httpsPort}:${node.omqPort}`);
     }

@@ -16,6 +16,7 @@ import { ClientError } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage, StoredMessage } from '../storage/storage.ts';
+import type { OwnRoute } from './storage-guards.ts';
 
 // From the specification.
 /** §4.4. */
@@ -53,6 +54,8 @@ interface OutboxDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly onChange: (message: StoredMessage) => void;
+  /** Whom to ask of our own swarm, and over which guard. */
+  readonly ownRoute: () => Promise<OwnRoute>;
 }
 
 export class Outbox {
@@ -151,8 +154,9 @@ export class Outbox {
     const { network, storage } = this.#deps;
     let message = given;
     try {
+      // Also before a time that somebody may have seen is sent again: see `isWrong`.
+      await network.settleClock(signal);
       if (offset !== undefined) {
-        await network.settleClock(signal);
         const error = network.clock.offset - offset;
         if (Math.abs(error) > MAX_CLOCK_ERROR_MS) {
           message = { ...message, timestamp: network.clock.unique(Math.round(message.timestamp - error)) };
@@ -198,6 +202,8 @@ export class Outbox {
           this.#tasks.signal,
         );
         const now = (await this.#deps.storage.message(message.sender, message.timestamp)) ?? message;
+        // A copy that was sealed before a crash may be there too; as on other devices the smallest hash counts.
+        if (hash !== undefined && now.hash !== undefined && now.hash < hash) hash = now.hash;
         await this.#save({ ...now, copyPending: false, ...(hash !== undefined && { hash }) });
       } finally {
         this.#copying.delete(message.timestamp);
@@ -220,7 +226,9 @@ export class Outbox {
     let message = given;
     let request: StoreRequest | undefined;
     let hash = '';
+    // While we do not know the time, our own clock is as doubtful as that of the node that refuses.
     const isWrong = (timestamp: number) => {
+      if (!network.clock.isSettled) return false;
       const age = network.clock.now() - timestamp;
       return age < -TOLERANCE_MS || age > TTL_MS;
     };
@@ -237,7 +245,10 @@ export class Outbox {
       await onBuilt(message, hash, request.expiry);
       return request;
     };
+    // Who stores for us should not learn more by it than who answers our polls knows anyway.
+    const route = recipient === this.#account.id ? await this.#deps.ownRoute() : {};
     return network.askSwarm({
+      ...route,
       account: recipient,
       carrier: 'sequence',
       attempts: STORE_ATTEMPTS,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Which members of our swarm we ask: one for everything, kept over restarts, and a second one for the cross-checks.
 // Each node that we ask learns that somebody asks for this account; together with a bad guard it learns who. So there
-// are as few as possible, and they change as rarely as possible (docs/decisions: storage guards).
+// are as few as possible, they change as rarely as possible, and the first is always asked over the same guard
+// (docs/decisions/0007-storage-guards.md).
 import type { Env } from '@allium/protocol/env';
 import type { Storage } from '../storage/storage.ts';
 
@@ -10,11 +11,19 @@ import type { Storage } from '../storage/storage.ts';
 const MAX_MISSES = 3;
 const SETTING = 'storage_guards';
 
+/** The first member and the guard of the path to it, as far as they are known; keys in hex. */
+export interface OwnRoute {
+  readonly prefer: readonly string[];
+  readonly preferGuard: string | undefined;
+}
+
 interface GuardsDeps {
   readonly storage: Storage;
   readonly env: Env;
   /** Whether a node is known to be out of the swarm or the network. */
   isGone(ed25519Hex: string): boolean;
+  /** Whether paths begin at this node, now or soon. */
+  isPathGuard(ed25519Hex: string): boolean;
 }
 
 export class StorageGuards {
@@ -22,6 +31,7 @@ export class StorageGuards {
   readonly #secondForMs: number;
   #first: string | undefined;
   #second: string | undefined;
+  #pathGuard: string | undefined;
   /** Local time. */
   #secondSince = 0;
   #misses = 0;
@@ -44,6 +54,25 @@ export class StorageGuards {
     await this.#load();
     const age = this.#deps.env.clock.now() - this.#secondSince;
     return age >= 0 && age < this.#secondForMs ? this.#second : undefined;
+  }
+
+  /** Guard of the path over which the first is asked, and the second one is not; undefined: not decided yet. */
+  async pathGuard(): Promise<string | undefined> {
+    await this.#load();
+    const guard = this.#pathGuard;
+    return guard !== undefined && this.#deps.isPathGuard(guard) ? guard : undefined;
+  }
+
+  async route(): Promise<OwnRoute> {
+    const first = await this.first();
+    return { prefer: first === undefined ? [] : [first], preferGuard: await this.pathGuard() };
+  }
+
+  /** The guard of the path over which the first answered. Stays the one while paths begin there. */
+  async answeredOver(guard: string): Promise<void> {
+    if ((await this.pathGuard()) !== undefined) return;
+    this.#pathGuard = guard;
+    await this.#save();
   }
 
   /** Who answered in the place of the first, or as the first. */
@@ -80,16 +109,18 @@ export class StorageGuards {
 
   #load(): Promise<void> {
     this.#loaded ??= this.#deps.storage.setting(SETTING).then((text) => {
-      const [first, second, since] = (text ?? '').split(' ');
+      const [first, second, since, pathGuard] = (text ?? '').split(' ');
       this.#first = KEY.test(first ?? '') ? first : undefined;
       this.#second = KEY.test(second ?? '') ? second : undefined;
       this.#secondSince = Number(since) || 0;
+      this.#pathGuard = KEY.test(pathGuard ?? '') ? pathGuard : undefined;
     });
     return this.#loaded;
   }
 
   #save(): Promise<void> {
-    const text = `${this.#first ?? '-'} ${this.#second ?? '-'} ${this.#secondSince}`;
+    const keys = `${this.#first ?? '-'} ${this.#second ?? '-'}`;
+    const text = `${keys} ${this.#secondSince} ${this.#pathGuard ?? '-'}`;
     return this.#deps.storage.write({ settings: { [SETTING]: text } });
   }
 }

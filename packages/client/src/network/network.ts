@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Requests into the network (spec/client §2, §7): a node pool from seeds, paths, swarms, network time, and what to do
-// after each answer (status.ts). Nothing here knows an account's keys or a message.
+// Requests into the network (spec/client §2, §7): which node over which path, and what to do after each answer
+// (status.ts). The pool, its list, paths, swarms, network time and onions have files of their own. Nothing here knows
+// an account's keys or a message.
 import type { AccountId } from '@allium/protocol/account-id';
-import { accountIdOf } from '@allium/protocol/account-id';
-import { fromHex, fromUtf8 } from '@allium/protocol/bytes';
-import { randomBytes, x25519 } from '@allium/protocol/crypto';
-import { CryptoError } from '@allium/protocol/crypto/provider';
-import { delay, type Env, type Transport, TransportError } from '@allium/protocol/env';
+import { delay, type Env, type Transport } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import { type Json, parseJson, stringifyJson } from '@allium/protocol/json';
-import { type BuiltOnion, buildOnion, openFinalReply } from '@allium/protocol/onion/request';
-import { encodeJsonBody } from '@allium/protocol/storage/request-writer';
+import { type Json, parseJson } from '@allium/protocol/json';
 import {
   parseAccountPubkey,
   type SimpleRequest,
@@ -25,51 +20,32 @@ import {
 import { ClientError } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
-import { type BundledList, fetchFromSeeds, poolNodes, readBundledList, readNodeList } from './bootstrap.ts';
+import { poolNodes } from './bootstrap.ts';
 import { NetworkClock } from './clock.ts';
+import { NodeList, type NodeListOptions } from './node-list.ts';
+import { Onions } from './onions.ts';
 import { type Path, Paths, type ProbeResult } from './paths.ts';
 import { NodePool, shuffle } from './pool.ts';
-import type { NetworkPreset } from './presets.ts';
 import { Semaphore } from './semaphore.ts';
-import { judge, type Outcome, type Route, type Verdict } from './status.ts';
+import { judge, type Route, type Verdict } from './status.ts';
 import { Swarms } from './swarms.ts';
 
 // From the specification.
 const REQUEST_TIMEOUT_MS = 10_000; // §2.6
-const GUARD_TEST_TIMEOUT_MS = 10_000; // §2.4
 const PROBE_TIMEOUT_MS = 5_000; // §2.4, Android
 const SWARM_TARGETS = 3; // §2.3
 const SWARM_TRIES = 3;
 const SWARM_PAUSES_MS = [100, 2_000] as const;
-const REFRESH_NODES = 3; // §2.2
-const REFRESH_TRIES = 4;
-const REFRESH_PAUSE_MS = 1_000;
 const CLOCK_NODES = 3; // §2.5
 const CONCURRENT_REQUESTS = 32; // §7.4
-const LIST_FIELDS = {
-  public_ip: true,
-  storage_port: true,
-  pubkey_x25519: true,
-  pubkey_ed25519: true,
-  requested_unlock_height: true,
-  height: true,
-};
 // Ours.
 const PROBE_TARGETS = 2;
-/** Pause between two lists that are fetched because nodes were dropped. */
-const REFILL_PAUSE_MS = 10_000;
 /** Wrong-swarm answers that one request follows before they count as attempts. */
 const FREE_SWARM_CHANGES = 2;
 /** Lost paths that one request survives before they count as attempts. */
 const FREE_PATHS = 3;
-/** spec/storage-server §9.3.13: hops are counted from a random number, so that a node cannot tell its place. */
-const FIRST_HOP_NUMBERS = 6;
 
-export interface NetworkOptions {
-  readonly preset: NetworkPreset;
-  /** A node list that came with the program, used when no seed answers. */
-  readonly bundled?: BundledList;
-}
+export type NetworkOptions = NodeListOptions;
 
 interface NetworkDeps {
   readonly storage: Storage;
@@ -119,9 +95,9 @@ export interface SwarmRequest<T> {
   readonly prefer?: readonly string[] | undefined;
   /** These members only when there are no others. */
   readonly avoid?: ReadonlySet<string>;
-  /** For the first attempt, if they are usable. */
-  readonly preferPath?: Path | undefined;
-  readonly avoidPath?: Path | undefined;
+  /** Guards of paths, Ed25519 keys in hex; as long as there is a choice. */
+  readonly preferGuard?: string | undefined;
+  readonly avoidGuard?: string | undefined;
   /** Told the path of each attempt. */
   readonly onSent?: (path: Path) => void;
   /**
@@ -137,13 +113,13 @@ export class Network {
   readonly pool: NodePool;
   readonly #paths: Paths;
   readonly #swarms: Swarms;
+  readonly #onions: Onions;
+  readonly #list: NodeList;
   readonly #tasks: Tasks;
   readonly #slots = new Semaphore(CONCURRENT_REQUESTS);
   readonly #options: NetworkOptions;
   readonly #deps: NetworkDeps;
-  #filling: Promise<void> | undefined;
   #resyncing: Promise<void> | undefined;
-  #nextRefillAt = Number.NEGATIVE_INFINITY;
   /** Requests that end with their path. */
   readonly #pathWatchers = new Set<() => void>();
 
@@ -153,14 +129,23 @@ export class Network {
     this.#tasks = new Tasks(deps.env.log);
     this.clock = new NetworkClock(deps.env.clock);
     this.pool = new NodePool(deps);
+    this.#onions = new Onions({ pool: this.pool, transport: deps.transport, env: deps.env });
+    this.#list = new NodeList(options, {
+      pool: this.pool,
+      storage: deps.storage,
+      transport: deps.transport,
+      env: deps.env,
+      signal: this.#tasks.signal,
+      askOne: (node, request, read) => this.#askOne(node, request, read),
+    });
     this.#paths = new Paths(options.preset, {
       pool: this.pool,
       storage: deps.storage,
       tasks: this.#tasks,
       env: deps.env,
       probe: (path, signal) => this.#probe(path, signal),
-      testGuard: (node, signal) => this.#testGuard(node, signal),
-      fillPool: (anew) => this.#fillPool(anew),
+      testGuard: (node, signal) => this.#onions.answersDirectly(node, signal),
+      fillPool: (anew) => this.#list.fill(anew),
       onChange: () => {
         deps.onPathChange?.();
         for (const look of [...this.#pathWatchers]) look();
@@ -188,7 +173,7 @@ export class Network {
     this.#tasks.run('refresh', async () => {
       await delay(env.clock, preset.firstRefreshMs, this.#tasks.signal);
       for (;;) {
-        await this.refresh().catch((error: unknown) => {
+        await this.#list.refresh().catch((error: unknown) => {
           if (!this.#tasks.signal.aborted) env.log.debug({ error: String(error) }, 'node list not refreshed');
         });
         await delay(env.clock, preset.refreshEveryMs, this.#tasks.signal);
@@ -202,6 +187,11 @@ export class Network {
 
   paths(): readonly Path[] {
     return this.#paths.list();
+  }
+
+  /** Whether paths begin at this node, now or as soon as they are built. */
+  isGuard(ed25519Hex: string): boolean {
+    return this.#paths.isGuard(ed25519Hex);
   }
 
   /** All members of a swarm as far as known: whose signatures count. */
@@ -233,7 +223,8 @@ export class Network {
     const { env } = this.#deps;
     const signal = this.#signal(request.signal);
     const tried = new Set(request.avoid);
-    const avoid = new Set<Path>(request.avoidPath && [request.avoidPath]);
+    const unwanted = this.#paths.over(request.avoidGuard);
+    const avoid = new Set<Path>(unwanted && [unwanted]);
     const refusedTime = new Set<string>();
     let again: string | undefined;
     let timeRefused = false;
@@ -242,7 +233,7 @@ export class Network {
     let failure = new ClientError('unreachable', 'no member of the swarm answered');
     for (let attempt = 0; attempt < request.attempts; attempt++) {
       const members = await this.#members(request.account, signal);
-      const node = this.#chooseMember(members, again, request.prefer ?? [], tried);
+      const node = this.#chooseMember(members, again, request.prefer ?? [], tried, avoid);
       again = undefined;
       const requests = await request.make(node, timeRefused);
       timeRefused = false;
@@ -252,7 +243,7 @@ export class Network {
         {
           avoid,
           signal,
-          preferPath: request.preferPath,
+          preferPath: this.#paths.over(request.preferGuard),
           onSent: request.onSent,
           endsWithPath: request.endsWithPath,
           ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
@@ -333,86 +324,12 @@ export class Network {
   /** Members that can be asked. When all of them were dropped, the list is fetched anew: they may be back. */
   async #members(account: AccountId, signal: AbortSignal): Promise<readonly PoolNode[]> {
     try {
-      if (this.pool.size < this.#options.preset.minimumPool) await this.#refill();
+      if (this.pool.size < this.#options.preset.minimumPool) await this.#list.refill();
       return await this.#swarms.members(account, signal);
     } catch (error) {
       if (!(error instanceof ClientError) || error.code !== 'no_swarm') throw error;
-      if (!(await this.#refill())) throw error;
+      if (!(await this.#list.refill())) throw error;
       return await this.#swarms.members(account, signal);
-    }
-  }
-
-  /** A new list, unless the last one was asked for just now; whether there is one. */
-  async #refill(): Promise<boolean> {
-    const { clock } = this.#deps.env;
-    if (clock.monotonic() < this.#nextRefillAt) return false;
-    this.#nextRefillAt = clock.monotonic() + REFILL_PAUSE_MS;
-    await this.#fillPool(true);
-    return true;
-  }
-
-  /** Fetches the node list from nodes, else from seeds (§2.2). @throws ClientError */
-  async refresh(): Promise<void> {
-    const { preset } = this.#options;
-    if (this.pool.size >= preset.refreshPool) {
-      for (let attempt = 0; attempt < REFRESH_TRIES; attempt++) {
-        if (attempt > 0) await delay(this.#deps.env.clock, REFRESH_PAUSE_MS, this.#tasks.signal);
-        const agreed = await this.#agreedList();
-        // Ours: a network smaller than the agreement needs two thirds of itself.
-        const needed = Math.min(preset.refreshAgreement, Math.ceil((this.pool.size * 2) / 3));
-        if (agreed.length >= needed) return this.pool.replace(agreed);
-      }
-    }
-    await this.#fillPool(true);
-  }
-
-  /** What all of the nodes asked agree on, to key and address. */
-  async #agreedList(): Promise<readonly PoolNode[]> {
-    const { preset } = this.#options;
-    const nodes = this.pool.random(REFRESH_NODES, new Set(), preset.distinctSubnets);
-    const lists = await Promise.all(
-      nodes.map(async (node) => {
-        const list = await this.#askOne(
-          node,
-          {
-            method: 'oxend_request',
-            endpoint: 'get_service_nodes',
-            params: { active_only: true, fields: LIST_FIELDS },
-          },
-          (json) => readNodeList(((json ?? {}) as { result?: Json }).result ?? null),
-        );
-        return list ?? [];
-      }),
-    );
-    const [first = [], ...others] = lists;
-    if (lists.length < REFRESH_NODES) return [];
-    const texts = others.map((list) => new Set(list.map(textOf)));
-    return first.filter((node) => texts.every((set) => set.has(textOf(node))));
-  }
-
-  /** Sees to it that there are nodes: the stored list if it is long enough, else seeds, else the bundled list. */
-  async #fillPool(anew: boolean): Promise<void> {
-    if (!anew && this.pool.size >= this.#options.preset.minimumPool) return;
-    this.#filling ??= this.#fillFromOutside().finally(() => {
-      this.#filling = undefined;
-    });
-    await this.#filling;
-  }
-
-  async #fillFromOutside(): Promise<void> {
-    const { preset, bundled } = this.#options;
-    const { env, transport } = this.#deps;
-    try {
-      await this.pool.replace(await fetchFromSeeds(preset.seeds, this.#tasks.signal, { transport, env }));
-    } catch (error) {
-      this.#tasks.signal.throwIfAborted();
-      if (error instanceof ClientError && error.code === 'no_network') throw error;
-      const nodes = bundled === undefined ? [] : readBundledList(bundled, env.clock.now());
-      if (nodes.length > 0) return this.pool.replace(nodes);
-      // Ours: the stored list still has those that were dropped; they deserve another chance before we give up.
-      const stored = await this.#deps.storage.nodes();
-      if (stored.length <= this.pool.size) throw error;
-      await this.pool.replace(stored);
     }
   }
 
@@ -449,7 +366,7 @@ export class Network {
     const hops = path.hops;
     const route = { hops: hops.map((hop) => hop.ed25519Hex), destination: target.ed25519Hex };
     const sentAt = this.#deps.env.clock.now();
-    const { outcome, body, json } = await this.#onion(hops, target, request, timeoutMs, signal);
+    const { outcome, body, json } = await this.#onions.send(hops, target, request, timeoutMs, signal);
     const verdict = judge(outcome, route);
     if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
       this.#paths.succeeded(path);
@@ -476,59 +393,6 @@ export class Network {
     }
     if (verdict.blame.kind !== 'nobody') this.#paths.blame(path, verdict.blame);
     return { ok: false, verdict, body, path };
-  }
-
-  async #onion(
-    hops: readonly PoolNode[],
-    target: PoolNode,
-    request: StorageRequest,
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<{ outcome: Outcome; body: string; json?: Json }> {
-    const guard = hops[0]!;
-    let onion: BuiltOnion;
-    try {
-      onion = buildOnion({
-        path: hops.map(keysOf),
-        destination: { kind: 'node', ...keysOf(target) },
-        payload: encodeJsonBody(request),
-        hopNo: this.#deps.env.random.below(FIRST_HOP_NUMBERS),
-        padded: true,
-      });
-    } catch (error) {
-      if (!(error instanceof CryptoError)) throw error;
-      // A node list may hold keys with which nothing can be encrypted: their owners go.
-      for (const node of [...hops, target]) if (!canEncryptTo(node)) this.pool.drop(node.ed25519Hex);
-      return { outcome: { at: 'transport', code: 'bad_response' }, body: '' };
-    }
-    let response: Awaited<ReturnType<Transport['request']>>;
-    try {
-      response = await this.#deps.transport.request({
-        url: `${urlOf(guard)}/onion_req/v2`,
-        body: onion.body,
-        timeoutMs,
-        signal,
-      });
-    } catch (error) {
-      const code = error instanceof TransportError ? error.code : signal.aborted ? 'aborted' : 'bad_response';
-      return { outcome: { at: 'transport', code }, body: '' };
-    }
-    if (response.status !== 200) {
-      const body = textOfBody(response.body);
-      return { outcome: { at: 'hop', status: response.status, body }, body };
-    }
-    let opened = false;
-    try {
-      const reply = openFinalReply(response.body, onion.replyKey);
-      if (reply === undefined) return { outcome: { at: 'unreadable', opened }, body: '' };
-      opened = true;
-      const outcome: Outcome = { at: 'destination', status: reply.status, body: reply.body };
-      if (reply.status < 200 || reply.status > 299) return { outcome, body: reply.body };
-      return { outcome, body: reply.body, json: parseJson(reply.body) };
-    } catch (error) {
-      if (!(error instanceof ParseError)) throw error;
-      return { outcome: { at: 'unreadable', opened }, body: '' };
-    }
   }
 
   /**
@@ -558,7 +422,13 @@ export class Network {
     let result: ProbeResult = { ok: false, blame: { kind: 'nobody' }, error: 'no_path' };
     for (const target of this.pool.random(PROBE_TARGETS, exclude, false)) {
       const hops = path.hops;
-      const { outcome, json } = await this.#onion(hops, target, { method: 'info' }, PROBE_TIMEOUT_MS, signal);
+      const { outcome, json } = await this.#onions.send(
+        hops,
+        target,
+        { method: 'info' },
+        PROBE_TIMEOUT_MS,
+        signal,
+      );
       signal.throwIfAborted();
       const { blame, error } = judge(outcome, routeOf({ hops }, target));
       if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
@@ -595,29 +465,6 @@ export class Network {
       );
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
-    }
-  }
-
-  /** §2.4: a direct `get_swarm`. Ours: of a random account; our own id next to our address is none of its business. */
-  async #testGuard(node: PoolNode, signal: AbortSignal): Promise<boolean> {
-    try {
-      const answer = await this.#deps.transport.request({
-        url: `${urlOf(node)}/storage_rpc/v1`,
-        body: encodeJsonBody({
-          method: 'get_swarm',
-          account: parseAccountPubkey(accountIdOf(randomBytes(32))),
-        }),
-        headers: { 'content-type': 'application/json' },
-        timeoutMs: GUARD_TEST_TIMEOUT_MS,
-        signal,
-      });
-      if (answer.status !== 200) return false;
-      parseSwarm(parseJson(fromUtf8(answer.body)));
-      return true;
-    } catch (error) {
-      if (error instanceof TransportError || error instanceof ParseError) return false;
-      signal.throwIfAborted();
-      throw error;
     }
   }
 
@@ -678,12 +525,16 @@ export class Network {
     await this.#resyncing;
   }
 
-  /** `again`; else the first preferred one, else one by chance, that was not tried and can be reached over a path. */
+  /**
+   * `again`; else the first preferred one, else one by chance, that was not tried and can be reached over a path that is
+   * not to be avoided.
+   */
   #chooseMember(
     members: readonly PoolNode[],
     again: string | undefined,
     prefer: readonly string[],
     tried: ReadonlySet<string>,
+    avoid: ReadonlySet<Path>,
   ): PoolNode {
     const wanted =
       again ?? prefer.find((key) => !tried.has(key) && members.some((node) => node.ed25519Hex === key));
@@ -691,11 +542,12 @@ export class Network {
     if (preferred !== undefined) return preferred;
     const shuffled = shuffle(members, this.#deps.env);
     const fresh = shuffled.filter((node) => !tried.has(node.ed25519Hex));
+    const isFree = (node: PoolNode, without: ReadonlySet<Path>) =>
+      this.#paths.avoids(node.ed25519Hex, without);
     return (
-      fresh.find(
-        (node) => this.#paths.avoids(node.ed25519Hex) && this.pool.failures(node.ed25519Hex) === 0,
-      ) ??
-      fresh.find((node) => this.#paths.avoids(node.ed25519Hex)) ??
+      fresh.find((node) => isFree(node, avoid) && this.pool.failures(node.ed25519Hex) === 0) ??
+      fresh.find((node) => isFree(node, avoid)) ??
+      fresh.find((node) => isFree(node, new Set())) ??
       fresh[0] ??
       shuffled[0]!
     );
@@ -715,34 +567,6 @@ function judgeResult(result: Subresult, route: Route): Verdict {
 
 function routeOf(path: Pick<Path, 'hops'>, destination: PoolNode): Route {
   return { hops: path.hops.map((hop) => hop.ed25519Hex), destination: destination.ed25519Hex };
-}
-
-function keysOf(node: PoolNode) {
-  return { ed25519Key: fromHex(node.ed25519Hex, 32), x25519Key: fromHex(node.x25519Hex, 32) };
-}
-
-function canEncryptTo(node: PoolNode): boolean {
-  try {
-    x25519(randomBytes(32), fromHex(node.x25519Hex, 32));
-    return true;
-  } catch (error) {
-    if (error instanceof CryptoError) return false;
-    throw error;
-  }
-}
-
-function urlOf(node: PoolNode): string {
-  const host = node.host.includes(':') ? `[${node.host}]` : node.host;
-  return `https://${host}:${node.httpsPort}`;
-}
-
-function textOf(node: PoolNode): string {
-  return stringifyJson([node.ed25519Hex, node.x25519Hex, node.host, node.httpsPort]);
-}
-
-/** Foreign text in an answer that failed: the beginning is enough, and any bytes will do. */
-function textOfBody(body: Uint8Array): string {
-  return new TextDecoder().decode(body.subarray(0, 64 * 1024));
 }
 
 function tryJson(text: string): Json | undefined {

@@ -87,9 +87,21 @@ export class Paths {
     return this.#paths.map((path) => ({ ...path }));
   }
 
-  /** Whether a usable path without `ed25519Hex` is there. */
-  avoids(ed25519Hex: string): boolean {
-    return this.#paths.some((path) => path.state === 'usable' && !contains(path, ed25519Hex));
+  /** The path over this guard; undefined: there is none now. */
+  over(guard: string | undefined): Path | undefined {
+    return this.#paths.find(({ hops }) => hops[0]!.ed25519Hex === guard);
+  }
+
+  /** Whether paths begin there, now or as soon as they are built. */
+  isGuard(ed25519Hex: string): boolean {
+    return this.#guards.includes(ed25519Hex) || this.over(ed25519Hex) !== undefined;
+  }
+
+  /** Whether a usable path without `ed25519Hex` is there beside those in `avoid`. */
+  avoids(ed25519Hex: string, avoid: ReadonlySet<Path>): boolean {
+    return this.#paths.some(
+      (path) => path.state === 'usable' && !contains(path, ed25519Hex) && !avoid.has(path),
+    );
   }
 
   isUsable(path: Path): boolean {

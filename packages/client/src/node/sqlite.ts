@@ -9,6 +9,8 @@ import {
   type HistoryQuery,
   type LastHash,
   type PoolNode,
+  placeHash,
+  placeTime,
   STORAGE_SCHEMA,
   type Storage,
   StorageError,
@@ -16,14 +18,13 @@ import {
   type StoredSwarm,
 } from '../storage/storage.ts';
 
-const SCHEMA = `
+const SCHEMA_1 = `
   CREATE TABLE messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     sender TEXT NOT NULL, timestamp INTEGER NOT NULL, conversation TEXT NOT NULL, text TEXT NOT NULL,
     state TEXT NOT NULL, hash TEXT, copy_pending INTEGER, handled INTEGER NOT NULL,
     UNIQUE (sender, timestamp)
   ) STRICT;
-  CREATE INDEX messages_of_conversation ON messages (conversation, timestamp, sender);
   CREATE INDEX messages_unhandled ON messages (id) WHERE handled = 0;
   CREATE INDEX messages_unsent ON messages (timestamp) WHERE state = 'sending' OR copy_pending = 1;
   CREATE TABLE seen (hash TEXT PRIMARY KEY, expiry INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -40,6 +41,20 @@ const SCHEMA = `
   CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 `;
 
+/** What leads from each schema to the next one: the order of messages no longer depends on their timestamps only. */
+const MIGRATIONS = [
+  SCHEMA_1,
+  `
+  DROP INDEX IF EXISTS messages_of_conversation;
+  ALTER TABLE messages ADD COLUMN sort_timestamp INTEGER;
+  ALTER TABLE messages ADD COLUMN place_time INTEGER AS (coalesce(sort_timestamp, timestamp)) VIRTUAL;
+  ALTER TABLE messages ADD COLUMN place_hash TEXT AS (coalesce(hash, '~')) VIRTUAL;
+  CREATE INDEX messages_in_order ON messages (conversation, place_time, place_hash, sender, timestamp);
+  CREATE INDEX messages_moved ON messages (hash) WHERE sort_timestamp IS NOT NULL;
+`,
+];
+const BACKWARDS = 'place_time DESC, place_hash DESC, sender DESC, timestamp DESC';
+
 interface MessageRow {
   readonly sender: string;
   readonly timestamp: number;
@@ -47,6 +62,7 @@ interface MessageRow {
   readonly text: string;
   readonly state: string;
   readonly hash: string | null;
+  readonly sort_timestamp: number | null;
   readonly copy_pending: number | null;
   readonly handled: number;
 }
@@ -80,8 +96,8 @@ export class SqliteStorage implements Storage {
             `storage of schema ${version}, this program knows ${STORAGE_SCHEMA}`,
           );
         }
-        if (version < STORAGE_SCHEMA)
-          this.#database.exec(`${SCHEMA} PRAGMA user_version = ${STORAGE_SCHEMA}`);
+        for (const migration of MIGRATIONS.slice(version)) this.#database.exec(migration);
+        this.#database.exec(`PRAGMA user_version = ${STORAGE_SCHEMA}`);
       });
     } catch (cause) {
       this.#database.close();
@@ -98,19 +114,33 @@ export class SqliteStorage implements Storage {
       }
       for (const message of changes.messages ?? []) {
         this.#run(
-          `INSERT INTO messages (sender, timestamp, conversation, text, state, hash, copy_pending, handled)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+          `INSERT INTO messages
+             (sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (sender, timestamp) DO UPDATE SET conversation = excluded.conversation, text = excluded.text,
-             state = excluded.state, hash = excluded.hash, copy_pending = excluded.copy_pending,
-             handled = excluded.handled`,
+             state = excluded.state, hash = excluded.hash, sort_timestamp = excluded.sort_timestamp,
+             copy_pending = excluded.copy_pending, handled = excluded.handled`,
           message.sender,
           message.timestamp,
           message.conversation,
           message.text,
           message.state,
           message.hash ?? null,
+          message.sortTimestamp ?? null,
           message.copyPending === undefined ? null : Number(message.copyPending),
           Number(message.handled),
+        );
+      }
+      for (const { sender, timestamp } of changes.handled ?? []) {
+        this.#run('UPDATE messages SET handled = 1 WHERE sender = ? AND timestamp = ?', sender, timestamp);
+      }
+      for (const { sender, timestamp, hash, sortTimestamp } of changes.placed ?? []) {
+        this.#run(
+          'UPDATE messages SET hash = ?, sort_timestamp = ? WHERE sender = ? AND timestamp = ?',
+          hash ?? null,
+          sortTimestamp ?? null,
+          sender,
+          timestamp,
         );
       }
       for (const { hash, expiry } of changes.seen ?? []) {
@@ -165,26 +195,38 @@ export class SqliteStorage implements Storage {
   }
 
   async history(conversation: AccountId, { limit, before }: HistoryQuery): Promise<readonly StoredMessage[]> {
-    return this.#messages(
-      'WHERE conversation = ? AND timestamp < ? ORDER BY timestamp DESC, sender DESC LIMIT ?',
-      conversation,
-      before ?? Number.MAX_SAFE_INTEGER,
-      limit,
-    ).reverse();
+    const newest =
+      before === undefined
+        ? this.#messages(`WHERE conversation = ? ORDER BY ${BACKWARDS} LIMIT ?`, conversation, limit)
+        : this.#messages(
+            `WHERE conversation = ? AND (place_time, place_hash, sender, timestamp) < (?, ?, ?, ?)
+             ORDER BY ${BACKWARDS} LIMIT ?`,
+            conversation,
+            placeTime(before),
+            placeHash(before),
+            before.sender,
+            before.timestamp,
+            limit,
+          );
+    return newest.reverse();
   }
 
   async conversations(): Promise<readonly ConversationSummary[]> {
     const newest = this.#messages(
       `WHERE id IN (SELECT (SELECT id FROM messages m WHERE m.conversation = c.conversation
-                            ORDER BY timestamp DESC, sender DESC LIMIT 1)
+                            ORDER BY ${BACKWARDS} LIMIT 1)
                     FROM (SELECT DISTINCT conversation FROM messages) c)
-       ORDER BY timestamp DESC, sender DESC`,
+       ORDER BY ${BACKWARDS}`,
     );
     return newest.map((last) => ({ id: last.conversation, last }));
   }
 
   async unhandled(limit: number): Promise<readonly StoredMessage[]> {
     return this.#messages('WHERE handled = 0 ORDER BY id LIMIT ?', limit);
+  }
+
+  async moved(hashes: readonly string[]): Promise<readonly StoredMessage[]> {
+    return hashes.flatMap((hash) => this.#messages('WHERE hash = ? AND sort_timestamp IS NOT NULL', hash));
   }
 
   async unsent(): Promise<readonly StoredMessage[]> {
@@ -247,7 +289,8 @@ export class SqliteStorage implements Storage {
 
   #messages(rest: string, ...values: SQLInputValue[]): StoredMessage[] {
     const rows = this.#all(
-      `SELECT sender, timestamp, conversation, text, state, hash, copy_pending, handled FROM messages ${rest}`,
+      `SELECT sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled
+       FROM messages ${rest}`,
       ...values,
     ) as unknown as MessageRow[];
     return rows.map((row) => ({
@@ -257,6 +300,7 @@ export class SqliteStorage implements Storage {
       text: row.text,
       state: row.state as StoredMessage['state'],
       ...(row.hash !== null && { hash: row.hash }),
+      ...(row.sort_timestamp !== null && { sortTimestamp: row.sort_timestamp }),
       ...(row.copy_pending !== null && { copyPending: row.copy_pending === 1 }),
       handled: row.handled === 1,
     }));

@@ -5,9 +5,14 @@ import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb';
 import {
   type Changes,
   type ConversationSummary,
+  compareMessages,
   type HistoryQuery,
   type LastHash,
+  type MessageIdentity,
   type PoolNode,
+  placedAt,
+  placeHash,
+  placeTime,
   STORAGE_SCHEMA,
   type Storage,
   StorageError,
@@ -15,9 +20,12 @@ import {
   type StoredSwarm,
 } from './storage.ts';
 
-/** IndexedDB has no partial indexes, but leaves out rows without the key: these two exist only while they matter. */
+/** IndexedDB has no partial indexes, but leaves out rows without the key: three of these exist only while they matter. */
 interface MessageRow extends StoredMessage {
   readonly id?: number;
+  readonly placeTime: number;
+  readonly placeHash: string;
+  readonly movedHash?: string;
   readonly isUnhandled?: 1;
   readonly isUnsent?: 1;
 }
@@ -28,7 +36,8 @@ interface Schema extends DBSchema {
     value: MessageRow;
     indexes: {
       identity: [string, number];
-      conversation: [string, number, string];
+      order: [string, number, string, string, number];
+      moved: string;
       unhandled: number;
       unsent: number;
     };
@@ -60,18 +69,28 @@ export class IndexedDbStorage implements Storage {
     let database: IDBPDatabase<Schema>;
     try {
       database = await openDB<Schema>(name, STORAGE_SCHEMA, {
-        upgrade(upgraded) {
-          const messages = upgraded.createObjectStore('messages', { keyPath: 'id', autoIncrement: true });
-          messages.createIndex('identity', ['sender', 'timestamp'], { unique: true });
-          messages.createIndex('conversation', ['conversation', 'timestamp', 'sender']);
-          messages.createIndex('unhandled', 'isUnhandled');
-          messages.createIndex('unsent', 'isUnsent');
-          upgraded.createObjectStore('seen', { keyPath: 'hash' }).createIndex('expiry', 'expiry');
-          upgraded
-            .createObjectStore('lastHashes', { keyPath: ['node', 'account', 'namespace'] })
-            .createIndex('expiry', 'expiry');
-          upgraded.createObjectStore('swarms', { keyPath: 'account' });
-          upgraded.createObjectStore('values');
+        async upgrade(upgraded, from, _to, transaction) {
+          if (from < 1) {
+            const messages = upgraded.createObjectStore('messages', { keyPath: 'id', autoIncrement: true });
+            messages.createIndex('identity', ['sender', 'timestamp'], { unique: true });
+            messages.createIndex('unhandled', 'isUnhandled');
+            messages.createIndex('unsent', 'isUnsent');
+            upgraded.createObjectStore('seen', { keyPath: 'hash' }).createIndex('expiry', 'expiry');
+            upgraded
+              .createObjectStore('lastHashes', { keyPath: ['node', 'account', 'namespace'] })
+              .createIndex('expiry', 'expiry');
+            upgraded.createObjectStore('swarms', { keyPath: 'account' });
+            upgraded.createObjectStore('values');
+          }
+          if (from < 2) {
+            const messages = transaction.objectStore('messages');
+            if (from === 1) (messages.deleteIndex as (name: string) => void).call(messages, 'conversation');
+            messages.createIndex('order', ['conversation', 'placeTime', 'placeHash', 'sender', 'timestamp']);
+            messages.createIndex('moved', 'movedHash');
+            for (let row = await messages.openCursor(); row !== null; row = await row.continue()) {
+              await row.update(toRow(toMessage(row.value), row.value.id));
+            }
+          }
         },
         blocking() {
           void storage?.close();
@@ -109,14 +128,21 @@ export class IndexedDbStorage implements Storage {
       }
       for (const message of changes.messages ?? []) {
         const id = await store('messages').index('identity').getKey([message.sender, message.timestamp]);
-        const row: MessageRow = {
-          ...message,
-          ...(id !== undefined && { id }),
-          ...(!message.handled && { isUnhandled: 1 as const }),
-          ...((message.state === 'sending' || message.copyPending === true) && { isUnsent: 1 as const }),
-        };
         // Awaited, so that a message given twice in one change finds its own row.
-        await store('messages').put(row);
+        await store('messages').put(toRow(message, id));
+      }
+      const change = async (
+        { sender, timestamp }: MessageIdentity,
+        changed: (old: StoredMessage) => StoredMessage,
+      ) => {
+        const row = await store('messages').index('identity').get([sender, timestamp]);
+        if (row !== undefined) await store('messages').put(toRow(changed(toMessage(row)), row.id));
+      };
+      for (const identity of changes.handled ?? []) {
+        await change(identity, (message) => ({ ...message, handled: true }));
+      }
+      for (const place of changes.placed ?? []) {
+        await change(place, (message) => placedAt(message, place));
       }
       for (const { hash, expiry } of changes.seen ?? []) requests.push(store('seen').put({ hash, expiry }));
       for (const last of changes.lastHashes ?? []) requests.push(store('lastHashes').put(last));
@@ -148,14 +174,14 @@ export class IndexedDbStorage implements Storage {
 
   async history(conversation: AccountId, { limit, before }: HistoryQuery): Promise<readonly StoredMessage[]> {
     this.#check();
-    const range = IDBKeyRange.bound(
-      [conversation],
-      [conversation, before ?? Number.POSITIVE_INFINITY],
-      false,
-      true,
-    );
+    // An empty list is greater than every number.
+    const end =
+      before === undefined
+        ? [conversation, []]
+        : [conversation, placeTime(before), placeHash(before), before.sender, before.timestamp];
+    const range = IDBKeyRange.bound([conversation], end, false, true);
     const newest: StoredMessage[] = [];
-    const index = this.#database.transaction('messages').store.index('conversation');
+    const index = this.#database.transaction('messages').store.index('order');
     for (
       let cursor = limit > 0 ? await index.openCursor(range, 'prev') : null;
       cursor !== null;
@@ -169,7 +195,7 @@ export class IndexedDbStorage implements Storage {
   async conversations(): Promise<readonly ConversationSummary[]> {
     this.#check();
     const found: ConversationSummary[] = [];
-    const index = this.#database.transaction('messages').store.index('conversation');
+    const index = this.#database.transaction('messages').store.index('order');
     // From each conversation's newest message to the conversation before it.
     let cursor = await index.openCursor(null, 'prev');
     while (cursor !== null) {
@@ -177,15 +203,20 @@ export class IndexedDbStorage implements Storage {
       found.push({ id: last.conversation, last });
       cursor = await index.openCursor(IDBKeyRange.upperBound([last.conversation], true), 'prev');
     }
-    return found.sort(
-      (a, b) => b.last.timestamp - a.last.timestamp || (a.last.sender < b.last.sender ? 1 : -1),
-    );
+    return found.sort((a, b) => compareMessages(b.last, a.last));
   }
 
   async unhandled(limit: number): Promise<readonly StoredMessage[]> {
     this.#check();
     if (limit <= 0) return [];
     return (await this.#database.getAllFromIndex('messages', 'unhandled', null, limit)).map(toMessage);
+  }
+
+  async moved(hashes: readonly string[]): Promise<readonly StoredMessage[]> {
+    this.#check();
+    const index = this.#database.transaction('messages').store.index('moved');
+    const rows = await Promise.all(hashes.map((hash) => index.getAll(hash)));
+    return rows.flat().map(toMessage);
   }
 
   async unsent(): Promise<readonly StoredMessage[]> {
@@ -247,8 +278,24 @@ export class IndexedDbStorage implements Storage {
   }
 }
 
+function toRow(message: StoredMessage, id: number | undefined): MessageRow {
+  const { hash, sortTimestamp, state, copyPending, handled } = message;
+  return {
+    ...message,
+    ...(id !== undefined && { id }),
+    placeTime: placeTime(message),
+    placeHash: placeHash(message),
+    ...(sortTimestamp !== undefined && hash !== undefined && { movedHash: hash }),
+    ...(!handled && { isUnhandled: 1 }),
+    ...((state === 'sending' || copyPending === true) && { isUnsent: 1 }),
+  };
+}
+
 function toMessage({
   id: _id,
+  placeTime: _placeTime,
+  placeHash: _placeHash,
+  movedHash: _movedHash,
   isUnhandled: _unhandled,
   isUnsent: _unsent,
   ...message

@@ -4,9 +4,11 @@ import type { AccountId } from '@allium/protocol/account-id';
 import {
   type Changes,
   type ConversationSummary,
+  compareMessages,
   type HistoryQuery,
   type LastHash,
   type PoolNode,
+  placedAt,
   type Storage,
   StorageError,
   type StoredMessage,
@@ -42,6 +44,12 @@ export class MemoryStorage implements Storage {
       if (message.handled) this.#unhandled.delete(key);
       else this.#unhandled.set(key, message);
     }
+    for (const { sender, timestamp } of changes.handled ?? []) {
+      this.#change(sender, timestamp, (message) => ({ ...message, handled: true }));
+    }
+    for (const place of changes.placed ?? []) {
+      this.#change(place.sender, place.timestamp, (message) => placedAt(message, place));
+    }
     for (const { hash, expiry } of changes.seen ?? []) this.#seen.set(hash, expiry);
     for (const last of changes.lastHashes ?? []) {
       this.#lastHashes.set(lastHashKey(last.node, last.account, last.namespace), last);
@@ -66,8 +74,8 @@ export class MemoryStorage implements Storage {
     this.#check();
     const all = [...this.#messages.values()]
       .filter((message) => message.conversation === conversation)
-      .filter((message) => before === undefined || message.timestamp < before)
-      .sort(byTime);
+      .filter((message) => before === undefined || compareMessages(message, before) < 0)
+      .sort(compareMessages);
     return all.slice(Math.max(0, all.length - limit));
   }
 
@@ -76,9 +84,9 @@ export class MemoryStorage implements Storage {
     const newest = new Map<AccountId, StoredMessage>();
     for (const message of this.#messages.values()) {
       const last = newest.get(message.conversation);
-      if (last === undefined || byTime(message, last) > 0) newest.set(message.conversation, message);
+      if (last === undefined || compareMessages(message, last) > 0) newest.set(message.conversation, message);
     }
-    return [...newest].map(([id, last]) => ({ id, last })).sort((a, b) => byTime(b.last, a.last));
+    return [...newest].map(([id, last]) => ({ id, last })).sort((a, b) => compareMessages(b.last, a.last));
   }
 
   async unhandled(limit: number): Promise<readonly StoredMessage[]> {
@@ -86,11 +94,19 @@ export class MemoryStorage implements Storage {
     return [...this.#unhandled.values()].slice(0, limit);
   }
 
+  async moved(hashes: readonly string[]): Promise<readonly StoredMessage[]> {
+    this.#check();
+    const wanted = new Set(hashes);
+    return [...this.#messages.values()].filter(
+      ({ hash, sortTimestamp }) => sortTimestamp !== undefined && hash !== undefined && wanted.has(hash),
+    );
+  }
+
   async unsent(): Promise<readonly StoredMessage[]> {
     this.#check();
     return [...this.#messages.values()]
       .filter((message) => message.state === 'sending' || message.copyPending === true)
-      .sort(byTime);
+      .sort((a, b) => a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1));
   }
 
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
@@ -139,12 +155,17 @@ export class MemoryStorage implements Storage {
     return this;
   }
 
+  #change(sender: AccountId, timestamp: number, change: (message: StoredMessage) => StoredMessage): void {
+    const key = messageKey(sender, timestamp);
+    const old = this.#messages.get(key);
+    if (old === undefined) return;
+    const message = change(old);
+    this.#messages.set(key, message);
+    if (message.handled) this.#unhandled.delete(key);
+    else this.#unhandled.set(key, message);
+  }
+
   #check(): void {
     if (this.#closed) throw new StorageError('closed', 'this storage is closed');
   }
-}
-
-/** Two messages of one millisecond are of different senders: any fixed order will do. */
-function byTime(a: StoredMessage, b: StoredMessage): number {
-  return a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1);
 }

@@ -14,7 +14,7 @@ export class StorageError extends AlliumError<'newer_schema' | 'closed' | 'faile
 }
 
 /** Of the tables below; every implementation keeps it with the data. */
-export const STORAGE_SCHEMA = 1;
+export const STORAGE_SCHEMA = 2;
 
 /**
  * A text message of a conversation. Its identity across all clients is (sender, timestamp) (spec/client §2.7).
@@ -28,13 +28,52 @@ export interface StoredMessage {
   readonly conversation: AccountId;
   readonly text: string;
   readonly state: 'received' | 'sending' | 'sent' | 'failed';
-  /** Name in our own swarm: of a received message, or of the copy of one that we sent. */
+  /**
+   * Name in our own swarm: of a received message, or of the copy of one that we sent. Of several (it was sealed anew
+   * after a crash) the smallest.
+   */
   readonly hash?: string;
+  /** Where it stands when that is not at `timestamp`, which lay too far in the future when it was stored. */
+  readonly sortTimestamp?: number;
   /** The copy for our other devices is still to be stored in our own swarm. */
   readonly copyPending?: boolean;
   /** The program has been given it by `messages()`. Always true for what this device sent. */
   readonly handled: boolean;
 }
+
+/** What the order of messages depends on, besides a first write: alike on all devices of an account. */
+export type MessagePlace = Pick<StoredMessage, 'sender' | 'timestamp' | 'hash' | 'sortTimestamp'>;
+
+/** Sorts behind every hash: what has none yet was written just now. */
+const NO_HASH = '~';
+
+/** Two fields that storages keep with a message, for their indexes. */
+export const placeTime = ({ timestamp, sortTimestamp = timestamp }: MessagePlace): number => sortTimestamp;
+export const placeHash = ({ hash = NO_HASH }: MessagePlace): string => hash;
+
+/** The order in which people see messages: by network time, then hash (docs/decisions/0012-order-of-messages.md). */
+export function compareMessages(a: MessagePlace, b: MessagePlace): number {
+  return (
+    placeTime(a) - placeTime(b) ||
+    compareText(placeHash(a), placeHash(b)) ||
+    compareText(a.sender, b.sender) ||
+    a.timestamp - b.timestamp
+  );
+}
+
+/** What `Changes.placed` makes of a message. */
+export function placedAt(
+  { hash: _hash, sortTimestamp: _sortTimestamp, ...message }: StoredMessage,
+  { hash, sortTimestamp }: MessagePlace,
+): StoredMessage {
+  return {
+    ...message,
+    ...(hash !== undefined && { hash }),
+    ...(sortTimestamp !== undefined && { sortTimestamp }),
+  };
+}
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** A service node as the node pool keeps it; its identity is the Ed25519 key (spec/client §2.2). */
 export interface PoolNode {
@@ -68,12 +107,21 @@ export interface StoredSwarm {
   readonly fetchedAt: number;
 }
 
+export interface MessageIdentity {
+  readonly sender: AccountId;
+  readonly timestamp: number;
+}
+
 /** All that is given is written, in one transaction. */
 export interface Changes {
   /** Inserted, or replaced where (sender, timestamp) exists. */
   readonly messages?: readonly StoredMessage[];
   /** Removed first. */
-  readonly removed?: readonly { readonly sender: AccountId; readonly timestamp: number }[];
+  readonly removed?: readonly MessageIdentity[];
+  /** Given to the program by `messages()`; those that exist, nothing else of them changes. */
+  readonly handled?: readonly MessageIdentity[];
+  /** New hash and sort timestamp of those that exist, nothing else of them changes. */
+  readonly placed?: readonly MessagePlace[];
   readonly seen?: readonly SeenHash[];
   readonly lastHashes?: readonly LastHash[];
   readonly swarms?: readonly StoredSwarm[];
@@ -93,19 +141,22 @@ export interface ConversationSummary {
 export interface HistoryQuery {
   /** At most so many, the newest that fit; the order is oldest first. */
   readonly limit: number;
-  /** Only messages with a smaller timestamp. */
-  readonly before?: number;
+  /** Only what stands before this one, which need not exist: the first message of the page that came before. */
+  readonly before?: MessagePlace;
 }
 
 export interface Storage {
   write(changes: Changes): Promise<void>;
 
   message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined>;
+  /** In the order of `compareMessages`. */
   history(conversation: AccountId, query: HistoryQuery): Promise<readonly StoredMessage[]>;
   /** With their newest message; newest first. */
   conversations(): Promise<readonly ConversationSummary[]>;
   /** Messages that `messages()` has not given out yet, in the order in which they were first written. */
   unhandled(limit: number): Promise<readonly StoredMessage[]>;
+  /** Of the messages with these hashes those that have a sort timestamp. */
+  moved(hashes: readonly string[]): Promise<readonly StoredMessage[]>;
   /** Messages in state `sending` or with a pending copy, oldest first. */
   unsent(): Promise<readonly StoredMessage[]>;
 

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { AccountId } from '@allium/protocol/account-id';
 import { afterAll, expect, test } from 'vitest';
 import { SqliteStorage } from '../../src/node/sqlite.ts';
 import { STORAGE_SCHEMA } from '../../src/storage/storage.ts';
@@ -43,6 +44,38 @@ test('a file of a newer program is refused and stays as it is', () => {
   const untouched = new DatabaseSync(path);
   expect(untouched.prepare('PRAGMA user_version').get()).toEqual({ user_version: STORAGE_SCHEMA + 1 });
   untouched.close();
+});
+
+test('a file of schema 1 is taken over with its messages', async () => {
+  const path = freshPath();
+  const old = new DatabaseSync(path);
+  old.exec(`
+    CREATE TABLE messages (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      sender TEXT NOT NULL, timestamp INTEGER NOT NULL, conversation TEXT NOT NULL, text TEXT NOT NULL,
+      state TEXT NOT NULL, hash TEXT, copy_pending INTEGER, handled INTEGER NOT NULL,
+      UNIQUE (sender, timestamp)
+    ) STRICT;
+    CREATE INDEX messages_of_conversation ON messages (conversation, timestamp, sender);
+    INSERT INTO messages (sender, timestamp, conversation, text, state, hash, handled)
+      VALUES ('05b', 2, '05b', 'two', 'received', 'h', 0), ('05a', 1, '05b', 'one', 'sent', NULL, 1);
+    PRAGMA user_version = 1`);
+  old.close();
+  for (let opened = 0; opened < 2; opened++) {
+    const storage = new SqliteStorage(path);
+    const history = await storage.history('05b' as AccountId, { limit: 10 });
+    expect(history.map(({ text }) => text)).toEqual(['one', 'two']);
+    expect(history[1]).toEqual({
+      sender: '05b',
+      timestamp: 2,
+      conversation: '05b',
+      text: 'two',
+      state: 'received',
+      hash: 'h',
+      handled: false,
+    });
+    await storage.close();
+  }
 });
 
 test('a file that is no database is refused', () => {

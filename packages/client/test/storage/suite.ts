@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What every storage must do. `make` gives a fresh one; `reopen` the same data after a restart of the program.
 import type { AccountId } from '@allium/protocol/account-id';
+import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Storage, StoredMessage } from '../../src/storage/storage.ts';
+import { compareMessages, type Storage, type StoredMessage } from '../../src/storage/storage.ts';
 
 export interface Opened {
   readonly storage: Storage;
@@ -94,7 +95,7 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       await storage.write({ messages: times.map((time) => message(time)) });
       await storage.write({ messages: [message(6, { sender: ALICE, conversation: CAROL })] });
       const page = async (limit: number, before?: number) =>
-        (await storage.history(BOB, { limit, ...(before !== undefined && { before }) })).map(
+        (await storage.history(BOB, { limit, ...(before !== undefined && { before: message(before) }) })).map(
           (m) => m.timestamp,
         );
       expect(await page(10)).toEqual([1, 2, 3, 4, 5]);
@@ -102,6 +103,74 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await page(2, 4)).toEqual([2, 3]);
       expect(await page(2, 1)).toEqual([]);
       expect(await page(0)).toEqual([]);
+    });
+
+    test('orders by sort timestamp and hash, in pages of any size, whatever the order of writing', async () => {
+      const storage = await open();
+      let round = 0;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.uniqueArray(
+            fc.record({
+              timestamp: fc.integer({ min: 1, max: 4 }),
+              sender: fc.constantFrom(ALICE, BOB, CAROL),
+              hash: fc.option(fc.constantFrom('+A', 'a', 'b', 'zz'), { nil: undefined }),
+              sortTimestamp: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+            }),
+            { selector: (place) => `${place.sender} ${place.timestamp}`, maxLength: 12 },
+          ),
+          fc.integer({ min: 1, max: 5 }),
+          async (places, limit) => {
+            // Identities are unique in a storage: each round has times of its own.
+            const base = 10 * ++round;
+            const conversation = `05${String(round).padStart(64, '0')}` as AccountId;
+            const messages = places.map(({ timestamp, sender, hash, sortTimestamp }) =>
+              message(base + timestamp, {
+                sender,
+                conversation,
+                ...(hash !== undefined && { hash }),
+                ...(sortTimestamp !== undefined && { sortTimestamp: base + sortTimestamp }),
+              }),
+            );
+            for (const one of messages) await storage.write({ messages: [one] });
+            const sorted = [...messages].sort(compareMessages);
+            expect(await storage.history(conversation, { limit: 100 })).toEqual(sorted);
+            const paged: StoredMessage[] = [];
+            for (;;) {
+              const [before] = paged;
+              const page = await storage.history(conversation, { limit, ...(before && { before }) });
+              if (page.length === 0) break;
+              paged.unshift(...page);
+            }
+            expect(paged).toEqual(sorted);
+            const summary = (await storage.conversations()).find(({ id: other }) => other === conversation);
+            expect(summary?.last).toEqual(sorted.at(-1));
+          },
+        ),
+        { numRuns: 30 },
+      );
+    });
+
+    test('marks and moves messages without touching the rest of them, and finds those that were moved', async () => {
+      const storage = await open();
+      const given = message(5, { handled: false, hash: 'b', text: 'unchanged' });
+      await storage.write({ messages: [given, message(3, { handled: false })] });
+      expect(await storage.moved(['b'])).toEqual([]);
+      await storage.write({ placed: [{ sender: BOB, timestamp: 5, hash: 'a', sortTimestamp: 2 }] });
+      const moved = { ...given, hash: 'a', sortTimestamp: 2 };
+      expect(await storage.moved(['a', 'b', 'c'])).toEqual([moved]);
+      expect((await storage.history(BOB, { limit: 9 })).map((m) => m.timestamp)).toEqual([5, 3]);
+      expect((await storage.unhandled(9)).map((m) => m.timestamp)).toEqual([5, 3]);
+      await storage.write({
+        handled: [moved, { sender: CAROL, timestamp: 5 }],
+        placed: [{ sender: CAROL, timestamp: 5, hash: 'c' }],
+      });
+      expect(await storage.message(BOB, 5)).toEqual({ ...moved, handled: true });
+      expect(await storage.message(CAROL, 5)).toBeUndefined();
+      expect((await storage.unhandled(9)).map((m) => m.timestamp)).toEqual([3]);
+      await storage.write({ placed: [{ sender: BOB, timestamp: 5, hash: 'a' }] });
+      expect(await storage.moved(['a'])).toEqual([]);
+      expect((await storage.history(BOB, { limit: 9 })).map((m) => m.timestamp)).toEqual([3, 5]);
     });
 
     test('lists conversations with their newest message, newest first', async () => {

@@ -1,29 +1,47 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `npm run lab -- latency`: from `send` to `received` between two clients, through three hops and a swarm of seven,
-// nodes as separate processes.
+// `npm run lab -- latency`: from `send` to `received` between two clients, through three hops and a swarm: on loopback,
+// nodes as separate processes, and with 40 ms on each link, simulated (`sim-latency.ts`).
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@allium/client';
 import { openClient } from '@allium/client/node';
 import { Account } from '@allium/protocol/account';
 import { startProcessDevnet } from '../process-devnet.ts';
+import { measureSimLatency, POLL_EVERY_MS } from './sim-latency.ts';
 
 export interface LatencyOptions {
   readonly messages: number;
+  /** Of the simulation. */
+  readonly seed: number;
 }
 
-const POLL_EVERY_MS = 5_000;
+const LINK_MS = 40;
+
 /** Accounts that are polled for at the same time: with one, each message would take half an interval of waiting. */
 const RECEIVERS = 20;
 const RECEIVE_TIMEOUT_MS = 30_000;
+const STORED = 'send until stored by the swarm';
+const LONG_POLL = 'send until received, long poll';
+const POLLING = `send until received, poll every ${POLL_EVERY_MS / 1000} s`;
 
 export async function runLatency(options: LatencyOptions, print: (line: string) => void): Promise<void> {
-  await using net = await startProcessDevnet({ nodes: 14, rateLimit: false });
-  print('| what | messages | p50 ms | p99 ms |');
-  print('| --- | --- | --- | --- |');
-  const row = (what: string, times: number[]) => {
-    times.sort((a, b) => a - b);
-    print(`| ${what} | ${times.length} | ${at(times, 0.5)} | ${at(times, 0.99)} |`);
+  print('| what | one way per link | messages | p50 ms | p99 ms |');
+  print('| --- | --- | --- | --- | --- |');
+  const row = (what: string, link: string, given: readonly number[]) => {
+    const times = [...given].sort((a, b) => a - b);
+    print(`| ${what} | ${link} | ${times.length} | ${at(times, 0.5)} | ${at(times, 0.99)} |`);
   };
+  await onLoopback(options, (what, times) => row(what, 'loopback', times));
+  const { stored, longPoll, polling } = await measureSimLatency({ ...options, linkMs: LINK_MS });
+  row(STORED, `${LINK_MS} ms`, stored);
+  row(LONG_POLL, `${LINK_MS} ms`, longPoll);
+  row(POLLING, `${LINK_MS} ms`, polling);
+}
+
+async function onLoopback(
+  options: LatencyOptions,
+  row: (what: string, times: readonly number[]) => void,
+): Promise<void> {
+  await using net = await startProcessDevnet({ nodes: 14, rateLimit: false });
   {
     await using alice = await open(net.seed);
     await using bob = await open(net.seed, { receive: false });
@@ -38,7 +56,7 @@ export async function runLatency(options: LatencyOptions, print: (line: string) 
       await arrival;
       received.push(performance.now() - began);
     }
-    row('send until stored by the swarm', stored);
+    row(STORED, stored);
     row('send until received, poll at once', received);
   }
   {
@@ -47,7 +65,7 @@ export async function runLatency(options: LatencyOptions, print: (line: string) 
     await until(() => bob.health().lastPollAt !== undefined);
     const times: number[] = [];
     for (let i = 0; i < options.messages; i += 1) times.push(await deliver(alice, bob, `message ${i}`));
-    row('send until received, long poll', times);
+    row(LONG_POLL, times);
   }
   {
     await using alice = await open(net.seed);
@@ -69,7 +87,7 @@ export async function runLatency(options: LatencyOptions, print: (line: string) 
       }),
     );
     await Promise.all(bobs.map((bob) => bob.close()));
-    row(`send until received, poll every ${POLL_EVERY_MS / 1000} s`, times);
+    row(POLLING, times);
   }
 }
 

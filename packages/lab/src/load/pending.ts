@@ -2,9 +2,7 @@
 // `npm run lab -- pending`: what held requests (spec/storage-server §2.9.2 `wait`) cost the member that holds them and
 // the guard that relays them, beside what the TLS connections cost.
 import { readFileSync } from 'node:fs';
-import { connect as connectTcp } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, type TLSSocket } from 'node:tls';
 import { Account } from '@allium/protocol/account';
 import { fromHex, fromUtf8 } from '@allium/protocol/bytes';
 import type { ReplyKey } from '@allium/protocol/onion/layer';
@@ -14,6 +12,7 @@ import { encodeJsonBody } from '@allium/protocol/storage/request-writer';
 import { parseAccountPubkey } from '@allium/protocol/storage/requests';
 import { signRequest } from '@allium/protocol/storage/signatures';
 import { type ProcessDevnet, type ProcessNode, startProcessDevnet } from '../process-devnet.ts';
+import { KeptConnection } from './kept-connection.ts';
 
 export interface PendingOptions {
   readonly count: number;
@@ -98,14 +97,14 @@ interface Asked {
 /** Sends one request over each connection, a few in a row; those that are answered at once are waited for. */
 async function everywhere(
   node: ProcessNode,
-  connections: Connection[],
-  ask: (connection: Connection, index: number) => Asked,
+  connections: KeptConnection[],
+  ask: (connection: KeptConnection, index: number) => Asked,
 ): Promise<{ held(): Promise<number> }> {
   const results: Promise<boolean>[] = [];
   for (let i = 0; i < connections.length; i += AT_ONCE) {
     // On a slow machine the node has closed some that were idle for too long.
     for (let j = i; j < Math.min(i + AT_ONCE, connections.length); j += 1) {
-      if (connections[j]!.isClosed) connections[j] = await Connection.open(node, j);
+      if (connections[j]!.isClosed) connections[j] = await open(node, j);
     }
     const some = connections.slice(i, i + AT_ONCE).map((connection, j) => {
       const { answer, read } = ask(connection, i + j);
@@ -144,76 +143,20 @@ const keysOf = (node: ProcessNode) => ({
   x25519Key: fromHex(node.x25519, 32),
 });
 
-async function openAll(node: ProcessNode, count: number): Promise<Connection[]> {
-  const connections: Connection[] = [];
+function open(node: ProcessNode, index: number): Promise<KeptConnection> {
+  const n = 2 + Math.floor(index / CONNECTIONS_PER_ADDRESS);
+  return KeptConnection.open(node, `127.9.${n >> 8}.${n & 255}`);
+}
+
+async function openAll(node: ProcessNode, count: number): Promise<KeptConnection[]> {
+  const connections: KeptConnection[] = [];
   while (connections.length < count) {
     const next = Array.from({ length: Math.min(AT_ONCE, count - connections.length) }, (_, i) =>
-      Connection.open(node, connections.length + i),
+      open(node, connections.length + i),
     );
     connections.push(...(await Promise.all(next)));
   }
   return connections;
-}
-
-/** One kept HTTP/1.1 connection without the weight of an agent. One request at a time. */
-class Connection {
-  readonly #socket: TLSSocket;
-  #received: Buffer[] = [];
-  #resolve: ((body: Uint8Array) => void) | undefined;
-  #reject: ((error: Error) => void) | undefined;
-
-  private constructor(socket: TLSSocket) {
-    this.#socket = socket;
-    socket.on('data', (chunk: Buffer) => {
-      this.#received.push(chunk);
-      this.#look();
-    });
-    socket.on('error', (error) => this.#reject?.(error));
-    socket.on('close', () => this.#reject?.(new Error('the node closed a connection')));
-  }
-
-  static open(node: ProcessNode, index: number): Promise<Connection> {
-    const n = 2 + Math.floor(index / CONNECTIONS_PER_ADDRESS);
-    return new Promise((resolve, reject) => {
-      const localAddress = `127.9.${n >> 8}.${n & 255}`;
-      const below = connectTcp({ host: node.host, port: node.port, localAddress });
-      const socket = connect({ socket: below, rejectUnauthorized: false });
-      below.once('error', reject);
-      socket.once('error', reject);
-      socket.once('secureConnect', () => {
-        socket.off('error', reject);
-        resolve(new Connection(socket));
-      });
-    });
-  }
-
-  post(path: string, body: Uint8Array): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-      if (this.isClosed) reject(new Error('the node closed a connection'));
-      const head = `POST ${path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
-      this.#socket.write(Buffer.concat([Buffer.from(head), body]));
-    });
-  }
-
-  get isClosed(): boolean {
-    return this.#socket.destroyed;
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-
-  #look(): void {
-    const bytes = Buffer.concat(this.#received);
-    const end = bytes.indexOf('\r\n\r\n');
-    const length = Number(/content-length: (\d+)/i.exec(bytes.toString('latin1', 0, Math.max(0, end)))?.[1]);
-    if (end < 0 || bytes.length < end + 4 + length) return;
-    this.#received = [];
-    if (bytes.toString('latin1', 9, 12) === '200') this.#resolve?.(bytes.subarray(end + 4));
-    else this.#reject?.(new Error(`the node answered ${bytes.toString('latin1', 0, 200)}`));
-  }
 }
 
 /** Resident memory once it has settled. */

@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Chaos: a network whose nodes die, are cut off, join, leave and have wrong clocks while accounts with several devices
-// write to each other. Afterwards everything heals, and every message that was answered with "stored" must be on every
-// device of its recipient: once, and in one order. Runs on the simulation only; see docs/benchmarks.md.
-import type { Client } from '@allium/client';
-import { ClientError } from '@allium/client/errors';
-import { MemoryStorage } from '@allium/client/storage/memory';
+// Chaos: a network whose nodes die, are cut off, join, leave and have wrong clocks, whose swarms dissolve and are created,
+// while accounts with several devices, which are restarted too, write to each other. Afterwards everything heals, and
+// every message that was answered with "stored" must be on every device of its recipient and of its sender: once, and in
+// one order. Runs on the simulation only; see docs/benchmarks.md.
 import { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
+import { Device, type DeviceSabotage } from './chaos-device.ts';
+import {
+  type ChaosEvents,
+  type ChaosResult,
+  judge,
+  NO_EVENTS,
+  type Sending,
+  seconds,
+} from './chaos-result.ts';
 import { Sim, type SimNode } from './sim.ts';
+
+/** `forget`: nodes acknowledge some messages and lose them. The others: what one device does. */
+export const SABOTAGES = ['forget', 'drop', 'double', 'flip'] as const;
+type Sabotage = 'forget' | DeviceSabotage;
 
 export interface ChaosOptions {
   readonly nodes: number;
@@ -19,67 +30,39 @@ export interface ChaosOptions {
   /** Virtual time during which messages are sent and things break. */
   readonly chaosMs: number;
   readonly pollEveryMs: number;
+  /** After the chaos, until everything must have arrived; default an hour. */
+  readonly settleMs?: number;
+  /** Shows that the check can fail. */
+  readonly sabotage?: Sabotage | undefined;
 }
 
-export interface ChaosResult {
-  readonly stored: number;
-  /** Not answered with "stored" and told so to the sender; some arrive all the same. */
-  readonly failed: number;
-  /** Deliveries that were owed: stored messages times devices of the recipient. */
-  readonly deliveries: number;
-  /** … of them never made. */
-  readonly lost: number;
-  /** Messages that a device showed more than once. */
-  readonly doubled: number;
-  /** Conversations that two devices of an account show in different orders. */
-  readonly disordered: number;
-  /** Stored messages of our own that a device of ours does not have; copies are sent on their own (spec/client §4.4). */
-  readonly copiesMissing: number;
-  readonly kills: number;
-  readonly partitions: number;
-  readonly wrongClocks: number;
-  readonly lists: number;
-  readonly virtualMs: number;
-  readonly realMs: number;
-}
-
-// Ours: what happens how often, in shares of the network and of `chaosMs`.
+// Ours: what happens how often, in each round of the chaos.
+const ROUND_MS = 1_200_000;
 const WAVES = 4;
 /** Of all nodes, killed in each wave. */
 const KILLED = 0.3;
 const SPLITS = 3;
-const LIST_CHANGES = 4;
-/** Of all nodes, that leave and that join with each list. */
+/** Of the first nodes, that leave (below 0) or join with each list: few enough nodes to dissolve swarms, then enough for new ones. */
+const GROWTH = [-0.15, -0.15, -0.15, 0.15, 0.15, 0.15] as const;
+/** Of the first nodes, that are exchanged for others besides. */
 const CHANGED = 0.03;
 /** Of all nodes, whose clock is wrong for a while in each wave. */
 const WRONG_CLOCKS = 0.05;
 /** Of all devices, whose clock is wrong all the time. */
 const WRONG_DEVICES = 0.2;
+/** Of all devices, closed and opened again in each wave, and as many that die. */
+const RESTARTED = 0.05;
 const SKEW_MS = 600_000;
 const LOSS = 0.002;
 /** A node that left goes on running, as one that unlocks its stake does. */
 const LEAVE_MS = 180_000;
-/** After the chaos, until everything must have arrived. */
 const SETTLE_MS = 3_600_000;
 const LOOK_MS = 10_000;
-const HISTORY = 1_000_000;
 /** Nodes that clients start from stay. */
 const STAYING = 5;
-
-interface Device {
-  readonly account: Account;
-  readonly storage: MemoryStorage;
-  readonly client: Client;
-  /** How often each text was shown. */
-  readonly shown: Map<string, number>;
-}
-
-interface Sending {
-  readonly text: string;
-  readonly from: AccountId;
-  readonly to: AccountId;
-  isStored: boolean;
-}
+/** The first byte of the hashes that nodes forget when they are sabotaged is below this: an eighth of all. */
+const FORGOTTEN = 0x20;
+const TOLD = 20;
 
 export async function runChaos(options: ChaosOptions, print: (line: string) => void): Promise<ChaosResult> {
   const began = performance.now();
@@ -101,20 +84,21 @@ class Chaos {
   readonly #net: Sim;
   readonly #options: ChaosOptions;
   readonly #print: (line: string) => void;
-  readonly #devices = new Map<AccountId, Device[]>();
+  readonly #accounts = new Map<AccountId, Device[]>();
+  readonly #devices: Device[] = [];
   readonly #sendings: Sending[] = [];
-  /** Nodes that something happens to already. */
-  readonly #busy = new Set<SimNode>();
-  readonly #left = new Set<SimNode>();
-  #failed = 0;
-  #kills = 0;
-  #partitions = 0;
-  #wrongClocks = 0;
+  readonly #byText = new Map<string, Sending>();
+  /** Nodes and devices that something happens to already. */
+  readonly #busy = new Set<SimNode | Device>();
+  /** With the version of the list that named them no more. */
+  readonly #left = new Map<SimNode, number>();
+  readonly #events: ChaosEvents = { ...NO_EVENTS };
 
   constructor(net: Sim, options: ChaosOptions, print: (line: string) => void) {
     this.#net = net;
     this.#options = options;
     this.#print = print;
+    if (options.sabotage === 'forget') for (const node of net.nodes) node.forgetMessages(FORGOTTEN);
   }
 
   async openDevices(): Promise<void> {
@@ -124,20 +108,27 @@ class Chaos {
     for (let i = 0; i < clients; i += devices) {
       const account = Account.fromSeed(random.bytes(16));
       const list: Device[] = [];
-      this.#devices.set(account.id, list);
+      this.#accounts.set(account.id, list);
       for (let j = i; j < Math.min(i + devices, clients); j++) {
-        const skewMs = random.unit() < WRONG_DEVICES ? this.#skew() : 0;
+        const isWrong = random.unit() < WRONG_DEVICES;
+        if (isWrong) this.#events.wrongDevices++;
+        const device = new Device(this.#net, {
+          account,
+          pollEveryMs,
+          skewMs: isWrong ? this.#skew() : 0,
+          sabotage: j === 0 && this.#options.sabotage !== 'forget' ? this.#options.sabotage : undefined,
+          onStored: (text) => {
+            const sending = this.#byText.get(text);
+            if (sending !== undefined) sending.isStored = true;
+          },
+        });
+        list.push(device);
+        this.#devices.push(device);
         opened.push(
           // Not all at once: thousands of handshakes at one moment are no story of this scenario.
           this.#net.pass(random.below(pollEveryMs)).then(async () => {
-            const storage = new MemoryStorage();
-            const client = await this.#net.client({ account, pollEveryMs, storage, skewMs });
-            const shown = new Map<string, number>();
-            const count = ({ text }: { text: string }) => shown.set(text, (shown.get(text) ?? 0) + 1);
-            client.on('message', count);
-            client.on('own_message', count);
-            list.push({ account, storage, client, shown });
-            await client.ready();
+            await device.open();
+            await device.ready();
           }),
         );
       }
@@ -149,62 +140,77 @@ class Chaos {
     const { messages, chaosMs } = this.#options;
     const realStart = performance.now();
     const start = this.#net.time.ms;
-    const during = (share: number) => this.#net.pass(share * chaosMs);
-    const stories: Promise<unknown>[] = [];
-    for (let i = 0; i < messages; i++) {
-      const share = this.#net.random.unit();
-      stories.push(during(share).then(() => this.#send(i)));
+    const stories: Promise<unknown>[] = [this.#people(messages, chaosMs)];
+    const rounds = Math.max(1, Math.round(chaosMs / ROUND_MS));
+    for (let i = 0; i < rounds; i++) stories.push(this.#round((i * chaosMs) / rounds, chaosMs / rounds));
+    for (let i = 1; i <= 10; i++) {
+      stories.push(this.#net.pass((i / 10) * chaosMs).then(() => this.#progress(i * 10, realStart)));
     }
-    for (let i = 0; i < WAVES; i++) {
-      stories.push(during((i + 0.1) / WAVES).then(() => this.#wave(chaosMs / WAVES / 3)));
-      stories.push(during((i + 0.3) / WAVES).then(() => this.#setClocks(chaosMs / WAVES / 2)));
-    }
-    for (let i = 0; i < SPLITS; i++) {
-      stories.push(during((i + 0.6) / SPLITS).then(() => this.#split(chaosMs / SPLITS / 4)));
-    }
-    for (let i = 0; i < LIST_CHANGES; i++) {
-      stories.push(during((i + 0.5) / LIST_CHANGES).then(() => this.#changeList()));
-    }
-    for (let i = 1; i <= 10; i++) stories.push(during(i / 10).then(() => this.#progress(i * 10, realStart)));
     await Promise.all(stories);
     await this.#heal();
-    await Promise.all([...this.#devices.values()].flat().map(({ client }) => client.flush()));
-    const settled = await this.#settle();
-    if (!settled) this.#print(`not everything arrived within ${SETTLE_MS / 60_000} min after the chaos`);
-    return this.#result(this.#net.time.ms - start, performance.now() - realStart);
+    await this.#settle();
+    return {
+      ...(await this.#judge()),
+      events: this.#events,
+      virtualMs: this.#net.time.ms - start,
+      realMs: performance.now() - realStart,
+    };
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#devices.values()].flat().map(({ client }) => client.close()));
+    await Promise.all(this.#devices.map((device) => device.close()));
   }
 
   // What people do
 
+  async #people(messages: number, ms: number): Promise<void> {
+    const times = Array.from({ length: messages }, () => this.#net.random.unit() * ms).sort((a, b) => a - b);
+    const start = this.#net.time.ms;
+    const sent: Promise<void>[] = [];
+    for (const [index, time] of times.entries()) {
+      await this.#net.pass(start + time - this.#net.time.ms);
+      sent.push(this.#send(index));
+    }
+    await Promise.all(sent);
+  }
+
   async #send(index: number): Promise<void> {
     const { random } = this.#net;
-    const accounts = [...this.#devices.keys()];
-    const [from, to] = random.pick(accounts, 2) as [AccountId, AccountId];
-    const device = random.pick(this.#devices.get(from)!, 1)[0]!;
-    const sending: Sending = { text: `message ${index}`, from, to, isStored: false };
+    const [from, to] = random.pick([...this.#accounts.keys()], 2) as [AccountId, AccountId];
+    const device = random.pick(this.#accounts.get(from)!, 1)[0]!;
+    const sending: Sending = { text: `message ${index}`, from, to, isStored: false, isFailed: false };
     this.#sendings.push(sending);
-    try {
-      await device.client.conversation(to).send(sending.text);
-      sending.isStored = true;
-    } catch (error) {
-      if (!(error instanceof ClientError)) throw error;
-      this.#failed++;
-    }
+    this.#byText.set(sending.text, sending);
+    const sent = await device.send(to, sending.text);
+    if (typeof sent === 'object') sending.proof = sent;
+    else sending.isFailed = sent === 'failed';
   }
 
   // What goes wrong
 
+  async #round(after: number, ms: number): Promise<void> {
+    const at = (share: number, story: () => Promise<void>) => this.#net.pass(after + share * ms).then(story);
+    const stories: Promise<void>[] = [];
+    for (let i = 0; i < WAVES; i++) {
+      stories.push(at((i + 0.1) / WAVES, () => this.#wave(ms / WAVES / 3)));
+      stories.push(at((i + 0.3) / WAVES, () => this.#setClocks(ms / WAVES / 2)));
+      stories.push(at((i + 0.2) / WAVES, () => this.#restartDevices(ms / WAVES / 2)));
+    }
+    for (let i = 0; i < SPLITS; i++) {
+      stories.push(at((i + 0.6) / SPLITS, () => this.#split(ms / SPLITS / 4)));
+    }
+    for (const [i, growth] of GROWTH.entries()) {
+      stories.push(at((i + 0.5) / GROWTH.length, () => this.#changeList(growth)));
+    }
+    await Promise.all(stories);
+  }
+
   async #wave(downMs: number): Promise<void> {
-    const victims = this.#pick(KILLED, (node) => node.running);
     await Promise.all(
-      victims.map((node) =>
+      this.#pick(KILLED).map((node) =>
         this.#disturb(node, async () => {
           await this.#net.pass(this.#net.random.unit() * downMs);
-          this.#kills++;
+          this.#events.kills++;
           await node.kill();
           await this.#net.pass((0.2 + this.#net.random.unit()) * downMs);
           await node.start();
@@ -215,9 +221,9 @@ class Chaos {
 
   async #setClocks(ms: number): Promise<void> {
     await Promise.all(
-      this.#pick(WRONG_CLOCKS, (node) => node.running).map((node) =>
+      this.#pick(WRONG_CLOCKS).map((node) =>
         this.#disturb(node, async () => {
-          this.#wrongClocks++;
+          this.#events.wrongClocks++;
           node.skewMs = this.#skew();
           await this.#net.pass(ms);
           node.skewMs = 0;
@@ -226,26 +232,60 @@ class Chaos {
     );
   }
 
+  async #restartDevices(ms: number): Promise<void> {
+    const { random } = this.#net;
+    const free = this.#devices.filter((device) => device.isOpen && !this.#busy.has(device));
+    const each = Math.max(1, Math.round(this.#devices.length * RESTARTED));
+    await Promise.all(
+      random.pick(free, 2 * each).map((device, i) =>
+        this.#disturb(device, async () => {
+          await this.#net.pass(random.unit() * ms);
+          const downMs = random.unit() * ms;
+          if (i % 2 === 0) {
+            this.#events.restarts++;
+            await device.restart(downMs);
+          } else {
+            this.#events.crashes++;
+            await device.crash(downMs);
+          }
+        }),
+      ),
+    );
+  }
+
   /** Two parts of the network do not reach each other; clients reach both. */
   async #split(ms: number): Promise<void> {
     const { nodes, random } = this.#net;
-    this.#partitions++;
+    this.#events.partitions++;
     const share = 0.2 + 0.3 * random.unit();
     for (const node of nodes) node.host.side = random.unit() < share ? 1 : 2;
     await this.#net.pass(ms);
     for (const node of nodes) node.host.side = undefined;
   }
 
-  async #changeList(): Promise<void> {
-    const leaving = this.#pick(CHANGED, (node) => node.index >= STAYING && node.running);
-    const joining = leaving.map(() => this.#net.addNode());
-    for (const node of leaving) this.#left.add(node);
+  /** `growth`: of the first nodes, how many more or fewer there are from now on. */
+  async #changeList(growth: number): Promise<void> {
+    const { nodes } = this.#options;
+    const exchanged = Math.max(1, Math.round(nodes * CHANGED));
+    const leaving = this.#pickLeaving(exchanged + Math.ceil(Math.max(0, -growth) * nodes));
+    const joining = Array.from({ length: exchanged + Math.ceil(Math.max(0, growth) * nodes) }, () =>
+      this.#net.addNode(),
+    );
+    for (const node of leaving) this.#left.set(node, this.#net.listVersion + 1);
     const given = this.#net.random.pick(
       this.#net.nodes.filter((node) => node.running),
       STAYING,
     );
+    const before = new Set(this.#net.membership.swarmIds);
     await this.#net.changeList({ add: joining, remove: leaving }, given);
+    const after = new Set(this.#net.membership.swarmIds);
+    this.#events.lists++;
+    this.#events.joins += joining.length;
+    this.#events.leaves += leaving.length;
+    this.#events.swarmsDissolved += [...before].filter((id) => !after.has(id)).length;
+    this.#events.swarmsCreated += [...after].filter((id) => !before.has(id)).length;
     await Promise.all(joining.map((node) => node.start()));
+    if (this.#options.sabotage === 'forget') for (const node of joining) node.forgetMessages(FORGOTTEN);
     await Promise.all(
       leaving.map((node) =>
         this.#disturb(node, async () => {
@@ -256,15 +296,34 @@ class Chaos {
     );
   }
 
-  async #disturb(node: SimNode, story: () => Promise<void>): Promise<void> {
-    this.#busy.add(node);
-    await story();
-    this.#busy.delete(node);
+  /** Of each swarm a minority: when most of one leave at once, nobody can be asked to have what only they had. */
+  #pickLeaving(count: number): SimNode[] {
+    const { swarms, byEd25519 } = this.#net.membership;
+    const leaving = new Map<bigint, number>();
+    const picked: SimNode[] = [];
+    for (const node of this.#pick(1)) {
+      const swarm = byEd25519.get(node.ed25519)?.swarmId;
+      if (node.index < STAYING || swarm === undefined || picked.length === count) continue;
+      const others = leaving.get(swarm) ?? 0;
+      if (2 * (others + 1) >= (swarms.get(swarm)?.length ?? 0)) continue;
+      leaving.set(swarm, others + 1);
+      picked.push(node);
+    }
+    return picked;
   }
 
-  #pick(share: number, fits: (node: SimNode) => boolean): SimNode[] {
-    const listed = this.#net.nodes.filter((node) => !this.#left.has(node));
-    const free = listed.filter((node) => !this.#busy.has(node) && fits(node));
+  async #disturb(which: SimNode | Device, story: () => Promise<void>): Promise<void> {
+    this.#busy.add(which);
+    await story();
+    this.#busy.delete(which);
+  }
+
+  /** Running nodes of the list that nothing happens to, at random: so many as `share` of all in the list. */
+  #pick(share: number): SimNode[] {
+    const listed = this.#net.nodes.filter(
+      (node) => !this.#left.has(node) && this.#net.membership.byEd25519.has(node.ed25519),
+    );
+    const free = listed.filter((node) => node.running && !this.#busy.has(node));
     return this.#net.random.pick(free, Math.max(1, Math.round(listed.length * share)));
   }
 
@@ -279,93 +338,84 @@ class Chaos {
       node.host.side = undefined;
       if (!this.#left.has(node)) await node.start();
     }
+    await Promise.all(this.#devices.map((device) => device.flush()));
   }
 
   // What became of it
 
-  async #settle(): Promise<boolean> {
-    const end = this.#net.time.ms + SETTLE_MS;
+  async #settle(): Promise<void> {
+    const { settleMs = SETTLE_MS } = this.#options;
+    const end = this.#net.time.ms + settleMs;
     for (let looks = 0; this.#net.time.ms < end; looks++) {
-      const missing = this.#missing();
-      if (looks % 30 === 29) this.#print(`${missing.length} deliveries still missing`);
+      const missing = this.#sendings.filter((sending) => sending.isStored && !this.#isEverywhere(sending));
       if (missing.length === 0) {
         // What would be shown twice needs some polls to be shown.
         await this.#net.pass(3 * this.#options.pollEveryMs);
-        return true;
+        return;
       }
+      if (looks % 30 === 29) await this.#tellMissing(missing);
       await this.#net.pass(LOOK_MS);
     }
-    return false;
+    this.#print(`not everything arrived within ${settleMs / 60_000} min after the chaos`);
   }
 
-  /** Stored messages and the devices that do not have them. */
-  #missing(): { sending: Sending; device: Device }[] {
-    return this.#sendings
-      .filter((sending) => sending.isStored)
-      .flatMap((sending) =>
-        this.#devices
-          .get(sending.to)!
-          .filter((device) => !device.shown.has(sending.text))
-          .map((device) => ({ sending, device })),
-      );
-  }
-
-  async #result(virtualMs: number, realMs: number): Promise<ChaosResult> {
-    const missing = this.#missing();
-    for (const { sending } of missing.slice(0, 20)) {
-      const holders = await this.#holders(sending);
-      this.#print(`lost: ${sending.text}, kept by ${holders}`);
-    }
-    const stored = this.#sendings.filter((sending) => sending.isStored);
-    let doubled = 0;
-    let disordered = 0;
-    for (const devices of this.#devices.values()) {
-      for (const { shown } of devices) for (const times of shown.values()) if (times > 1) doubled++;
-      disordered += await disorder(devices);
-    }
-    let copiesMissing = 0;
-    for (const { from, to, text } of stored) {
-      for (const { storage } of this.#devices.get(from)!) {
-        const history = await storage.history(to, { limit: HISTORY });
-        if (!history.some((message) => message.text === text)) copiesMissing++;
+  async #tellMissing(missing: readonly Sending[]): Promise<void> {
+    this.#print(`${missing.length} messages are still missing somewhere`);
+    for (const sending of missing.slice(0, TOLD)) {
+      for (const account of [sending.to, sending.from]) {
+        const device = this.#accounts.get(account)!.find((each) => !each.shows(sending.text));
+        if (device !== undefined) this.#print(await this.#describeLoss(sending, device));
       }
     }
-    return {
-      stored: stored.length,
-      failed: this.#failed,
-      deliveries: stored.reduce((sum, { to }) => sum + this.#devices.get(to)!.length, 0),
-      lost: missing.length,
-      doubled,
-      disordered,
-      copiesMissing,
-      kills: this.#kills,
-      partitions: this.#partitions,
-      wrongClocks: this.#wrongClocks,
-      lists: this.#net.listVersion - 1,
-      virtualMs,
-      realMs,
+  }
+
+  #isEverywhere({ from, to, text }: Sending): boolean {
+    const isShown = (device: Device) => device.shows(text);
+    return this.#accounts.get(to)!.every(isShown) && this.#accounts.get(from)!.every(isShown);
+  }
+
+  #judge() {
+    let told = 0;
+    const tell = async (describe: () => Promise<string>) => {
+      if (told++ < TOLD) this.#print(await describe());
     };
+    return judge(this.#sendings, this.#accounts, {
+      missing: (sending, device) => tell(() => this.#describeLoss(sending, device)),
+      doubled: (text, device) => tell(() => this.#describeDouble(text, device)),
+    });
+  }
+
+  async #describeDouble(text: string, device: Device): Promise<string> {
+    const kept = (await device.find(text)).map(({ sender, timestamp, state }) => {
+      const sending = this.#byText.get(text);
+      return `${state} by ${sender === sending?.from ? 'its sender' : 'another'} at ${timestamp}`;
+    });
+    const own = this.#accounts.get(this.#byText.get(text)!.from)!.includes(device);
+    return `doubled: ${text} on device ${this.#devices.indexOf(device)}, ${own ? 'of its sender' : 'of its recipient'}; kept: ${kept.join(', ')}`;
   }
 
   /** Who keeps a lost message: the beginning of finding out why. */
-  async #holders(sending: Sending): Promise<string> {
-    const own = this.#devices.get(sending.from)!;
-    for (const { storage } of own) {
-      const sent = (await storage.history(sending.to, { limit: HISTORY })).find(
-        (message) => message.text === sending.text && message.hash !== undefined,
-      );
-      if (sent?.hash === undefined) continue;
-      const hash = sent.hash;
-      const members = new Set(this.#net.swarmOf(sending.to));
-      const holders = this.#net.nodes.filter((node) => node.keeps(hash));
-      const inside = holders.filter((node) => members.has(node)).length;
-      const lists = new Set(this.#net.nodes.flatMap((node) => node.listVersion ?? []));
-      return (
-        `${inside} of ${members.size} members and ${holders.length - inside} others; ` +
-        `lists in force: ${[...lists].sort().join(', ')}`
-      );
-    }
-    return 'unknown';
+  async #describeLoss({ text, from, to }: Sending, device: Device): Promise<string> {
+    const owner = this.#accounts.get(to)!.includes(device) ? to : from;
+    const list = this.#accounts.get(owner)!;
+    const what = `lost: ${owner === to ? text : `the copy of ${text}`} on device ${list.indexOf(device)} of ${list.length}`;
+    const told = owner === to ? this.#byText.get(text)?.proof : undefined;
+    const held = (await Promise.all(list.map((other) => other.find(text)))).flat();
+    const hash = told?.hash ?? held.find((each) => each.hash !== undefined)?.hash;
+    if (hash === undefined) return `${what}; nobody knows its hash`;
+    const members = this.#net.swarmOf(owner);
+    const describe = (node: SimNode) => {
+      const list = this.#left.get(node);
+      const place = members.includes(node)
+        ? 'member'
+        : list === undefined
+          ? 'other'
+          : `left with list ${list}`;
+      return `${node.name} (${place}${node.keeps(hash) ? ', has it' : ''})`;
+    };
+    const holders = this.#net.nodes.filter((node) => node.keeps(hash)).map(describe);
+    const signers = this.#net.nodes.filter((node) => told?.signers.includes(node.ed25519)).map(describe);
+    return `${what}; ${members.length} members; kept by ${holders.join(', ') || 'nobody'}; signed by ${signers.join(', ') || 'unknown'}`;
   }
 
   #progress(percent: number, realStart: number): void {
@@ -373,41 +423,9 @@ class Chaos {
     const up = nodes.filter((node) => node.running).length;
     const stored = this.#sendings.filter((sending) => sending.isStored).length;
     this.#print(
-      `${percent} %: ${this.#sendings.length} sent, ${stored} stored, ${this.#failed} failed; ${up} of ${nodes.length} ` +
-        `nodes up; ${this.#kills} kills, ${this.#wrongClocks} wrong clocks, list ${this.#net.listVersion}; ` +
+      `${percent} %: ${this.#sendings.length} sent, ${stored} stored; ${up} nodes up, ${this.#events.kills} kills, ` +
+        `list ${this.#net.listVersion} of ${this.#net.membership.swarmIds.length} swarms; ` +
         `${seconds(time.ms)} virtual s, ${seconds(performance.now() - realStart)} s`,
     );
   }
 }
-
-/** In how many conversations of an account two of its devices differ in the order of what both have. */
-async function disorder(devices: readonly Device[]): Promise<number> {
-  let differing = 0;
-  const [first, ...others] = devices;
-  if (first === undefined) return 0;
-  for (const { id } of await first.storage.conversations()) {
-    const mine = (await first.storage.history(id, { limit: HISTORY })).map((message) => message.text);
-    for (const { storage } of others) {
-      const theirs = (await storage.history(id, { limit: HISTORY })).map((message) => message.text);
-      const [a, b] = [new Set(mine), new Set(theirs)];
-      const common = mine.filter((text) => b.has(text)).join('\n');
-      if (common !== theirs.filter((text) => a.has(text)).join('\n')) differing++;
-    }
-  }
-  return differing;
-}
-
-/** The figures of a run; the last line says whether all is well. */
-export function describeChaos(result: ChaosResult): string[] {
-  const { stored, failed, deliveries, virtualMs, realMs } = result;
-  return [
-    `${stored + failed} messages sent, ${stored} stored, ${failed} told as failed; ${deliveries} deliveries owed`,
-    `${result.kills} kills, ${result.partitions} partitions, ${result.wrongClocks} wrong clocks, ${result.lists} new lists`,
-    `${result.copiesMissing} copies for own devices missing`,
-    `${seconds(virtualMs)} virtual seconds in ${seconds(realMs)} s: ${(virtualMs / realMs).toFixed(1)} per second, ` +
-      `${((stored + failed) / (realMs / 1000)).toFixed(1)} messages/s`,
-    `lost ${result.lost}, doubled ${result.doubled}, disordered ${result.disordered}`,
-  ];
-}
-
-const seconds = (ms: number): string => (ms / 1000).toFixed(0);

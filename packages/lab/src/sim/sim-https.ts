@@ -22,6 +22,8 @@ const EMPTY = new Uint8Array(0);
 export class SimHttps implements HttpsListener {
   readonly #host: Host;
   readonly #options: HttpsServerOptions;
+  /** Requests come one by one here. */
+  readonly connections = 0;
 
   constructor(host: Host, options: HttpsServerOptions) {
     this.#host = host;

@@ -6,6 +6,7 @@
 import { type Caller, Commands } from '@allium/net/omq/commands';
 import type {
   OmqCategoryOptions,
+  OmqCommandOptions,
   OmqConnection,
   OmqContext,
   OmqEndpoint,
@@ -195,8 +196,8 @@ export class SimOmq implements OmqEndpoint {
     this.commands.category(name, options);
   }
 
-  register(command: string, handler: OmqHandler, options?: { readonly oneWay?: boolean }): void {
-    this.commands.register(command, handler, options?.oneWay ?? false);
+  register(command: string, handler: OmqHandler, options?: OmqCommandOptions): void {
+    this.commands.register(command, handler, options);
   }
 
   async start(): Promise<{ port?: number }> {

@@ -3,7 +3,7 @@
 // scenarios. Cryptography is real, so runs of one seed tell the same story but not the same bytes.
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from '@allium/client';
-import { NETWORKS } from '@allium/client/network/presets';
+import { NETWORKS, type NetworkPreset } from '@allium/client/network/presets';
 import { MemoryStorage } from '@allium/client/storage/memory';
 import { silentLog } from '@allium/net/system-env';
 import { type AccountId, x25519KeyOf } from '@allium/protocol/account-id';
@@ -45,8 +45,14 @@ export interface SimOptions extends ScenarioOptions, WireOptions {
 }
 
 export interface SimClientOptions extends ScenarioClientOptions {
+  /** How long members may hold their answers; 0: the client polls. */
+  readonly waitMs?: number;
+  /** What differs from the numbers of the network `local`. */
+  readonly preset?: Partial<NetworkPreset>;
   /** How far the clock of its machine is wrong. */
   readonly skewMs?: number;
+  /** Its machine; default: one of its own. */
+  readonly host?: Host;
 }
 
 const HTTPS_PORT = 22021;
@@ -186,6 +192,14 @@ export class SimNode implements ScenarioNode {
     return this.#anchor.prepare('SELECT 1 FROM messages WHERE hash = ?').get(bytes) !== undefined;
   }
 
+  /** From now on it loses, without noticing, the messages whose hash begins with a byte below `below`. */
+  forgetMessages(below: number): void {
+    this.#anchor.exec(
+      `CREATE TRIGGER forget AFTER INSERT ON messages WHEN hex(substr(NEW.hash, 1, 1)) < '${toHex(Uint8Array.of(below)).toUpperCase()}' ` +
+        'BEGIN DELETE FROM messages WHERE id = NEW.id; END',
+    );
+  }
+
   /** Forgets its database. */
   dispose(): void {
     this.#anchor.close();
@@ -299,10 +313,14 @@ export class Sim implements ScenarioNetwork<SimNode> {
     return this.nodes.filter((node) => keys.has(node.ed25519));
   }
 
-  client(options: SimClientOptions): Promise<Client> {
-    const { account, receive, pollEveryMs, storage, skewMs = 0 } = options;
+  /** A machine for a client. */
+  clientHost(): Host {
     const index = this.#clients++;
-    const host = this.wire.host(`10.${128 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`);
+    return this.wire.host(`10.${128 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`);
+  }
+
+  client(options: SimClientOptions): Promise<Client> {
+    const { account, receive, pollEveryMs, waitMs, storage, skewMs = 0, host = this.clientHost() } = options;
     return Client.open({
       account,
       network: {
@@ -310,10 +328,12 @@ export class Sim implements ScenarioNetwork<SimNode> {
           ...NETWORKS.local,
           seeds: this.nodes.slice(0, SEEDS).map((node) => ({ url: node.url })),
           distinctSubnets: true,
+          ...options.preset,
         },
       },
       ...(receive !== undefined && { receive }),
       ...(pollEveryMs !== undefined && { pollEveryMs }),
+      ...(waitMs !== undefined && { waitMs }),
       storage: storage ?? new MemoryStorage(),
       transport: new SimTransport(this.wire, host),
       env: { clock: this.time.clock(() => skewMs), random: this.random.fork(), log: this.#log },

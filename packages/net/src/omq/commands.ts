@@ -5,6 +5,7 @@ import type { Cancel, Logger } from '@allium/protocol/env';
 import type {
   OmqAccess,
   OmqCategoryOptions,
+  OmqCommandOptions,
   OmqContext,
   OmqExchange,
   OmqHandler,
@@ -37,6 +38,7 @@ interface Command {
   readonly category: Category;
   readonly handler: OmqHandler;
   readonly isOneWay: boolean;
+  readonly admits: (peerKeyHex: string) => boolean;
 }
 
 class Message implements OmqExchange {
@@ -92,9 +94,11 @@ const MAX_QUEUED = 1000;
 const MAX_HELD_BYTES = 128 * 1024 * 1024;
 /** Longer names are not repeated to the sender. */
 const MAX_ECHO = 256;
+const NOBODY = () => false;
 
 export class Commands {
   readonly #isServiceNode: boolean;
+  readonly #onRefused: (limit: 'queue') => void;
   readonly #log: Logger;
   readonly #categories = new Map<string, Category>();
   readonly #commands = new Map<string, Command>();
@@ -102,8 +106,12 @@ export class Commands {
   #isStopping = false;
   #onIdle: (() => void) | undefined;
 
-  constructor(options: { readonly isServiceNode: boolean }, log: Logger) {
+  constructor(
+    options: { readonly isServiceNode: boolean; readonly onRefused?: (limit: 'queue') => void },
+    log: Logger,
+  ) {
     this.#isServiceNode = options.isServiceNode;
+    this.#onRefused = options.onRefused ?? (() => {});
     this.#log = log;
   }
 
@@ -119,10 +127,11 @@ export class Commands {
     });
   }
 
-  register(name: string, handler: OmqHandler, isOneWay: boolean): void {
+  register(name: string, handler: OmqHandler, options: OmqCommandOptions = {}): void {
     const category = this.#categories.get(name.slice(0, name.indexOf('.')));
     if (category === undefined) throw new TypeError(`no category for OMQ command ${name}`);
-    this.#commands.set(name, { name, category, handler, isOneWay });
+    const { oneWay: isOneWay = false, admits = NOBODY } = options;
+    this.#commands.set(name, { name, category, handler, isOneWay, admits });
   }
 
   start(): void {
@@ -149,7 +158,7 @@ export class Commands {
       return;
     }
     const { category, isOneWay } = command;
-    const refusal = this.#refusal(category.access, caller);
+    const refusal = this.#refusal(command, caller);
     const tag = isOneWay ? undefined : parts[1];
     if (refusal !== undefined) {
       caller.send(tag === undefined ? [refusal, parts[0]!] : [refusal, 'REPLY', tag]);
@@ -163,22 +172,22 @@ export class Commands {
     for (const part of parts) bytes += part.length;
     const data = parts.slice(isOneWay ? 1 : 2);
     const message = new Message(command, caller, tag, data, bytes, this.#giveBack);
-    if (category.heldBytes + bytes > MAX_HELD_BYTES) return; // as with a full queue
-    if (category.running < category.maxConcurrent) {
+    const isFull = category.heldBytes + bytes > MAX_HELD_BYTES;
+    if (!isFull && category.running < category.maxConcurrent) {
       category.running++;
       this.#running++;
       category.heldBytes += bytes;
       this.#run(message);
-    } else if (category.queue.length - category.head < category.maxQueued) {
+    } else if (!isFull && category.queue.length - category.head < category.maxQueued) {
       category.heldBytes += bytes;
       category.queue.push(message);
-    } // else dropped silently: spec/storage-server §5.3
+    } else this.#onRefused('queue'); // dropped silently: spec/storage-server §5.3
   }
 
-  #refusal(wanted: OmqAccess, caller: Caller): string | undefined {
+  #refusal({ category: { access: wanted }, admits }: Command, caller: Caller): string | undefined {
     if (wanted === 'none') return undefined;
     if (wanted === 'service_node' && !this.#isServiceNode) return 'NOT_A_SERVICE_NODE';
-    if (caller.access() === wanted) return undefined;
+    if (caller.access() === wanted || admits(caller.context.peerKeyHex)) return undefined;
     return wanted === 'service_node' ? 'FORBIDDEN_SN' : 'FORBIDDEN';
   }
 

@@ -70,6 +70,8 @@ export interface ConnectionEvents {
   onReady(peerKey: Uint8Array, metadata: Metadata): void;
   /** Parts are views of a read buffer that nobody else uses. */
   onMessage(parts: Uint8Array[]): void;
+  /** After so many bytes were read and taken care of. */
+  onRead(bytes: number): void;
   /** Once. `unsent`: messages of which the peer has got nothing. */
   onClose(reason: CloseReason, error: Error | undefined, unsent: Uint8Array[][]): void;
 }
@@ -82,13 +84,15 @@ export type ConnectionRole =
 export interface MemoryBudget {
   used: number;
   readonly max: number;
+  /** Frees some, by closing a connection. */
+  exceeded(): void;
 }
 
 export class Connection implements FrameSink {
   readonly #socket: Socket;
   readonly #role: ConnectionRole;
   readonly #events: ConnectionEvents;
-  readonly #budget: MemoryBudget;
+  #budget: MemoryBudget;
   readonly #maxQueuedBytes: number;
   readonly #reader = new FrameReader(MAX_HANDSHAKE_FRAME);
   readonly remoteAddress: string;
@@ -168,6 +172,22 @@ export class Connection implements FrameSink {
     return this.#isConnected;
   }
 
+  get budget(): MemoryBudget {
+    return this.#budget;
+  }
+
+  /** Moves what is held to another budget. */
+  set budget(budget: MemoryBudget) {
+    this.#budget.used -= this.#budgeted;
+    this.#budget = budget;
+    budget.used += this.#budgeted;
+  }
+
+  /** Of unfinished messages. */
+  get heldBytes(): number {
+    return this.#budgeted;
+  }
+
   get queuedBytes(): number {
     return this.#queuedBytes;
   }
@@ -227,6 +247,15 @@ export class Connection implements FrameSink {
     this.#socket.destroySoon();
   }
 
+  /** Reads no more until `resume`; the peer feels it when the buffers of TCP are full. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }
@@ -283,8 +312,9 @@ export class Connection implements FrameSink {
     if (held !== this.#budgeted) {
       this.#budget.used += held - this.#budgeted;
       this.#budgeted = held;
-      if (this.#budget.used > this.#budget.max) this.close('memory');
+      if (this.#budget.used > this.#budget.max) this.#budget.exceeded();
     }
+    this.#events.onRead(chunk.length);
   }
 
   onGreeting(greeting: Uint8Array): void {

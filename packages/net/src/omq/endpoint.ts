@@ -4,6 +4,7 @@
 import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Cancel } from '@allium/protocol/env';
 import { AlliumError } from '@allium/protocol/errors';
+import type { AdmissionLimit } from '../admission.ts';
 
 /** Why a request of ours got no reply. `refused`: the peer said so; `busy`: too many requests of ours wait for it. */
 export class OmqError extends AlliumError<
@@ -31,6 +32,13 @@ export interface OmqCategoryOptions {
   readonly maxConcurrent?: number;
   /** Messages waiting beyond that, default 1000; further ones are dropped silently (§5.3). */
   readonly maxQueued?: number;
+}
+
+export interface OmqCommandOptions {
+  /** Without: a message without tag is refused, and the handler's answer is the reply. */
+  readonly oneWay?: boolean;
+  /** Whether to let in a caller that has no right to the category. Asked for every such message. */
+  readonly admits?: (peerKeyHex: string) => boolean;
 }
 
 /** The connection that a message came from. */
@@ -71,6 +79,19 @@ export type OmqHandler = (
   exchange: OmqExchange,
 ) => readonly OmqPart[] | undefined | Promise<readonly OmqPart[] | undefined>;
 
+/** Which limit was met, for `onRefused`. */
+export type OmqLimit =
+  | AdmissionLimit
+  | 'handshake_time'
+  | 'silence'
+  | 'unread_bytes'
+  | 'message_bytes'
+  | 'byte_rate'
+  | 'message_size'
+  | 'malformed'
+  | 'queue'
+  | 'pending';
+
 export interface OmqOptions {
   /** X25519; the node's or a fresh one. */
   readonly keyPair: KeyPair;
@@ -84,8 +105,12 @@ export interface OmqOptions {
   readonly maxConnections?: number;
   /** Incoming connections of one address or IPv6 /64, default 400 (several nodes may share one address). */
   readonly maxConnectionsPerAddress?: number;
+  /** Told each time that a limit was met, whatever the peer got to hear of it. */
+  readonly onRefused?: (limit: OmqLimit) => void;
   /** Requests of ours waiting for one peer, default 20 000. */
   readonly maxPendingPerPeer?: number;
+  /** Bytes of unfinished messages from peers that are no service nodes, default 64 MiB; the largest gives way. */
+  readonly maxStrangersPartialBytes?: number;
   /** Bytes waiting for one slow reader, default 64 MiB, then it is disconnected. */
   readonly maxQueuedBytes?: number;
   /** A connection that we opened is closed after this time without use, default 30 000. */
@@ -111,11 +136,8 @@ export interface OmqStatistics {
 export interface OmqEndpoint {
   /** Declares a category, before its commands. */
   category(name: string, options: OmqCategoryOptions): void;
-  /**
-   * Registers `category.command`. Unless `oneWay`, a message without tag is refused and the handler's answer is the
-   * reply.
-   */
-  register(command: string, handler: OmqHandler, options?: { readonly oneWay?: boolean }): void;
+  /** Registers `category.command`. */
+  register(command: string, handler: OmqHandler, options?: OmqCommandOptions): void;
   /** Must come before requests. @returns the port, when listening */
   start(): Promise<{ port?: number }>;
   /** Fails waiting requests with `closed`. */

@@ -14,7 +14,7 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { toHex } from '@allium/protocol/bytes';
 import type { Cancel, Clock, Env } from '@allium/protocol/env';
-import { clientOf, plainAddress } from '../address.ts';
+import { Admission } from '../admission.ts';
 import { RateLimiter } from '../rate-limiter.ts';
 import { Commands } from './commands.ts';
 import { type CloseReason, Connection, type ConnectionRole, type MemoryBudget } from './connection.ts';
@@ -22,9 +22,11 @@ import { CurveClient, CurveServer } from './curve.ts';
 import { Deadlines } from './deadlines.ts';
 import {
   type OmqCategoryOptions,
+  type OmqCommandOptions,
   type OmqEndpoint,
   OmqError,
   type OmqHandler,
+  type OmqLimit,
   type OmqOptions,
   type OmqPart,
   type OmqPeer,
@@ -32,7 +34,7 @@ import {
   type OmqStatistics,
 } from './endpoint.ts';
 import { Link, type LinkOwner } from './link.ts';
-import { encodeMetadata } from './zmtp.ts';
+import { encodeMetadata, ZmtpError } from './zmtp.ts';
 
 // From the specification, spec/storage-server §5.3.
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -47,11 +49,19 @@ const REFUSALS = new Set(['FORBIDDEN', 'FORBIDDEN_SN', 'NOT_A_SERVICE_NODE']);
 const SWEEP_MS = 1000;
 const MAX_CONNECTIONS = 4000;
 const MAX_CONNECTIONS_PER_ADDRESS = 400;
+/** A handshake costs 0.2 ms, also one that fails. */
+const CONNECTION_BURST = 600;
+const CONNECTIONS_PER_SECOND = 300;
+const ALL_CONNECTIONS_PER_SECOND = 1000;
 /** Most of them long polls that a relay passes on. */
 const MAX_PENDING_PER_PEER = 20_000;
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
-/** Of unfinished messages from all peers. */
-const MAX_PARTIAL_BYTES = 512 * 1024 * 1024;
+/** Of unfinished messages, from service nodes and from all others; the largest gives way. */
+const MAX_PARTIAL_BYTES = 256 * 1024 * 1024;
+const MAX_STRANGERS_PARTIAL_BYTES = 64 * 1024 * 1024;
+/** What is read of all strangers at one address, in KiB: one message of any size at once, then so much per second. */
+const STRANGER_BURST_KIB = 16 * 1024;
+const STRANGER_KIB_PER_SECOND = 4 * 1024;
 /** How long `stop` waits for handlers, and then for what they answered to go out. */
 const STOP_MS = 2000;
 const LINGER_MS = 500;
@@ -77,12 +87,12 @@ export class Omq implements OmqEndpoint {
   readonly #links = new Set<Link>();
   readonly #sockets = new Set<Socket>();
   readonly #peers = new Map<string, Peer>();
-  /** By address, IPv6 by /64. */
-  readonly #incomingOf = new Map<string, number>();
-  /** A handshake costs 0.2 ms, also one that fails: at most 300 per second from one address. */
-  readonly #newConnections: RateLimiter;
-  readonly #budget: MemoryBudget = { used: 0, max: MAX_PARTIAL_BYTES };
-  #incoming = 0;
+  readonly #admission: Admission;
+  readonly #ofNodes = this.#budget(MAX_PARTIAL_BYTES);
+  readonly #ofStrangers: MemoryBudget;
+  readonly #strangerRate: RateLimiter;
+  /** Links to strangers that sent too much; nothing is read of them until the next sweep. */
+  readonly #paused = new Set<Link>();
   #server: Server | undefined;
   #cancelSweep: Cancel | undefined;
   #state: 'stopped' | 'running' | 'stopping' = 'stopped';
@@ -92,8 +102,24 @@ export class Omq implements OmqEndpoint {
   constructor(options: OmqOptions, env: Env) {
     this.#options = options;
     this.#env = env;
-    this.#commands = new Commands({ isServiceNode: options.isServiceNode }, env.log);
-    this.#newConnections = new RateLimiter({}, env.clock);
+    this.#ofStrangers = this.#budget(options.maxStrangersPartialBytes ?? MAX_STRANGERS_PARTIAL_BYTES);
+    const refused = (limit: OmqLimit) => options.onRefused?.(limit);
+    this.#commands = new Commands({ isServiceNode: options.isServiceNode, onRefused: refused }, env.log);
+    this.#admission = new Admission(
+      {
+        maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
+        maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? MAX_CONNECTIONS_PER_ADDRESS,
+        connectionBurst: CONNECTION_BURST,
+        connectionsPerSecond: CONNECTIONS_PER_SECOND,
+        allConnectionsPerSecond: ALL_CONNECTIONS_PER_SECOND,
+      },
+      env.clock,
+      refused,
+    );
+    this.#strangerRate = new RateLimiter(
+      { capacity: STRANGER_BURST_KIB, refillMicroseconds: 1e6 / STRANGER_KIB_PER_SECOND },
+      env.clock,
+    );
     const { accessOf } = options;
     this.#owner = { deadlines: new Deadlines(env.clock), accessOf: (keyHex) => accessOf?.(keyHex) ?? 'none' };
   }
@@ -103,12 +129,9 @@ export class Omq implements OmqEndpoint {
     this.#commands.category(name, options);
   }
 
-  /**
-   * Registers `category.command`. Unless `oneWay`, a message without tag is refused and the handler's answer is the
-   * reply.
-   */
-  register(command: string, handler: OmqHandler, options?: { readonly oneWay?: boolean }): void {
-    this.#commands.register(command, handler, options?.oneWay ?? false);
+  /** Registers `category.command`. */
+  register(command: string, handler: OmqHandler, options?: OmqCommandOptions): void {
+    this.#commands.register(command, handler, options);
   }
 
   /**
@@ -160,6 +183,7 @@ export class Omq implements OmqEndpoint {
       if (signal?.aborted) throw abortError(signal);
       const link = this.#linkTo(peer, options.ownConnection === true);
       if (link.pendingRequests >= (this.#options.maxPendingPerPeer ?? MAX_PENDING_PER_PEER)) {
+        this.#options.onRefused?.('pending');
         throw new OmqError('busy', `${link.pendingRequests} requests wait for this peer`);
       }
       const pending = link.request(command, parts, timeoutMs, resolve, reject);
@@ -193,7 +217,7 @@ export class Omq implements OmqEndpoint {
   // Connections
 
   async #listen(host: string, port: number): Promise<Server> {
-    const server = createServer((socket) => this.#accept(socket));
+    const server = createServer({ blockList: this.#admission.gate }, (socket) => this.#accept(socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen({ host, port, backlog: 1024 }, () => {
@@ -206,26 +230,11 @@ export class Omq implements OmqEndpoint {
   }
 
   #accept(socket: Socket): void {
-    const address = plainAddress(socket.remoteAddress);
-    const client = clientOf(address) ?? address;
-    const ofAddress = this.#incomingOf.get(client) ?? 0;
-    if (
-      this.#state !== 'running' ||
-      this.#incoming >= (this.#options.maxConnections ?? MAX_CONNECTIONS) ||
-      ofAddress >= (this.#options.maxConnectionsPerAddress ?? MAX_CONNECTIONS_PER_ADDRESS) ||
-      !this.#newConnections.take(address)
-    ) {
+    if (this.#state !== 'running') {
       socket.destroy();
       return;
     }
-    this.#incoming++;
-    this.#incomingOf.set(client, ofAddress + 1);
-    socket.once('close', () => {
-      this.#incoming--;
-      const left = (this.#incomingOf.get(client) ?? 1) - 1;
-      if (left === 0) this.#incomingOf.delete(client);
-      else this.#incomingOf.set(client, left);
-    });
+    this.#admission.enter(socket);
     const metadata = encodeMetadata({ socketType: 'ROUTER', identity: NO_IDENTITY });
     this.#attach(
       socket,
@@ -291,6 +300,9 @@ export class Omq implements OmqEndpoint {
         onReady: (peerKey) => {
           const keyHex = toHex(peerKey);
           link.becomeReady(peerKey, keyHex);
+          if (link.isOutgoing || this.#owner.accessOf(keyHex) === 'service_node') {
+            link.connection.budget = this.#ofNodes;
+          }
           peer ??= this.#peer(keyHex);
           // Also a connection from the peer tells that it is back.
           peer.failures = 0;
@@ -304,6 +316,7 @@ export class Omq implements OmqEndpoint {
             this.#env.log.error({ error }, 'omq message not handled'); // `accessOf` threw
           }
         },
+        onRead: (bytes) => this.#pace(link, bytes),
         onClose: (reason, error, unsent) => {
           this.#closed(link, peer, reason, error);
           if (isUsable(link) && peer?.address !== undefined) this.#sendAgain(link, peer.address, unsent);
@@ -311,13 +324,16 @@ export class Omq implements OmqEndpoint {
           link.closed();
         },
       },
-      { now, maxQueuedBytes: this.#options.maxQueuedBytes ?? MAX_QUEUED_BYTES, budget: this.#budget },
+      { now, maxQueuedBytes: this.#options.maxQueuedBytes ?? MAX_QUEUED_BYTES, budget: this.#ofStrangers },
     );
     return link;
   }
 
   #closed(link: Link, peer: Peer | undefined, reason: CloseReason, error: Error | undefined): void {
     this.#links.delete(link);
+    this.#paused.delete(link);
+    const limit = limitOf(reason, error);
+    if (limit !== undefined) this.#options.onRefused?.(limit);
     const wasReady = isUsable(link);
     const { isOutgoing } = link;
     this.#env.log.debug({ reason, error: error?.message, wasReady, isOutgoing }, 'omq connection closed');
@@ -349,6 +365,32 @@ export class Omq implements OmqEndpoint {
     }
   }
 
+  /** A message costs its decryption, whatever becomes of it. */
+  #pace(link: Link, bytes: number): void {
+    const { connection } = link;
+    if (link.isOutgoing || connection.isClosed || connection.budget === this.#ofNodes) return;
+    if (this.#strangerRate.take(connection.remoteAddress, Math.ceil(bytes / 1024))) return;
+    this.#options.onRefused?.('byte_rate');
+    this.#paused.add(link);
+    connection.pause();
+  }
+
+  #budget(max: number): MemoryBudget {
+    const budget: MemoryBudget = {
+      used: 0,
+      max,
+      exceeded: () => {
+        let largest: Connection | undefined;
+        for (const { connection } of this.#links) {
+          if (connection.budget !== budget) continue;
+          if (largest === undefined || connection.heldBytes > largest.heldBytes) largest = connection;
+        }
+        largest?.close('memory');
+      },
+    };
+    return budget;
+  }
+
   #peer(keyHex: string): Peer {
     let peer = this.#peers.get(keyHex);
     if (peer === undefined) {
@@ -369,6 +411,8 @@ export class Omq implements OmqEndpoint {
     this.#cancelSweep = this.#env.clock.after(SWEEP_MS, () => {
       const now = this.#env.clock.monotonic();
       for (const link of this.#links) this.#sweep(link, now);
+      for (const { connection } of this.#paused) connection.resume();
+      this.#paused.clear();
       for (const peer of this.#peers.values()) this.#forget(peer);
       this.#armSweep();
     });
@@ -439,6 +483,24 @@ export class Omq implements OmqEndpoint {
       const command = parts[1] === undefined ? '' : latin1(parts[1]);
       link.failAll(new OmqError('refused', 'the peer does not know this command'), command);
     } else if (name !== 'NO_REPLY_TAG') this.#commands.dispatch(link, name, parts);
+  }
+}
+
+/** The limit that ended a connection, if one did. */
+function limitOf(reason: CloseReason, error: Error | undefined): OmqLimit | undefined {
+  switch (reason) {
+    case 'handshake_timeout':
+      return 'handshake_time';
+    case 'silent':
+      return 'silence';
+    case 'slow_reader':
+      return 'unread_bytes';
+    case 'memory':
+      return 'message_bytes';
+    case 'malformed':
+      return error instanceof ZmtpError && error.code === 'too_large' ? 'message_size' : 'malformed';
+    default:
+      return undefined;
   }
 }
 

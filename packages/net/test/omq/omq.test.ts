@@ -8,14 +8,8 @@ import { describe, expect, test } from 'vitest';
 import vectors from '../../../../vectors/storage-server.json' with { type: 'json' };
 import { MessageFlag } from '../../src/omq/curve.ts';
 import { encodeGreeting, FrameFlag } from '../../src/omq/zmtp.ts';
-import { silentLog, systemEnv, systemRandom } from '../../src/system-env.ts';
-import { connector, listener, ManualClock, RawPeer, text, until } from './support.ts';
-
-/** Time by hand, sockets of the system. */
-function manualEnv() {
-  const clock = new ManualClock();
-  return { clock, env: { clock, random: systemRandom, log: silentLog } };
-}
+import { silentLog, systemEnv } from '../../src/system-env.ts';
+import { connector, listener, manualEnv, RawPeer, text, until } from './support.ts';
 
 describe('the frames of vectors omq_messages', () => {
   for (const vector of vectors.omq_messages) {
@@ -436,7 +430,11 @@ describe('connections', () => {
 
   test('opened too fast from one address are refused, handshakes being dear', async () => {
     const { clock, env } = manualEnv();
-    await using a = await listener({ maxConnectionsPerAddress: 1000 }, env);
+    const refused: string[] = [];
+    await using a = await listener(
+      { maxConnectionsPerAddress: 1000, onRefused: (limit) => refused.push(limit) },
+      env,
+    );
     const sockets = Array.from({ length: 610 }, () => {
       const socket = connect(a.peer.port, a.peer.host);
       socket.on('error', () => {});
@@ -452,6 +450,7 @@ describe('connections', () => {
     await clock.advance(1000);
     await using later = new RawPeer(a.peer);
     await later.ready();
+    expect(refused).toEqual(Array.from({ length: 11 }, () => 'connection_rate_per_address'));
   });
 
   test('start and stop may be called twice, and a stopped endpoint starts again', async () => {
@@ -542,6 +541,43 @@ describe('hostile peers lose their connection, and only that', () => {
     attack((peer) => {
       for (let i = 0; i < 1100; i++) peer.sendPart(Buffer.alloc(0), MessageFlag.more);
     }));
+
+  test('who holds the most unfinished messages gives way', async () => {
+    const refused: string[] = [];
+    await using a = await listener({
+      maxStrangersPartialBytes: 2_000_000,
+      onRefused: (limit) => refused.push(limit),
+    });
+    await using small = new RawPeer(a.peer);
+    await using large = new RawPeer(a.peer);
+    await using last = new RawPeer(a.peer);
+    for (const peer of [small, large, last]) await peer.ready();
+    small.sendPart(Buffer.alloc(400_000), MessageFlag.more);
+    large.sendPart(Buffer.alloc(1_000_000), MessageFlag.more);
+    last.sendPart(Buffer.alloc(800_000), MessageFlag.more);
+    await large.closed();
+    expect(refused).toEqual(['message_bytes']);
+    expect([small.isClosed, last.isClosed]).toEqual([false, false]);
+  });
+
+  test('strangers are read no faster than 4 MiB a second after 16 MiB', async () => {
+    const { clock, env } = manualEnv();
+    const refused: string[] = [];
+    let seen = 0;
+    await using a = await listener({ onRefused: (limit) => refused.push(limit) }, env);
+    a.omq.register('test.count', (_, [part]) => {
+      seen += part?.length ?? 0;
+      return [];
+    });
+    await using peer = await connector();
+    const part = Buffer.alloc(5_000_000);
+    const all = Promise.all(Array.from({ length: 5 }, () => peer.omq.request(a.peer, 'test.count', [part])));
+    await until(() => refused.includes('byte_rate'), 'the limit');
+    expect(seen).toBe(15_000_000);
+    await clock.advance(3_000);
+    await all;
+    expect(seen).toBe(25_000_000);
+  });
 
   test('a reader that never reads', () =>
     attack(

@@ -116,6 +116,12 @@ export class ManualClock implements Clock {
   }
 }
 
+/** Time by hand, sockets of the system. */
+export function manualEnv() {
+  const clock = new ManualClock();
+  return { clock, env: { ...systemEnv(), clock } };
+}
+
 export interface RawOptions {
   readonly keyPair?: KeyPair;
   /** What is vouched for instead of `keyPair`: a thief. */

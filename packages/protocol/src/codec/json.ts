@@ -17,8 +17,36 @@ export type JsonInput =
   | readonly JsonInput[]
   | { readonly [key: string]: JsonInput | undefined };
 
-/** Ours: no document of the protocol nests deeper than about ten. */
+// Ours.
+/** No document of the protocol nests deeper than about ten. */
 const MAX_DEPTH = 64;
+/** 8 MB of brackets or braces cost a parser seconds. Twenty requests of a batch have some hundred values with names. */
+const MAX_OPENINGS = 10_000;
+/** Twenty requests with 10 000 hashes each. */
+const MAX_COMMAS = 250_000;
+
+/**
+ * Whether text of a stranger costs a parser milliseconds at most: it has few brackets, braces, colons and commas, wherever
+ * they stand. Requests of the protocol have, answers may not.
+ */
+export function isLightJson(text: string): boolean {
+  return (
+    hasAtMost(text, '[', MAX_OPENINGS) &&
+    hasAtMost(text, '{', MAX_OPENINGS) &&
+    hasAtMost(text, ':', MAX_OPENINGS) &&
+    hasAtMost(text, ',', MAX_COMMAS)
+  );
+}
+
+/** A search by the machine's own means: a tenth of a millisecond for a megabyte of data. */
+function hasAtMost(text: string, character: string, most: number): boolean {
+  if (text.length <= most) return true;
+  let count = 0;
+  for (let at = text.indexOf(character); at >= 0; at = text.indexOf(character, at + 1)) {
+    if (++count > most) return false;
+  }
+  return true;
+}
 
 /**
  * Reads one JSON document. Integers that a double cannot hold become bigint; duplicate names: the last one counts.

@@ -3,7 +3,7 @@
 // the few rules that JSON alone has. Every text is exact: clients compare them.
 import { fromBase64, fromHex, fromUtf8, toBinary, utf8 } from '../bytes.ts';
 import type { BtDict, BtValue } from '../codec/bencode.ts';
-import { checkJson, type Json, parseJson } from '../codec/json.ts';
+import { checkJson, isLightJson, type Json, parseJson } from '../codec/json.ts';
 import { ParseError } from '../errors.ts';
 import { type AccountPubkey, accountPubkey, attempt, RequestError, type SubaccountAuth } from './requests.ts';
 
@@ -435,7 +435,9 @@ export class BtFields implements Fields {
     const bytes = this.bytes(name);
     if (bytes === undefined) return undefined;
     try {
-      const value = parseJson(fromUtf8(bytes));
+      const text = fromUtf8(bytes);
+      if (!isLightJson(text)) throw new ParseError('json', 'too many values');
+      const value = parseJson(text);
       return value === null ? undefined : value;
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;

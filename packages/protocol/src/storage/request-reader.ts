@@ -3,6 +3,7 @@
 // Both carriers go through the same parsers, over a reader of fields that knows what differs.
 import { fromUtf8 } from '../bytes.ts';
 import { type BtDict, decodeBtDict } from '../codec/bencode.ts';
+import { isLightJson } from '../codec/json.ts';
 import { ParseError } from '../errors.ts';
 import { isOpenRetrieve } from './namespaces.ts';
 import {
@@ -380,7 +381,8 @@ export function decodeJsonBody(body: Uint8Array): StorageRequest {
 /** `JSON.parse` without exact big integers: no parameter needs them, and this is the path of every request. */
 function plainJson(bytes: Uint8Array): { readonly value: unknown } | undefined {
   try {
-    return { value: JSON.parse(fromUtf8(bytes)) };
+    const text = fromUtf8(bytes);
+    return isLightJson(text) ? { value: JSON.parse(text) } : undefined;
   } catch {
     return undefined;
   }

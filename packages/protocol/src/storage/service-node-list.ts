@@ -4,7 +4,14 @@
 // the little of JSON-RPC 2.0 that the bootstrap needs.
 
 import { fromUtf8, utf8 } from '../bytes.ts';
-import { type Json, type JsonInput, type JsonObject, parseJson, stringifyJson } from '../codec/json.ts';
+import {
+  isLightJson,
+  type Json,
+  type JsonInput,
+  type JsonObject,
+  parseJson,
+  stringifyJson,
+} from '../codec/json.ts';
 import { ParseError } from '../errors.ts';
 import { reasonCodes } from '../membership/reasons.ts';
 import { isUsableIpv4 } from './responses.ts';
@@ -342,7 +349,9 @@ export type JsonRpcErrorCode = -32700 | -32600 | -32601 | -32603 | -32003 | 403;
 export function decodeJsonRpc(body: Uint8Array): JsonRpcCall | { readonly error: JsonRpcErrorCode } {
   let value: Json;
   try {
-    value = parseJson(fromUtf8(body));
+    const text = fromUtf8(body);
+    if (!isLightJson(text)) return { error: -32700 };
+    value = parseJson(text);
   } catch (error) {
     if (error instanceof ParseError) return { error: -32700 };
     throw error;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
-import { type Json, parseJson, stringifyJson } from '../../src/codec/json.ts';
+import { describe, expect, test } from 'vitest';
+import { utf8 } from '../../src/bytes.ts';
+import { isLightJson, type Json, parseJson, stringifyJson } from '../../src/codec/json.ts';
 import { ParseError } from '../../src/errors.ts';
+import { decodeJsonBody } from '../../src/storage/request-reader.ts';
+import { decodeJsonRpc } from '../../src/storage/service-node-list.ts';
 
 test('integers that a double cannot hold are exact', () => {
   const text = '{"swarm_id":18446744073709551615,"small":7,"list":[-9007199254740993,9007199254740991]}';
@@ -86,4 +89,21 @@ test('any text is a document or a ParseError', () => {
       }
     }),
   );
+});
+
+describe('what would cost a parser too much', () => {
+  test('is told from what requests look like', () => {
+    const hashes = Array.from({ length: 10_000 }, () => 'a'.repeat(43));
+    const requests = Array.from({ length: 20 }, () => ({ method: 'delete', params: { messages: hashes } }));
+    expect(isLightJson(JSON.stringify({ method: 'batch', params: { requests } }))).toBe(true);
+    expect(isLightJson(JSON.stringify({ data: 'x'.repeat(5_000_000) }))).toBe(true);
+    for (const heavy of ['[', '{', '{},', '[],', '"a":1,', '1,'])
+      expect(isLightJson(heavy.repeat(300_000))).toBe(false);
+  });
+
+  test('is refused before it is parsed', () => {
+    const body = utf8(`{"method":"info","params":{"x":[${'[],'.repeat(20_000)}0]}}`);
+    expect(() => decodeJsonBody(body)).toThrow('invalid json');
+    expect(decodeJsonRpc(utf8(`[${'[],'.repeat(20_000)}0]`))).toEqual({ error: -32700 });
+  });
 });

@@ -20,7 +20,7 @@ import {
   type MonitorSubscription,
 } from '../../src/storage/monitor.ts';
 import { parseAccountPubkey } from '../../src/storage/requests.ts';
-import { swarmEntry } from '../../src/storage/responses.ts';
+import { swarmEntry } from '../../src/storage/response-writer.ts';
 import { monitorSignedText } from '../../src/storage/signatures.ts';
 
 const [session, raw] = vectors.request_signatures.filter(({ method }) => method === 'monitor');

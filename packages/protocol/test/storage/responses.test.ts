@@ -7,6 +7,7 @@ import { decodeBtDict, encodeBt } from '../../src/codec/bencode.ts';
 import { parseJson } from '../../src/codec/json.ts';
 import { ParseError } from '../../src/errors.ts';
 import { RECURSIVE_METHODS, type RecursiveMethod } from '../../src/storage/requests.ts';
+import { swarmEntry, toBtResult, toJsonResult } from '../../src/storage/response-writer.ts';
 import {
   isUsableIpv4,
   type NodeFailure,
@@ -19,9 +20,6 @@ import {
   parseRetrieveResult,
   parseRevokedSubaccountsResult,
   parseSwarm,
-  swarmEntry,
-  toBtResult,
-  toJsonResult,
 } from '../../src/storage/responses.ts';
 
 const HASH = 'D78g/cvw1LF8J4YhYGnbnn5TsowgT3HGlrMvb9xCRKU';

@@ -13,6 +13,10 @@ const MAX_BODY_BYTES = 65_536;
 const MAX_EXPIRE_BYTES = 8192;
 /** Per account, revocations not counted; the oldest go first. */
 const MAX_PER_ACCOUNT = 256;
+/** Of the mailbox's limit, for the bodies of all accounts, revocations not counted; the oldest go first. */
+const SHARE_OF_MAILBOX = 1 / 16;
+/** Trimmed somewhat below the limit, so that not every round has to. */
+const TRIMMED_TO = 0.9;
 /** Marks that one request can leave, at about 50 bytes each. */
 export const MAX_MARKS = 2048;
 /** In the column of namespaces: all of them. */
@@ -43,8 +47,12 @@ const markKey = (account: Uint8Array, hash: Uint8Array): Buffer =>
 
 export class Acts {
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
+  readonly #maxBytes: number;
+  /** At least the bytes of all bodies; undefined until they are measured. */
+  #bytes: number | undefined;
 
   constructor(database: Database) {
+    this.#maxBytes = database.size().max * SHARE_OF_MAILBOX;
     this.#sql = Object.fromEntries(
       Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
     ) as Record<keyof typeof STATEMENTS, StatementSync>;
@@ -55,7 +63,9 @@ export class Acts {
     if (act === undefined) return;
     if (act.body.length > (act.method === 'expire' ? MAX_EXPIRE_BYTES : MAX_BODY_BYTES)) return;
     this.#sql.keep.run(actKey(act), account, act.time, act.method, act.body);
-    if (!REVOCATIONS.includes(act.method)) this.#sql.trim.run(account, account, MAX_PER_ACCOUNT);
+    if (REVOCATIONS.includes(act.method)) this.#sql.dropSuperseded.run(account);
+    else this.#sql.trim.run(account, account, MAX_PER_ACCOUNT);
+    if (this.#bytes !== undefined) this.#bytes += act.body.length;
   }
 
   get(key: Uint8Array): Act | undefined {
@@ -88,6 +98,28 @@ export class Acts {
     return row.t;
   }
 
+  /**
+   * Drops at most `limit` of the oldest acts when all together are too large; returns how many. What they deleted stays
+   * deleted here: marks and wipes are kept. Members that missed them will not hear of them any more.
+   */
+  trim(limit: number): number {
+    const measure = () => Number(this.#sql.bytes.get()?.n ?? 0);
+    this.#bytes ??= measure();
+    if (this.#bytes <= this.#maxBytes) return 0;
+    this.#bytes = measure();
+    if (this.#bytes <= this.#maxBytes * TRIMMED_TO) return 0;
+    let dropped = 0;
+    for (const { id, n } of this.#sql.oldest.all(limit)) {
+      if (this.#bytes <= this.#maxBytes * TRIMMED_TO) return dropped;
+      this.#sql.drop.run(id!);
+      this.#bytes -= Number(n);
+      dropped++;
+    }
+    // The next step, which measures again, must not take it for small enough.
+    this.#bytes = this.#maxBytes + 1;
+    return dropped;
+  }
+
   /** Drops at most `limit` rows of each kind that are too old to matter; returns the most of any kind. */
   clean(now: number, limit: number): number {
     const before = now - ACT_LIFE_MS;
@@ -104,6 +136,13 @@ const STATEMENTS = {
     ON CONFLICT (key) DO UPDATE SET time = max(time, excluded.time)`,
   trim: `DELETE FROM acts WHERE account = ? AND id IN (SELECT id FROM acts WHERE account = ?
     AND method NOT IN ('revoke_subaccount', 'unrevoke_subaccount') ORDER BY time DESC, key LIMIT -1 OFFSET ?)`,
+  // Of a token the last change counts: an act that is the last of none says nothing any more.
+  dropSuperseded: `DELETE FROM acts WHERE account = ? AND method IN ('revoke_subaccount', 'unrevoke_subaccount')
+    AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.account = acts.account AND r.time = acts.time)`,
+  bytes: `SELECT sum(length(body)) AS n FROM acts WHERE method NOT IN ('revoke_subaccount', 'unrevoke_subaccount')`,
+  oldest: `SELECT id, length(body) AS n FROM acts
+    WHERE method NOT IN ('revoke_subaccount', 'unrevoke_subaccount') ORDER BY time LIMIT ?`,
+  drop: 'DELETE FROM acts WHERE id = ?',
   get: 'SELECT method, body, time FROM acts WHERE key = ?',
   shortenings: `SELECT method, body, time FROM acts WHERE account = ?
     AND method IN ('expire', 'expire_all') ORDER BY time`,

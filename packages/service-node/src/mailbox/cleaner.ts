@@ -58,9 +58,10 @@ export class Cleaner {
       removed += step;
       if (step < STEP) break;
     }
+    while ((await this.#mailbox.trimActs(STEP)) === STEP);
     if (this.#env.clock.monotonic() >= this.#nextRevocations) {
       this.#nextRevocations = this.#env.clock.monotonic() + REVOCATION_INTERVAL_MS;
-      while ((await this.#mailbox.cleanRevocations(STEP)) === STEP);
+      while ((await this.#mailbox.revocations.clean(STEP)) === STEP);
       while ((await this.#mailbox.cleanActs(STEP)) === STEP);
     }
     if (removed > 0) this.#env.log.debug({ removed }, 'expired messages removed');

@@ -21,10 +21,13 @@ const BUSY_TIMEOUT_MS = 15_000;
 const PAGE_BYTES = 4096;
 /** Small, because the operating system caches the file anyway and resident memory must not grow with the mailbox. */
 const CACHE_KIB = 8192;
+/** Pages of the journal (16 MB) before they move to the file: each time costs two waits for the disk. */
+const CHECKPOINT_PAGES = 4000;
 const SCHEMA_VERSION = 2;
 /** "allm": tells our file from another program's. */
 const APPLICATION_ID = 0x616c6c6d;
 
+/** `changed`: when the expiry was changed last, 0 for never; `revoked`: 0 when the token is valid again. */
 const SCHEMA = `
 CREATE TABLE accounts (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -37,7 +40,8 @@ CREATE TABLE messages (
   timestamp INTEGER NOT NULL,
   expiry INTEGER NOT NULL,
   hash BLOB NOT NULL UNIQUE,
-  data BLOB NOT NULL
+  data BLOB NOT NULL,
+  changed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX messages_by_account ON messages (account, namespace);
 CREATE INDEX messages_by_expiry ON messages (expiry);
@@ -46,6 +50,7 @@ CREATE TABLE revocations (
   account BLOB NOT NULL,
   token BLOB NOT NULL,
   time INTEGER NOT NULL,
+  revoked INTEGER NOT NULL DEFAULT 1,
   UNIQUE (account, token)
 ) STRICT;
 CREATE TABLE forwards (
@@ -61,13 +66,6 @@ CREATE TABLE state (
   name TEXT PRIMARY KEY,
   value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-PRAGMA application_id = ${APPLICATION_ID};
-`;
-
-/** Schema 2. `changed`: when the expiry was changed last, 0 for never; `revoked`: 0 when the token is valid again. */
-const SCHEMA_2 = `
-ALTER TABLE messages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE revocations ADD COLUMN revoked INTEGER NOT NULL DEFAULT 1;
 CREATE TABLE acts (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   key BLOB NOT NULL UNIQUE,
@@ -91,6 +89,7 @@ CREATE TABLE wipes (
   PRIMARY KEY (account, namespace)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX wipes_by_time ON wipes (time);
+PRAGMA application_id = ${APPLICATION_ID};
 PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -145,11 +144,11 @@ export class Database {
         PRAGMA synchronous = NORMAL;
         PRAGMA cache_size = -${CACHE_KIB};
         PRAGMA temp_store = MEMORY;
-        PRAGMA journal_size_limit = 8388608;
+        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
+        PRAGMA journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES};
         PRAGMA max_page_count = ${Math.floor((options.maxBytes ?? MAX_BYTES) / PAGE_BYTES)};
       `);
-      if (isNew) db.exec(`BEGIN; ${SCHEMA} ${SCHEMA_2} COMMIT;`);
-      else if (schemaOf(db) < 2) db.exec(`BEGIN; ${SCHEMA_2} COMMIT;`);
+      if (isNew) db.exec(`BEGIN; ${SCHEMA} COMMIT;`);
       touchRoots(db);
     } catch (error) {
       db?.close();
@@ -275,6 +274,9 @@ function checkOurs(db: DatabaseSync, path: string): boolean {
       'newer',
       `${path} was written by a newer release (schema ${version}): update this program`,
     );
+  }
+  if (tables > 0 && version < SCHEMA_VERSION) {
+    throw new DatabaseError('foreign', `${path} is of before the first release: choose another data folder`);
   }
   return tables === 0;
 }

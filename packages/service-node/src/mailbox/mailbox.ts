@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Messages and revocations of the accounts that map to this node: what each method does to the database, without
+// Messages of the accounts that map to this node: what each method does to the database, without
 // any check of signatures or times (spec/storage-server §2.9 "Execution", §7).
 import type { StatementSync } from 'node:sqlite';
 import type { Clock } from '@allium/protocol/env';
@@ -9,74 +9,25 @@ import type { AccountPubkey, ExpireAllRequest, ExpireRequest } from '@allium/pro
 import { expireMode } from '@allium/protocol/storage/signatures';
 import { ACT_LIFE_MS, type Act, Acts, MAX_MARKS } from './acts.ts';
 import type { Database } from './database.ts';
-
-// From the specification.
-/** §2.9.12: the 50 most recent revocations of an account are kept. */
-const MAX_REVOCATIONS = 50;
+import {
+  type Affected,
+  type ExpiryMode,
+  HASH_TEXT_LENGTH,
+  type Held,
+  hashBytes,
+  hashText,
+  type NewMessage,
+  Retrieved,
+  type RetrievedRow,
+  type Stored,
+  type WholeMessage,
+} from './messages.ts';
+import { Revocations } from './revocations.ts';
 
 // Ours.
 const CACHED_ACCOUNTS = 4096;
-const HASH_TEXT_LENGTH = 43;
-/** Rows of tokens per account, those that are valid again and those beyond the limit included. */
-const MAX_TOKENS = 200;
-/** Revocations of accounts without any message are dropped after this time, or they would pile up for ever. */
-const ORPHAN_REVOCATION_MS = 90 * 86_400_000;
 
-export interface StoredMessage {
-  readonly hash: Uint8Array;
-  readonly timestamp: number;
-  readonly expiry: number;
-  readonly data: Uint8Array;
-}
-
-/** A stored message with all that another node needs to take it over. */
-export interface WholeMessage extends StoredMessage {
-  readonly id: number;
-  readonly account: Uint8Array;
-  readonly namespace: number;
-}
-
-export interface NewMessage {
-  readonly account: Pick<AccountPubkey, 'hex' | 'bytes'>;
-  readonly namespace: number;
-  readonly timestamp: number;
-  readonly expiry: number;
-  readonly hash: Uint8Array;
-  readonly data: Uint8Array;
-  /** When its expiry was changed last; absent: never. */
-  readonly changed?: number;
-}
-
-/** What members compare of a message. */
-export interface Held {
-  readonly hash: Uint8Array;
-  readonly expiry: number;
-  /** When its expiry was set last; its timestamp when it was not changed. */
-  readonly changed: number;
-}
-
-export interface Stored {
-  /** Row number, for references from the queue of forwards. */
-  readonly id: number;
-  /** The expiry now in force. */
-  readonly expiry: number;
-  readonly already: boolean;
-}
-
-export type ExpiryMode = 'set' | 'extend' | 'shorten';
-
-/** Hash texts of one namespace, or of all by namespace. */
-export type Affected = { readonly one: string[] } | { readonly all: Map<number, string[]> };
-
-export const hashText = (hash: Uint8Array): string =>
-  Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('base64').slice(0, HASH_TEXT_LENGTH);
-
-/** Bytes of a hash text, or undefined when it is not the canonical text of any hash. */
-export function hashBytes(text: string): Uint8Array | undefined {
-  if (text.length !== HASH_TEXT_LENGTH) return undefined;
-  const bytes = Buffer.from(text, 'base64');
-  return bytes.length === 32 && hashText(bytes) === text ? bytes : undefined;
-}
+const NO_BYTES = new Uint8Array(0);
 
 type Row = Record<string, unknown>;
 
@@ -93,55 +44,26 @@ interface Place {
   readonly namespace: number;
 }
 
-type RetrievedRow = readonly [id: number, length: number, timestamp: number, expiry: number];
-
-const NO_BYTES = new Uint8Array(0);
-
-/**
- * What `retrieve` found. Hashes and data of all messages come as one byte string each: hundreds of small arrays would
- * cost more than all the rest of the request.
- */
-export class Retrieved {
-  readonly rows: readonly RetrievedRow[];
-  /** 32 bytes per row. */
-  readonly hashes: Buffer;
-  readonly data: Buffer;
-  readonly more: boolean;
-
-  constructor(rows: readonly RetrievedRow[], hashes: Uint8Array, data: Uint8Array, more: boolean) {
-    this.rows = rows;
-    this.hashes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.byteLength);
-    this.data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-    this.more = more;
-  }
-
-  /** One object per message, for whoever is in no hurry. */
-  messages(): StoredMessage[] {
-    let offset = 0;
-    return this.rows.map(([, length, timestamp, expiry], i) => {
-      const data = this.data.subarray(offset, offset + length);
-      offset += length;
-      return { hash: this.hashes.subarray(32 * i, 32 * i + 32), timestamp, expiry, data };
-    });
-  }
-}
-
 export class Mailbox {
   readonly #database: Database;
   readonly #clock: Clock;
   readonly acts: Acts;
+  readonly revocations: Revocations;
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
   /** Account hex → row number, most recently used last. */
   readonly #accounts = new Map<string, number>();
+  readonly #forget: readonly StatementSync[];
   #onArrival: ((accountHex: string, namespace: number) => void) | undefined;
 
   constructor(database: Database, clock: Clock) {
     this.#database = database;
     this.#clock = clock;
     this.acts = new Acts(database);
+    this.revocations = new Revocations(database, this.acts, clock);
     this.#sql = Object.fromEntries(
       Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
     ) as Record<keyof typeof STATEMENTS, StatementSync>;
+    this.#forget = TABLES.map((table) => database.prepare(`DELETE FROM ${table}`));
     // Cheaper than objects where a hundred rows are usual.
     this.#sql.select.setReturnArrays(true);
     this.#sql.bodies.setReturnArrays(true);
@@ -168,14 +90,12 @@ export class Mailbox {
     const added = await this.#database.write(() => {
       const added: NewMessage[] = [];
       for (const message of messages) {
-        if (this.#sql.findMessage.get(message.hash) !== undefined) continue;
-        const outbox = isPublicOutbox(message.namespace);
-        if (outbox && this.#holdsNewer(message)) continue;
-        // Nothing that was deleted comes back (§5.13).
         const { account, namespace, hash, timestamp } = message;
+        const isOutbox = isPublicOutbox(namespace);
+        if (isOutbox && (this.find(hash) !== undefined || this.#holdsNewer(message))) continue;
+        // Nothing that was deleted comes back (§5.13).
         if (timestamp <= this.acts.deletedUpTo(account.bytes, namespace, hash)) continue;
-        this.#insert(message, outbox);
-        added.push(message);
+        if (this.#add(message, isOutbox) !== undefined) added.push(message);
       }
       return added;
     });
@@ -203,22 +123,19 @@ export class Mailbox {
     return this.#insert(deleted < timestamp ? message : { ...message, timestamp: deleted + 1 }, onlyOne);
   }
 
+  /** Row number of a new message; undefined when it is there already. */
+  #add(message: NewMessage, onlyOne: boolean): number | undefined {
+    const account = this.#accountForWriting(message.account);
+    const { namespace, timestamp, expiry, hash, data, changed = 0 } = message;
+    if (onlyOne) this.#sql.deleteOthers.run(account, namespace, hash);
+    const inserted = this.#sql.insert.run(account, namespace, timestamp, expiry, hash, data, changed);
+    return inserted.changes === 1 ? Number(inserted.lastInsertRowid) : undefined;
+  }
+
   #insert(message: NewMessage, onlyOne: boolean): Stored {
     const sql = this.#sql;
-    const account = this.#accountForWriting(message.account);
-    if (onlyOne) sql.deleteOthers.run(account, message.namespace, message.hash);
-    const inserted = sql.insert.run(
-      account,
-      message.namespace,
-      message.timestamp,
-      message.expiry,
-      message.hash,
-      message.data,
-      message.changed ?? 0,
-    );
-    if (inserted.changes === 1) {
-      return { id: Number(inserted.lastInsertRowid), expiry: message.expiry, already: false };
-    }
+    const added = this.#add(message, onlyOne);
+    if (added !== undefined) return { id: added, expiry: message.expiry, already: false };
     const row = sql.findMessage.get(message.hash) as Row;
     const id = Number(row.id);
     const expiry = Number(row.expiry);
@@ -407,48 +324,6 @@ export class Mailbox {
     return found;
   }
 
-  /**
-   * Adds or refreshes revocations; the oldest beyond 50 count as valid (§2.9.12). `time`: when the owner signed; a change
-   * that was signed later stays.
-   */
-  revoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number, act?: Act): Promise<void> {
-    return this.#database.write(() => {
-      for (const token of tokens) {
-        // Replaced, not updated: of one request the row numbers are the order of revoking.
-        this.#sql.forgetToken.run(account.bytes, token, time);
-        this.#sql.revoke.run(account.bytes, token, time);
-      }
-      this.#sql.trimTokens.run(account.bytes, account.bytes, MAX_TOKENS);
-      this.acts.keep(account.bytes, act);
-    });
-  }
-
-  /** Removes revocations that were signed before `time`; returns how many were in force. */
-  unrevoke(account: AccountPubkey, tokens: readonly Uint8Array[], time: number, act?: Act): Promise<number> {
-    return this.#database.write(() => {
-      // Before any change, or others would come into force again.
-      const inForce = tokens.map((token) => this.isRevoked(account, token));
-      let count = 0;
-      for (const [i, token] of tokens.entries()) {
-        const { changes } = this.#sql.unrevoke.run(account.bytes, token, time);
-        if (inForce[i] && changes === 1) count++;
-      }
-      this.#sql.trimTokens.run(account.bytes, account.bytes, MAX_TOKENS);
-      this.acts.keep(account.bytes, act);
-      return count;
-    });
-  }
-
-  isRevoked(account: Pick<AccountPubkey, 'bytes'>, token: Uint8Array): boolean {
-    const row = this.#sql.findRevocation.get(account.bytes, token) as { newer: number } | undefined;
-    return row !== undefined && row.newer < MAX_REVOCATIONS;
-  }
-
-  revoked(account: AccountPubkey): Uint8Array[] {
-    const rows = this.#sql.revocations.all(account.bytes, MAX_REVOCATIONS);
-    return rows.map((row) => row.token as Uint8Array).reverse();
-  }
-
   /** Messages from hash `from` on and before `to` that live beyond `cutoff`, in the order of their hashes. */
   held(from: Uint8Array, to: Uint8Array, cutoff: number, limit: number): (Held & { account: number })[] {
     return this.#sql.held.all(from, to, cutoff, limit) as unknown as (Held & { account: number })[];
@@ -514,6 +389,23 @@ export class Mailbox {
     return this.#sql.page.all(afterId, this.#clock.now(), limit) as unknown as WholeMessage[];
   }
 
+  /** Accounts with a message or an act, the next after `after`, in order. */
+  accounts(after: Uint8Array, limit: number): Uint8Array[] {
+    return this.#sql.accounts.all(after, after, limit).map((row) => row.pubkey as Uint8Array);
+  }
+
+  /** Nothing of it remains; row numbers go on where they were. */
+  forgetAll(): Promise<void> {
+    return this.#database.write(() => {
+      for (const sql of this.#forget) sql.run();
+      this.#accounts.clear();
+    });
+  }
+
+  isEmpty(): boolean {
+    return this.#sql.anyMessage.get() === undefined;
+  }
+
   /** True when nothing was ever stored here (also not before a restart). */
   isVirgin(): boolean {
     return this.#sql.anySequence.get() === undefined;
@@ -528,16 +420,14 @@ export class Mailbox {
     });
   }
 
-  /** Drops at most `limit` old revocations of accounts without messages; returns how many. */
-  cleanRevocations(limit: number): Promise<number> {
-    return this.#database.write(() =>
-      Number(this.#sql.cleanRevocations.run(this.#clock.now() - ORPHAN_REVOCATION_MS, limit).changes),
-    );
-  }
-
   /** Drops at most `limit` acts of each kind that are too old to matter. */
   cleanActs(limit: number): Promise<number> {
     return this.#database.write(() => this.acts.clean(this.#clock.now(), limit));
+  }
+
+  /** Drops at most `limit` of the oldest acts when all together are too large; returns how many. */
+  trimActs(limit: number): Promise<number> {
+    return this.#database.write(() => this.acts.trim(limit));
   }
 
   /** Walks an index over all messages: for statistics asked by the operator, not for every scrape. */
@@ -609,7 +499,11 @@ function affected(namespace: number | 'all', rows: Row[]): Affected {
   return { all };
 }
 
+const TABLES = ['messages', 'accounts', 'revocations', 'acts', 'marks', 'wipes'];
+
 const STATEMENTS = {
+  accounts: `SELECT pubkey FROM accounts WHERE pubkey > ?
+    UNION SELECT account FROM acts WHERE account > ? ORDER BY 1 LIMIT ?`,
   findAccount: 'SELECT id FROM accounts WHERE pubkey = ?',
   accountOf: 'SELECT pubkey FROM accounts WHERE id = ?',
   insertAccount: 'INSERT INTO accounts (pubkey) VALUES (?)',
@@ -636,18 +530,6 @@ const STATEMENTS = {
     AND changed <= ? AND timestamp <= ? RETURNING hash`,
   expireAllNamespaces: `UPDATE messages SET expiry = ?, changed = ? WHERE account = ? AND expiry > ?
     AND changed <= ? AND timestamp <= ? RETURNING hash, namespace`,
-  // Of two changes signed in the same millisecond the token is valid.
-  forgetToken: 'DELETE FROM revocations WHERE account = ? AND token = ? AND time < ?',
-  revoke: 'INSERT OR IGNORE INTO revocations (account, token, time, revoked) VALUES (?, ?, ?, 1)',
-  unrevoke: `INSERT INTO revocations (account, token, time, revoked) VALUES (?, ?, ?, 0)
-    ON CONFLICT (account, token) DO UPDATE SET time = excluded.time, revoked = 0 WHERE time <= excluded.time`,
-  trimTokens: `DELETE FROM revocations WHERE account = ? AND id IN (SELECT id FROM revocations WHERE account = ?
-    ORDER BY time DESC, id DESC LIMIT -1 OFFSET ?)`,
-  findRevocation: `SELECT (SELECT count(*) FROM revocations n WHERE n.account = r.account AND n.revoked = 1
-    AND (n.time, n.id) > (r.time, r.id)) AS newer
-    FROM revocations r WHERE account = ? AND token = ? AND revoked = 1`,
-  revocations: `SELECT token FROM revocations WHERE account = ? AND revoked = 1
-    ORDER BY time DESC, id DESC LIMIT ?`,
   held: `SELECT hash, expiry, max(changed, timestamp) AS changed, account FROM messages WHERE hash >= ? AND hash < ? AND expiry > ?
     ORDER BY hash LIMIT ?`,
   findHeld: `SELECT m.id, m.hash, m.expiry, max(m.changed, m.timestamp) AS changed, a.id AS owner,
@@ -656,10 +538,9 @@ const STATEMENTS = {
     FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id = ?`,
   page: `SELECT m.id, a.pubkey AS account, m.namespace, m.timestamp, m.expiry, m.hash, m.data
     FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id > ? AND m.expiry > ? ORDER BY m.id LIMIT ?`,
+  anyMessage: 'SELECT 1 FROM messages LIMIT 1',
   anySequence: `SELECT 1 FROM sqlite_sequence WHERE name = 'messages'`,
   clean: `DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE expiry <= ? LIMIT ?) RETURNING account`,
-  cleanRevocations: `DELETE FROM revocations WHERE id IN (SELECT id FROM revocations r WHERE time < ?
-    AND NOT EXISTS (SELECT 1 FROM accounts WHERE pubkey = r.account) ORDER BY id LIMIT ?)`,
   perAccount: 'SELECT count(*) AS n FROM messages GROUP BY account HAVING n >= 2 ORDER BY n',
   perNamespace: 'SELECT namespace, count(*) AS n FROM messages GROUP BY namespace',
 } as const;

@@ -47,6 +47,10 @@ export interface NodeNetwork {
   height(): number;
   /** The list as clients ask for it. */
   listed(): ListedNetwork;
+  /** A member has spoken to us: it is there. */
+  heard?(ed25519Hex: string): void;
+  /** Those of `commands` that anybody may call, not only members. */
+  readonly openCommands?: ReadonlySet<string>;
   /** Commands of the category `sn`, without that name. Before `start`. */
   commands(parts: NetworkParts): Readonly<Record<string, NetworkCommand>>;
   /** Reads what is newer than what is held; changes are told from here on. */

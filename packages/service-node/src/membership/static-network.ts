@@ -20,6 +20,8 @@ const WORDS: PlaceWords = {
 export class StaticNetwork implements NodeNetwork {
   readonly source: StaticSource;
   readonly words = WORDS;
+  /** A node that only newer lists have could not show us one otherwise. */
+  readonly openCommands: ReadonlySet<string> = new Set(['chain_static']);
   readonly #ownHex: string;
   readonly #env: Env;
   #distribution: StaticDistribution | undefined;
@@ -62,9 +64,13 @@ export class StaticNetwork implements NodeNetwork {
     const distribution = new StaticDistribution(this.source, omq, this.#ownHex, this.#env);
     this.#distribution = distribution;
     return {
-      chain_static: (member, data) =>
-        distribution.answer(data[0], member?.ed25519Hex.slice(0, 8) ?? 'unknown'),
+      chain_static: (member, data, { remoteAddress }) =>
+        distribution.answer(data[0], { member, remoteAddress }),
     };
+  }
+
+  heard(ed25519Hex: string): void {
+    this.#distribution?.wake(ed25519Hex);
   }
 
   start(): Promise<void> {

@@ -88,8 +88,14 @@ export class LongPolls {
   hold(watches: readonly Watch[], ms: number, carrier: Carrier): Promise<Woken> | undefined {
     const { metrics, max } = this.#parts;
     if (this.#isStopping || ms <= 0) return undefined;
-    if (this.#size >= max || watches.some(({ account }) => this.#isFull(account.hex))) {
-      metrics.pollsNotHeld++;
+    const limit =
+      this.#size >= max
+        ? 'long_polls'
+        : watches.some(({ account }) => this.#isFull(account.hex))
+          ? 'long_polls_per_account'
+          : undefined;
+    if (limit !== undefined) {
+      metrics.refused(limit);
       return undefined;
     }
     metrics.pollsHeld++;

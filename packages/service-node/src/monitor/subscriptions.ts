@@ -108,7 +108,9 @@ export class Subscriptions {
     if (isMonitorRefusal(entry)) return entry;
     const { account, subaccount, wantsData } = entry;
     const { clock } = this.#env;
-    const refused = checkMonitor(entry, clock.now(), (token) => mailbox.isRevoked(account, token));
+    const refused = checkMonitor(entry, clock.now(), (token) =>
+      mailbox.revocations.isRevoked(account, token),
+    );
     if (refused !== undefined) return refused;
     if (!swarm.serves(account.key)) {
       const { wrongSwarm } = MonitorErrorCode;
@@ -119,8 +121,9 @@ export class Subscriptions {
     let subscription = this.#ofAccount.get(account.hex)?.get(connection);
     if (subscription === undefined) {
       const ofConnection = this.#ofConnection.get(connection)?.size ?? 0;
-      if (this.#size >= max || ofConnection >= Math.ceil(max / SHARE_OF_ONE_CONNECTION)) {
-        metrics.subscriptionsRefused++;
+      const isFull = this.#size >= max;
+      if (isFull || ofConnection >= Math.ceil(max / SHARE_OF_ONE_CONNECTION)) {
+        metrics.refused(isFull ? 'subscriptions' : 'subscriptions_per_connection');
         return { errcode: MonitorErrorCode.badArguments, error: 'Too many subscriptions, try another node' };
       }
       subscription = {
@@ -156,7 +159,10 @@ export class Subscriptions {
     for (const subscription of [...subscriptions.values()]) {
       if (!subscription.namespaces.has(namespace)) continue;
       const { connection, token, wantsData } = subscription;
-      if (subscription.expiry <= now || (token !== undefined && mailbox.isRevoked(account, token))) {
+      if (
+        subscription.expiry <= now ||
+        (token !== undefined && mailbox.revocations.isRevoked(account, token))
+      ) {
         this.#remove(subscription);
         continue;
       }

@@ -124,7 +124,10 @@ export class OnionRelay {
   #hop(hop: Hop, carrier: Carrier | undefined): OnionAnswer | Promise<OnionAnswer> {
     const { metrics, keyPair, ownHex } = this.#parts;
     // §9.3.4: at the entry as well.
-    if (hop.hopNo > MAX_HOPS) return plain(400, 'onion request max path length exceeded');
+    if (hop.hopNo > MAX_HOPS) {
+      metrics.refused('onion_depth');
+      return plain(400, 'onion request max path length exceeded');
+    }
     metrics.count('onion');
     metrics.onionLayers++;
     const opened = openLayer(hop.encType, hop.ciphertext, hop.ephemeralKey, keyPair);
@@ -183,14 +186,18 @@ export class OnionRelay {
     hopNo: number,
     carrier: Carrier | undefined,
   ): OnionAnswer | Promise<OnionAnswer> {
-    const { swarm, maxHops } = this.#parts;
+    const { swarm, maxHops, metrics } = this.#parts;
     const { destination } = layer;
     const member = swarm.membership.byEd25519.get(destination);
     if (member === undefined) return plain(502, `Next node not found: ${destination}`);
     if (!hasAddress(member)) return plain(502, `Next node is currently unreachable: ${destination}`);
     // One node that does not answer may take half of the places at most.
     const waitingFor = this.#waitingFor.get(destination) ?? 0;
-    if (this.#waiting.size >= maxHops || waitingFor >= maxHops / 2) return plain(503, 'Next hop congested');
+    const isFull = this.#waiting.size >= maxHops;
+    if (isFull || waitingFor >= maxHops / 2) {
+      metrics.refused(isFull ? 'hops' : 'hops_per_node');
+      return plain(503, 'Next hop congested');
+    }
     const { ciphertext, ephemeralKey, encType } = layer;
     const part = encodeHop({ ciphertext, ephemeralKey, encType, hopNo: hopNo + 1 });
     // §9.3.16: what we relay may be held for 25 s. Neither the layer nor the part is kept meanwhile.

@@ -56,6 +56,8 @@ export interface ServerRelayOptions {
   readonly userAgent: string;
   /** Also relay without TLS. */
   readonly http: boolean;
+  /** Told when there is no place for another relay. */
+  readonly onRefused?: () => void;
   /** Name resolution; the system's by default. */
   readonly resolve?: Resolve;
 }
@@ -97,8 +99,10 @@ export class ServerRelay {
 
   /** Posts `body` and resolves with the server's answer, or with 502, 503, 504 and a text. Never rejects. */
   async relay(target: RelayTarget, body: Uint8Array): Promise<RelayAnswer> {
-    if (this.#active >= this.#options.maxConcurrent)
+    if (this.#active >= this.#options.maxConcurrent) {
+      this.#options.onRefused?.();
       return failure(503, 'Too many relayed requests, try again later');
+    }
     this.#active++;
     let expire: (() => void) | undefined;
     const deadline = new Promise<RelayAnswer>((resolve) => {

@@ -21,7 +21,8 @@ import type {
 } from '@allium/protocol/storage/responses';
 import { expireMode, nodeSignedText } from '@allium/protocol/storage/signatures';
 import type { Act } from '../mailbox/acts.ts';
-import { type Affected, hashText, type Mailbox } from '../mailbox/mailbox.ts';
+import type { Mailbox } from '../mailbox/mailbox.ts';
+import { type Affected, hashText } from '../mailbox/messages.ts';
 import type { NodeKeys } from '../node-keys.ts';
 import { TTL_MAX_MS } from './checks.ts';
 
@@ -97,11 +98,11 @@ export class Apply {
           updated: lists(await mailbox.expireAll(account, request.namespace, request.expiry, act, isLate)),
         });
       case 'revoke_subaccount':
-        await mailbox.revoke(account, request.tokens, request.timestamp, act);
+        await mailbox.revocations.revoke(account, request.tokens, request.timestamp, act);
         return this.#signed(request, {});
       case 'unrevoke_subaccount':
         return this.#signed(request, {
-          count: await mailbox.unrevoke(account, request.tokens, request.timestamp, act),
+          count: await mailbox.revocations.unrevoke(account, request.tokens, request.timestamp, act),
         });
     }
   }

@@ -113,7 +113,7 @@ export class Checks {
   /** What may have changed while the answer to a good request was held. */
   heldRetrieve({ account, namespace, auth }: RetrieveRequest): Outcome | undefined {
     if (auth?.subaccount === undefined || isUnrevocable(namespace)) return undefined;
-    return this.#mailbox.isRevoked(account, auth.subaccount.token)
+    return this.#mailbox.revocations.isRevoked(account, auth.subaccount.token)
       ? failure(401, 'retrieve signature verification failed')
       : undefined;
   }
@@ -165,7 +165,9 @@ export class Checks {
   #verify(request: SignableRequest, unrevocable = false): boolean {
     return verifyRequest(request, {
       toX25519: this.#keys.toX25519,
-      isRevoked: unrevocable ? undefined : (token) => this.#mailbox.isRevoked(request.account, token),
+      isRevoked: unrevocable
+        ? undefined
+        : (token) => this.#mailbox.revocations.isRevoked(request.account, token),
     });
   }
 }

@@ -17,7 +17,8 @@ import type {
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
 import type { HashesByNamespace } from '@allium/protocol/storage/responses';
 import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
-import { hashText, type Mailbox, Retrieved } from '../mailbox/mailbox.ts';
+import type { Mailbox } from '../mailbox/mailbox.ts';
+import { hashText, Retrieved } from '../mailbox/messages.ts';
 import { Trouble } from '../mailbox/trouble.ts';
 import type { NodeNetwork } from '../membership/node-network.ts';
 import type { Metrics } from '../metrics.ts';
@@ -134,7 +135,10 @@ export class Executor {
         return (
           this.#wrongSwarm(request.account) ??
           this.#parts.checks.signed(request, false) ??
-          success({ revoked_subaccounts: this.#parts.mailbox.revoked(request.account), ...this.#stamp() })
+          success({
+            revoked_subaccounts: this.#parts.mailbox.revocations.revoked(request.account),
+            ...this.#stamp(),
+          })
         );
       case 'get_swarm':
         return success(this.#parts.swarm.describe(request.account.key, this.#env.clock.now()));

@@ -2,7 +2,7 @@
 // The answer to one storage request before its carrier is known: HTTPS and onions want JSON text, OMQ may want
 // bt-encoding, a batch nests it (spec/storage-server §2.4).
 import { toBase64, utf8 } from '@allium/protocol/bytes';
-import { toBtResult, toJsonResult } from '@allium/protocol/storage/responses';
+import { toBtResult, toJsonResult } from '@allium/protocol/storage/response-writer';
 
 export type Outcome = {
   readonly status: number;

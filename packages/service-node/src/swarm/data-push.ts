@@ -9,7 +9,7 @@ import type { Member } from '@allium/protocol/membership';
 import { messageHash } from '@allium/protocol/message-hash';
 import { Namespace } from '@allium/protocol/namespaces';
 import { encodeDataPush, type PushedMessage } from '@allium/protocol/storage/data-push';
-import { hashText, type NewMessage, type WholeMessage } from '../mailbox/mailbox.ts';
+import { hashText, type NewMessage, type WholeMessage } from '../mailbox/messages.ts';
 import type { Swarm } from './swarm.ts';
 
 // From the specification.

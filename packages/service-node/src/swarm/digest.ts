@@ -94,6 +94,10 @@ export async function digestRanges(
   return { bytes, entries: total };
 }
 
+/** Entries of the range at a place. */
+export const entriesAt = (digests: Buffer, index: number): number =>
+  digests.readUInt32BE(index * DIGEST_BYTES + 16);
+
 /** Places of the ranges that differ, with the greater number of entries of the two sides. */
 export function differing(own: Buffer, theirs: Uint8Array): { index: number; entries: number }[] {
   const found = [];

@@ -13,10 +13,15 @@ import type { Swarm } from './swarm.ts';
 /** A complete mailbox (3.5 GiB) fits; repeated ones do not. */
 const VOLUME_BYTES = 4 * 1024 ** 3;
 const VOLUME_WINDOW_MS = 3_600_000;
+/** Of a node that is not in the list any more. */
+const DEPARTED_VOLUME_BYTES = VOLUME_BYTES / 4;
 /** Bytes of blobs waiting for their turn. */
 const MAX_WAITING_BYTES = 128 * 1024 ** 2;
-/** Messages checked in one turn of the event loop: about a millisecond. */
-const STEP = 100;
+/**
+ * Messages checked and stored in one turn of the event loop: some fifteen milliseconds. Fewer would write the same pages of
+ * the index of hashes again with every transaction.
+ */
+const STEP = 1000;
 /** As to clients: any text but OK has the sender try again later. */
 const CLOCK_ERROR = 'Timestamp error: check your clock';
 /** As to greetings: the sender's list is newer than ours, or older. */
@@ -34,10 +39,11 @@ export class Intake {
     this.#env = env;
   }
 
-  /** Resolves with the reply's parts when all that is acceptable is stored. */
-  async take(peerHex: string, blob: Uint8Array | undefined): Promise<Uint8Array[]> {
+  /** Resolves with the reply's parts when all that is acceptable is stored. `isMember`: of the list in force. */
+  async take(peerHex: string, blob: Uint8Array | undefined, isMember = true): Promise<Uint8Array[]> {
     if (blob === undefined) return [];
-    if (!this.#allows(peerHex, blob.length) || this.#waitingBytes + blob.length > MAX_WAITING_BYTES) {
+    const volume = isMember ? VOLUME_BYTES : DEPARTED_VOLUME_BYTES;
+    if (!this.#allows(peerHex, blob.length, volume) || this.#waitingBytes + blob.length > MAX_WAITING_BYTES) {
       return [Buffer.from('Too much data, try again later')];
     }
     let messages: PushedMessage[];
@@ -76,7 +82,7 @@ export class Intake {
     }
   }
 
-  #allows(peerHex: string, bytes: number): boolean {
+  #allows(peerHex: string, bytes: number, most: number): boolean {
     const now = this.#env.clock.monotonic();
     let volume = this.#volumes.get(peerHex);
     if (volume === undefined || now - volume.since > VOLUME_WINDOW_MS) {
@@ -84,6 +90,6 @@ export class Intake {
       this.#volumes.set(peerHex, volume);
     }
     volume.bytes += bytes;
-    return volume.bytes <= VOLUME_BYTES;
+    return volume.bytes <= most;
   }
 }

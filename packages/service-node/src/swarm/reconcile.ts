@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Anti-entropy between members of a swarm (spec/storage-server §5.13, docs/decisions/0010): now and then a member compares
 // with another what both hold, and each gets what it missed. Signed acts go first, so that neither side is asked for
-// messages that the other one knows to be deleted.
+// messages that the other one knows to be deleted. A node that left the swarm gives in the same way, and takes nothing
+// (docs/decisions/0013).
 import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { toHex } from '@allium/protocol/bytes';
 import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import type { Member, Membership } from '@allium/protocol/membership';
+import { type Member, type Membership, swarmFor } from '@allium/protocol/membership';
 import { decodeDataPush } from '@allium/protocol/storage/data-push';
 import {
   type ActEntry,
@@ -28,11 +29,20 @@ import {
 import { decodeForward } from '@allium/protocol/storage/request-reader';
 import { encodeForward } from '@allium/protocol/storage/request-writer';
 import { RequestError } from '@allium/protocol/storage/requests';
-import { hashText, type Mailbox, type NewMessage, type WholeMessage } from '../mailbox/mailbox.ts';
+import type { Mailbox } from '../mailbox/mailbox.ts';
+import { hashText, type NewMessage, type WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Executor } from '../rpc/executor.ts';
 import { acceptPushed, encodeMessages, sendData } from './data-push.ts';
-import { after, digestRanges, type Entry, type Read, rangeOf, differing as unequal } from './digest.ts';
+import {
+  after,
+  digestRanges,
+  type Entry,
+  entriesAt,
+  type Read,
+  rangeOf,
+  differing as unequal,
+} from './digest.ts';
 import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
@@ -57,10 +67,16 @@ const STEP_ITEMS = 32;
 const STEP_BYTES = 250_000;
 /** Questions of one member that may wait for their turn; an honest one has one. */
 const MAX_WAITING = 4;
+/** Questions of all others together: whoever hands over after a change of swarms can wait. */
+const MAX_WAITING_OTHERS = 8;
 /** A member that does not know the command may be updated some day. */
 const TRY_AGAIN_MS = 3_600_000;
 
 const EVERYTHING = new Uint8Array(0);
+/** Acts first. */
+const KINDS: readonly ReconcileKind[] = ['a', 'm'];
+/** Stands for all callers that are not of our swarm. */
+const OTHERS = '';
 
 export interface ReconcilerParts {
   readonly mailbox: Mailbox;
@@ -76,6 +92,22 @@ export interface ReconcilerParts {
 /** The peer does not answer, or not with sense: the round ends. */
 class PeerError extends Error {}
 
+/** Who asks. */
+export interface ReconcileCaller {
+  readonly keyHex: string;
+  /** Of its swarm by the list in force; undefined for a node that has left the list and hands over. */
+  readonly swarmId: bigint | undefined;
+}
+
+interface Round {
+  readonly peer: Member;
+  /** Whose accounts are compared: the peer's. */
+  readonly swarm: bigint;
+  readonly cutoff: number;
+  /** Nothing is taken from the peer: we are not of its swarm. */
+  readonly isGift: boolean;
+}
+
 export class Reconciler {
   readonly #parts: ReconcilerParts;
   readonly #env: Env;
@@ -83,12 +115,12 @@ export class Reconciler {
   readonly #next: Record<ReconcileKind, number> = { a: 0, m: 0 };
   /** Members that do not know the command, and until when that is believed. */
   readonly #cannot = new Map<string, number>();
-  #served = new Map<string | number, boolean>();
-  #servedFor: Membership | undefined;
+  #swarms = new Map<string | number, bigint | undefined>();
+  #swarmsOf: Membership | undefined;
   #cancel: Cancel | undefined;
   #round: Promise<unknown> | undefined;
   #answering: Promise<unknown> = Promise.resolve();
-  /** Questions per member. */
+  /** Questions per caller; those of callers that are not of our swarm count for one more together. */
   readonly #waiting = new Map<string, number>();
   #stopping = new AbortController();
 
@@ -135,16 +167,49 @@ export class Reconciler {
   async reconcile(peer: Member): Promise<boolean> {
     const { metrics } = this.#parts;
     const before = metrics.reconciledItems;
-    try {
-      const cutoff = this.#env.clock.now() + CUTOFF_MS;
-      await this.#slice(peer, 'a', cutoff);
-      await this.#slice(peer, 'm', cutoff);
+    const went = await this.#whole(async () => {
+      const round = this.#begin(peer, false);
+      for (const kind of KINDS) {
+        // As much of the ring as fits a round.
+        const first = this.#next[kind];
+        const done = await this.#compare(round, kind, EVERYTHING, first);
+        this.#next[kind] = (first + done) % 256;
+      }
       metrics.reconcileRounds++;
-      const items = metrics.reconciledItems - before;
-      if (items > 0) this.#env.log.info({ peer: peer.ed25519Hex.slice(0, 8), items }, 'differences repaired');
+    });
+    const items = metrics.reconciledItems - before;
+    if (items > 0) this.#env.log.info({ peer: peer.ed25519Hex.slice(0, 8), items }, 'differences repaired');
+    return went;
+  }
+
+  /**
+   * Gives a member of any swarm all that we have of its accounts and it has not; true when it has it. Nothing is taken:
+   * what we do not serve any more is not ours to collect.
+   */
+  give(peer: Member, kinds: readonly ReconcileKind[] = KINDS): Promise<boolean> {
+    return this.#whole(async () => {
+      const round = this.#begin(peer, true);
+      for (const kind of kinds) {
+        for (let at = 0; at < 256; ) at += await this.#compare(round, kind, EVERYTHING, at);
+      }
+    });
+  }
+
+  /** Whether a member did not know the command when it was asked last. */
+  cannot({ ed25519Hex }: Member): boolean {
+    return (this.#cannot.get(ed25519Hex) ?? Number.NEGATIVE_INFINITY) > this.#env.clock.monotonic();
+  }
+
+  #begin(peer: Member, isGift: boolean): Round {
+    return { peer, swarm: peer.swarmId, cutoff: this.#env.clock.now() + CUTOFF_MS, isGift };
+  }
+
+  async #whole(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
       return true;
     } catch (error) {
-      metrics.reconcileFailures++;
+      this.#parts.metrics.reconcileFailures++;
       const expected = error instanceof PeerError || error instanceof ParseError;
       if (!expected && !this.#stopping.signal.aborted)
         this.#env.log.error({ error: String(error) }, 'comparing with a member failed');
@@ -152,49 +217,40 @@ export class Reconciler {
     }
   }
 
-  /** As much of the ring as fits a round. */
-  async #slice(peer: Member, kind: ReconcileKind, cutoff: number): Promise<void> {
-    const first = this.#next[kind];
-    const done = await this.#compare(peer, kind, cutoff, EVERYTHING, first);
-    this.#next[kind] = (first + done) % 256;
-  }
-
   /** Compares the ranges of the next byte after `prefix`, and repairs what differs; returns how many it got through. */
-  async #compare(
-    peer: Member,
-    kind: ReconcileKind,
-    cutoff: number,
-    prefix: Uint8Array,
-    first = 0,
-  ): Promise<number> {
-    const own = await this.#digests(kind, cutoff, prefix, first, 256 - first);
+  async #compare(round: Round, kind: ReconcileKind, prefix: Uint8Array, first = 0): Promise<number> {
+    const { peer, cutoff, swarm, isGift } = round;
+    const read = this.#read(kind, cutoff, swarm);
+    const { bytes: own, entries: total } = await this.#digests(read, prefix, first, 256 - first);
     const count = own.length / DIGEST_BYTES;
+    if (isGift && total === 0) return count;
     const { digests } = await this.#ask(peer, { ask: 'digests', kind, cutoff, prefix, first, count });
     const done = (digests?.length ?? 0) / DIGEST_BYTES;
     if (digests === undefined || done === 0 || done > count) throw new PeerError('no digests');
     for (const { index, entries } of unequal(own, digests)) {
+      if (isGift && entriesAt(own, index) === 0) continue;
       const range = Buffer.concat([prefix, Buffer.of(first + index)]);
       if (entries > LIST_ENTRIES && range.length < DEEPEST) {
-        for (let at = 0; at < 256; ) at += await this.#compare(peer, kind, cutoff, range, at);
-      } else if (kind === 'a') await this.#repairActs(peer, cutoff, range);
-      else await this.#repairMessages(peer, cutoff, range);
+        for (let at = 0; at < 256; ) at += await this.#compare(round, kind, range, at);
+      } else if (kind === 'a') await this.#repairActs(round, range);
+      else await this.#repairMessages(round, range);
     }
     return done;
   }
 
-  async #repairActs(peer: Member, cutoff: number, prefix: Uint8Array): Promise<void> {
+  async #repairActs({ peer, cutoff, swarm, isGift }: Round, prefix: Uint8Array): Promise<void> {
     const { mailbox, metrics } = this.#parts;
     const { list = EVERYTHING } = await this.#ask(peer, { ask: 'list', kind: 'a', cutoff, prefix });
     const theirs = new Map(decodeActKeys(list).map((entry) => [toHex(entry.key), entry]));
     const missing: ActEntry[] = [];
-    for (const { key, value: time } of this.#all('a', cutoff, prefix)) {
+    for (const { key, value: time } of this.#all('a', cutoff, swarm, prefix)) {
       const other = theirs.get(toHex(key));
       if (other !== undefined && other.time > time) continue;
       theirs.delete(toHex(key));
       const act = other?.time === time ? undefined : mailbox.acts.get(key);
       if (act !== undefined) missing.push(act);
     }
-    let wanted = [...theirs.values()].map(({ key }) => key);
+    let wanted = isGift ? [] : [...theirs.values()].map(({ key }) => key);
     while (wanted.length > 0) {
       const { acts = [] } = await this.#ask(peer, { ask: 'get', kind: 'a', keys: wanted });
       if (acts.length === 0) break;
@@ -207,24 +263,28 @@ export class Reconciler {
     }
   }
 
-  async #repairMessages(peer: Member, cutoff: number, prefix: Uint8Array): Promise<void> {
+  async #repairMessages({ peer, cutoff, swarm, isGift }: Round, prefix: Uint8Array): Promise<void> {
     const { mailbox, metrics, omq } = this.#parts;
     const { list = EVERYTHING } = await this.#ask(peer, { ask: 'list', kind: 'm', cutoff, prefix });
     const theirs = new Map(decodeHeld(list).map((entry) => [toHex(entry.hash), entry]));
     const differing: Uint8Array[] = [];
     const missing: Uint8Array[] = [];
-    for (const { key } of this.#all('m', cutoff, prefix)) {
+    for (const { key } of this.#all('m', cutoff, swarm, prefix)) {
       const own = mailbox.find(key);
       if (own === undefined) continue;
       const other = theirs.get(toHex(key));
       if (other === undefined) missing.push(key);
       else if (own.expiry !== other.expiry) differing.push(key);
     }
-    let wanted = [...theirs.values()].flatMap(({ hash }) => (mailbox.find(hash) === undefined ? [hash] : []));
+    let wanted = isGift
+      ? []
+      : [...theirs.values()].flatMap(({ hash }) => (mailbox.find(hash) === undefined ? [hash] : []));
     if (differing.length > 0) {
-      metrics.reconciledItems += await this.#takeExpiries(
-        differing.flatMap((hash) => theirs.get(toHex(hash)) ?? []),
-      );
+      if (!isGift) {
+        metrics.reconciledItems += await this.#takeExpiries(
+          differing.flatMap((hash) => theirs.get(toHex(hash)) ?? []),
+        );
+      }
       const held = differing.flatMap((hash) => mailbox.find(hash) ?? []);
       await this.#ask(peer, { ask: 'put', kind: 'm', held });
     }
@@ -241,7 +301,7 @@ export class Reconciler {
       for (const blob of encodeMessages(messages)) {
         await this.#spend(blob.length);
         const delivery = await sendData(omq, peer, blob, this.#stopping.signal);
-        if (delivery === 'silent') throw new PeerError('no answer');
+        if (delivery === 'silent' || (isGift && delivery === 'refused')) throw new PeerError('not taken');
       }
       metrics.reconciledItems += messages.length;
     }
@@ -309,15 +369,15 @@ export class Reconciler {
   }
 
   /** Handler of `sn.reconcile`. */
-  async answer(member: Member | undefined, part: Uint8Array | undefined): Promise<Uint8Array[]> {
-    const { swarm } = this.#parts;
-    const own = swarm.id;
-    if (member === undefined || own === undefined || member.swarmId !== own) return [];
-    const { ed25519Hex } = member;
-    const waiting = this.#waiting.get(ed25519Hex) ?? 0;
-    if (part === undefined || waiting >= MAX_WAITING || this.#stopping.signal.aborted) return [];
-    this.#waiting.set(ed25519Hex, waiting + 1);
-    const mine = this.#answering.then(() => this.#reply(decodeReconcileRequest(part)));
+  async answer({ keyHex, swarmId }: ReconcileCaller, part: Uint8Array | undefined): Promise<Uint8Array[]> {
+    const own = this.#parts.swarm.id;
+    if (part === undefined || own === undefined || this.#stopping.signal.aborted) return [];
+    const isOurs = swarmId === own;
+    const places = isOurs ? [keyHex] : [keyHex, OTHERS];
+    const count = (place: string) => this.#waiting.get(place) ?? 0;
+    if (count(keyHex) >= MAX_WAITING || (!isOurs && count(OTHERS) >= MAX_WAITING_OTHERS)) return [];
+    for (const place of places) this.#waiting.set(place, count(place) + 1);
+    const mine = this.#answering.then(() => this.#reply(decodeReconcileRequest(part), own, isOurs));
     this.#answering = mine.catch(() => undefined);
     try {
       return [encodeReconcileReply(await mine)];
@@ -325,20 +385,23 @@ export class Reconciler {
       if (error instanceof ParseError || this.#stopping.signal.aborted) return [];
       throw error;
     } finally {
-      const left = (this.#waiting.get(ed25519Hex) ?? 1) - 1;
-      if (left === 0) this.#waiting.delete(ed25519Hex);
-      else this.#waiting.set(ed25519Hex, left);
+      for (const place of places) {
+        if (count(place) > 1) this.#waiting.set(place, count(place) - 1);
+        else this.#waiting.delete(place);
+      }
     }
   }
 
-  async #reply(request: ReconcileRequest): Promise<ReconcileReply> {
+  async #reply(request: ReconcileRequest, own: bigint, isOurs: boolean): Promise<ReconcileReply> {
     const { mailbox } = this.#parts;
     if ('cutoff' in request) {
       const { kind, prefix, cutoff } = request;
       if (Math.abs(cutoff - CUTOFF_MS - this.#env.clock.now()) > MAX_CUTOFF_OFF_MS) return {};
-      if (request.ask === 'digests')
-        return { digests: await this.#digests(kind, cutoff, prefix, request.first, request.count) };
-      const entries = this.#all(kind, cutoff, prefix);
+      if (request.ask === 'digests') {
+        const read = this.#read(kind, cutoff, own);
+        return { digests: (await this.#digests(read, prefix, request.first, request.count)).bytes };
+      }
+      const entries = this.#all(kind, cutoff, own, prefix);
       if (kind === 'a')
         return { list: encodeActKeys(entries.map(({ key, value }) => ({ key, time: value }))) };
       return { list: encodeHeld(entries.flatMap(({ key }) => mailbox.find(key) ?? [])) };
@@ -348,6 +411,8 @@ export class Reconciler {
       else await this.#takeExpiries(request.held);
       return {};
     }
+    // Others give; what is here is for members.
+    if (!isOurs) return {};
     let bytes = 0;
     if (request.kind === 'a') {
       const acts: ActEntry[] = [];
@@ -373,11 +438,8 @@ export class Reconciler {
 
   // --- what we hold ---
 
-  async #digests(kind: ReconcileKind, cutoff: number, prefix: Uint8Array, first: number, count: number) {
-    const { bytes } = await digestRanges(this.#read(kind, cutoff), prefix, first, count, ROUND_ENTRIES, () =>
-      this.#pause(),
-    );
-    return bytes;
+  #digests(read: Read, prefix: Uint8Array, first: number, count: number) {
+    return digestRanges(read, prefix, first, count, ROUND_ENTRIES, () => this.#pause());
   }
 
   /** Lets others have the event loop. */
@@ -385,19 +447,19 @@ export class Reconciler {
     return delay(this.#env.clock, 0, this.#stopping.signal);
   }
 
-  #all(kind: ReconcileKind, cutoff: number, prefix: Uint8Array): Entry[] {
+  #all(kind: ReconcileKind, cutoff: number, swarm: bigint, prefix: Uint8Array): Entry[] {
     const { from, to } = rangeOf(prefix);
-    return this.#read(kind, cutoff)(from, to, LISTED_ENTRIES).entries;
+    return this.#read(kind, cutoff, swarm)(from, to, LISTED_ENTRIES).entries;
   }
 
-  /** Entries of accounts that are ours: after a change of swarms others are left until they expire. */
-  #read(kind: ReconcileKind, cutoff: number): Read {
+  /** Entries of accounts of one swarm: after a change of swarms those of others are left until they expire. */
+  #read(kind: ReconcileKind, cutoff: number, swarm: bigint): Read {
     const { mailbox } = this.#parts;
     if (kind === 'a') {
       return (from, to, limit) => {
         const rows = mailbox.acts.keys(from, to, limit);
         const entries = rows
-          .filter(({ account }) => this.#serves(toHex(account), () => account))
+          .filter(({ account }) => this.#swarmOf(toHex(account), () => account) === swarm)
           .map(({ key, time }) => ({ key, value: time }));
         return { entries, next: rows.length < limit ? undefined : after(rows[rows.length - 1]!.key) };
       };
@@ -405,25 +467,25 @@ export class Reconciler {
     return (from, to, limit) => {
       const rows = mailbox.held(from, to, cutoff, limit);
       const entries = rows
-        .filter(({ account }) => this.#serves(account, () => mailbox.accountOf(account)))
+        .filter(({ account }) => this.#swarmOf(account, () => mailbox.accountOf(account)) === swarm)
         .map(({ hash, expiry }) => ({ key: hash, value: expiry }));
       return { entries, next: rows.length < limit ? undefined : after(rows[rows.length - 1]!.hash) };
     };
   }
 
-  #serves(id: string | number, account: () => Uint8Array | undefined): boolean {
-    const { swarm } = this.#parts;
-    if (this.#servedFor !== swarm.membership || this.#served.size > 100_000) {
-      this.#servedFor = swarm.membership;
-      this.#served = new Map();
+  #swarmOf(id: string | number, account: () => Uint8Array | undefined): bigint | undefined {
+    const { membership } = this.#parts.swarm;
+    if (this.#swarmsOf !== membership || this.#swarms.size > 100_000) {
+      this.#swarmsOf = membership;
+      this.#swarms = new Map();
     }
-    let served = this.#served.get(id);
-    if (served === undefined) {
+    let found = this.#swarms.get(id);
+    if (found === undefined) {
       const bytes = account();
-      served = bytes !== undefined && swarm.serves(bytes.subarray(1));
-      this.#served.set(id, served);
+      found = bytes && swarmFor(membership, bytes.subarray(1))?.id;
+      this.#swarms.set(id, found);
     }
-    return served;
+    return found;
   }
 
   // --- the wire ---

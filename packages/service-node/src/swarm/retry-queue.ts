@@ -10,7 +10,8 @@ import { fromHex, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import { type Member, swarmFor } from '@allium/protocol/membership';
 import type { Database } from '../mailbox/database.ts';
-import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
+import type { Mailbox } from '../mailbox/mailbox.ts';
+import type { WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
 import { type Delivery, encodeMessages, sendData } from './data-push.ts';
 import { hasAddress } from './replication.ts';
@@ -210,6 +211,15 @@ export class RetryQueue {
   async dropStrangers(): Promise<void> {
     for (const [hex, peer] of this.#peers) {
       if (this.#member(hex) !== undefined) continue;
+      peer.cancel?.();
+      this.#peers.delete(hex);
+      await this.#parts.database.write(() => this.#forgetPeer(hex));
+    }
+  }
+
+  /** Nobody needs any of it from us. */
+  async forgetAll(): Promise<void> {
+    for (const [hex, peer] of this.#peers) {
       peer.cancel?.();
       this.#peers.delete(hex);
       await this.#parts.database.write(() => this.#forgetPeer(hex));

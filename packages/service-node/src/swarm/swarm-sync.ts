@@ -8,13 +8,16 @@ import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { btInteger, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
 import { utf8 } from '@allium/protocol/bytes';
-import type { Cancel, Env } from '@allium/protocol/env';
+import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import type { Member, Membership } from '@allium/protocol/membership';
 import { swarmFor } from '@allium/protocol/membership';
 import type { Database } from '../mailbox/database.ts';
-import type { Mailbox, WholeMessage } from '../mailbox/mailbox.ts';
+import type { Mailbox } from '../mailbox/mailbox.ts';
+import type { WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
-import { encodeMessages, sendData } from './data-push.ts';
+import { encodeMessages } from './data-push.ts';
+import { Flight } from './flight.ts';
+import type { Reconciler } from './reconcile.ts';
 import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
@@ -29,8 +32,13 @@ const WANTED_DUMPS = 2;
 const DUMPS_ON_REQUEST = 5;
 const DUMPS_WINDOW_MS = 3_600_000;
 /** Rows per step and bytes per blob: neither side may be held up for long. */
-const STEP_ROWS = 256;
-const STEP_BYTES = 500_000;
+const STEP_ROWS = 1000;
+const STEP_BYTES = 700_000;
+/** Long dumps tell how far they are. */
+const TELL_MS = 10_000;
+
+/** A member that answers otherwise is of a release that takes acts from members only. */
+const MAX_ACTS_FAILED = 10;
 
 const SEEN = 'swarm';
 
@@ -38,6 +46,20 @@ const SEEN = 'swarm';
 interface Dump {
   readonly member: Member;
   after: number;
+  /** Signed acts are still to be given: deletions and revocations must hold there too. */
+  actsLeft: boolean;
+  /** How often that failed. */
+  actsFailed: number;
+}
+
+export interface SwarmSyncParts {
+  readonly database: Database;
+  readonly mailbox: Mailbox;
+  readonly omq: OmqEndpoint;
+  readonly swarm: Swarm;
+  readonly metrics: Metrics;
+  /** Absent when the node compares nothing with others. */
+  readonly reconciler?: Pick<Reconciler, 'give' | 'cannot'>;
 }
 
 /** What is remembered over a restart. */
@@ -51,7 +73,7 @@ interface Seen {
 }
 
 export class SwarmSync {
-  readonly #parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics };
+  readonly #parts: SwarmSyncParts;
   readonly #env: Env;
   readonly #load: StatementSync;
   readonly #save: StatementSync;
@@ -70,10 +92,7 @@ export class SwarmSync {
   #stopping = new AbortController();
   #stopped = true;
 
-  constructor(
-    parts: { database: Database; mailbox: Mailbox; omq: OmqEndpoint; swarm: Swarm; metrics: Metrics },
-    env: Env,
-  ) {
+  constructor(parts: SwarmSyncParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
     this.#load = parts.database.prepare('SELECT value FROM state WHERE name = ?');
@@ -118,6 +137,10 @@ export class SwarmSync {
     const { swarm } = this.#parts;
     const peers = new Set(swarm.peers.map((member) => member.ed25519Hex));
     const before = previous.byEd25519.get(swarm.self?.ed25519Hex ?? '');
+    // We left, forgot everything, and are back.
+    if (before?.active !== true && swarm.id !== undefined && this.#parts.mailbox.isEmpty()) {
+      this.#wanted = WANTED_DUMPS;
+    }
     if (before === undefined || !before.active || before.swarmId !== swarm.id) {
       // We came into this swarm just now: its members give to us.
       this.#complete.clear();
@@ -149,7 +172,8 @@ export class SwarmSync {
   }
 
   #dump(member: Member): void {
-    this.#dumps.set(member.ed25519Hex, { member, after: 0 });
+    const actsLeft = this.#parts.reconciler !== undefined;
+    this.#dumps.set(member.ed25519Hex, { member, after: 0, actsLeft, actsFailed: 0 });
   }
 
   /** Handler of `sn.data_ready`: a member greets us (§5.12). */
@@ -170,7 +194,8 @@ export class SwarmSync {
       );
       if (recent.length < DUMPS_ON_REQUEST) {
         this.#dumpedAt.set(member.ed25519Hex, [...recent, now]);
-        this.#dump(member);
+        // What has not begun yet is from the beginning.
+        if (this.#dumps.get(member.ed25519Hex)?.after !== 0) this.#dump(member);
         this.#schedule(0);
       }
     }
@@ -246,32 +271,82 @@ export class SwarmSync {
   async #send(dump: Dump): Promise<boolean> {
     const { mailbox, swarm, omq, metrics } = this.#parts;
     const { ed25519Hex } = dump.member;
-    let sent = 0;
+    // First, so that it serves nobody whom a revocation has shut out.
+    await this.#giveActs(dump);
+    const flight = new Flight(omq, this.#stopping.signal);
+    const progress = this.#progress(ed25519Hex);
+    let readTo = dump.after;
     for (;;) {
       const member = swarm.membership.byEd25519.get(ed25519Hex);
-      if (this.#stopped) return false;
-      if (member === undefined || !member.active) return true;
-      if (!hasAddress(member)) return false;
-      const rows = mailbox.page(dump.after, STEP_ROWS);
-      if (rows.length === 0) break;
+      // `dumps` has another one when the member asked to have everything from the beginning.
+      const isVoid = this.#stopped || flight.hasFailed || this.#dumps.get(ed25519Hex) !== dump;
+      if (isVoid || member?.active !== true || !hasAddress(member)) {
+        if (!(await flight.land())) metrics.peerFailed(ed25519Hex, 'pushes');
+        return !isVoid && member?.active !== true;
+      }
+      const rows = mailbox.page(readTo, STEP_ROWS);
+      const last = rows[rows.length - 1]?.id;
+      if (last === undefined) break;
+      readTo = last;
       const theirs: WholeMessage[] = rows.filter(
         (row) => swarmFor(swarm.membership, row.account.subarray(1))?.id === member.swarmId,
       );
-      if (theirs.length > 0) {
-        for (const blob of encodeMessages(theirs, STEP_BYTES)) {
-          if ((await sendData(omq, member, blob, this.#stopping.signal)) !== 'taken') {
-            metrics.peerFailed(ed25519Hex, 'pushes');
-            return false;
-          }
-        }
-        sent += theirs.length;
+      if (theirs.length === 0) {
+        await delay(this.#env.clock, 0);
+        continue;
       }
-      dump.after = rows[rows.length - 1]!.id;
+      const blobs = [...encodeMessages(theirs, STEP_BYTES)];
+      for (const [i, blob] of blobs.entries()) {
+        const onTaken = () => {
+          metrics.bytesHandedOver += blob.length;
+          if (i < blobs.length - 1) return;
+          dump.after = last;
+          progress.add(theirs.length);
+        };
+        await flight.send(member, blob, onTaken);
+      }
     }
-    if (sent > 0) {
-      this.#env.log.info({ peer: ed25519Hex.slice(0, 8), messages: sent }, 'messages handed over');
+    if (!(await flight.land())) {
+      metrics.peerFailed(ed25519Hex, 'pushes');
+      return false;
     }
-    return true;
+    dump.after = readTo;
+    progress.end();
+    await this.#giveActs(dump);
+    return !dump.actsLeft;
+  }
+
+  /** Counts what a member took, and tells the operator now and then. */
+  #progress(ed25519Hex: string) {
+    const { clock, log } = this.#env;
+    const { metrics } = this.#parts;
+    const peer = ed25519Hex.slice(0, 8);
+    const began = clock.monotonic();
+    let toldAt = began;
+    let messages = 0;
+    const seconds = () => Math.round((clock.monotonic() - began) / 100) / 10;
+    return {
+      add: (more: number) => {
+        messages += more;
+        metrics.messagesHandedOver += more;
+        if (clock.monotonic() - toldAt < TELL_MS) return;
+        toldAt = clock.monotonic();
+        log.info({ peer, messages, seconds: seconds() }, 'handing messages over');
+      },
+      end: () => {
+        if (messages > 0) log.info({ peer, messages, seconds: seconds() }, 'messages handed over');
+      },
+    };
+  }
+
+  async #giveActs(dump: Dump): Promise<void> {
+    const { reconciler, swarm } = this.#parts;
+    const member = swarm.membership.byEd25519.get(dump.member.ed25519Hex);
+    if (!dump.actsLeft || reconciler === undefined || member === undefined || this.#stopped) return;
+    if (!reconciler.cannot(member) && !(await reconciler.give(member, ['a']))) {
+      if (!reconciler.cannot(member) && ++dump.actsFailed < MAX_ACTS_FAILED) return;
+    }
+    dump.actsLeft = false;
   }
 
   #recall(): Seen | undefined {

@@ -3,8 +3,8 @@
 // (spec/storage-server §6.3, §5.12).
 import type { Member, Membership, MembershipSource } from '@allium/protocol/membership';
 import { swarmFor } from '@allium/protocol/membership';
-import type { SwarmResult } from '@allium/protocol/storage/responses';
-import { type SwarmEntry, swarmEntry } from '@allium/protocol/storage/responses';
+import { swarmEntry } from '@allium/protocol/storage/response-writer';
+import type { SwarmEntry, SwarmResult } from '@allium/protocol/storage/responses';
 import { HARDFORK } from '../protocol-version.ts';
 
 export class Swarm {

@@ -9,7 +9,8 @@ import { parseAccountPubkey } from '@allium/protocol/storage/requests';
 import { describe, expect, test, vi } from 'vitest';
 import { Cleaner } from '../../src/mailbox/cleaner.ts';
 import { Database, DatabaseError } from '../../src/mailbox/database.ts';
-import { hashBytes, hashText, Mailbox, type NewMessage } from '../../src/mailbox/mailbox.ts';
+import { Mailbox } from '../../src/mailbox/mailbox.ts';
+import { hashBytes, hashText, type NewMessage } from '../../src/mailbox/messages.ts';
 import { TempFolder } from '../support/temp-folder.ts';
 import { TestClock, testEnv } from '../support/test-clock.ts';
 
@@ -234,34 +235,34 @@ describe('revocations (§2.9.12)', () => {
 
   test('hold without any message, and of more than 50 the oldest is valid again', async () => {
     using f = new Fixture();
-    for (let n = 0; n < 50; n++) await f.mailbox.revoke(f.alice, [token(n)], n);
-    await f.mailbox.revoke(f.alice, [token(0)], 100); // refreshed: 1 is the oldest now
-    await f.mailbox.revoke(f.alice, [token(50)], 100);
-    expect(f.mailbox.isRevoked(f.alice, token(0))).toBe(true);
-    expect(f.mailbox.isRevoked(f.alice, token(1))).toBe(false);
-    expect(f.mailbox.isRevoked(f.alice, token(50))).toBe(true);
-    expect(f.mailbox.isRevoked(f.bob, token(50))).toBe(false);
-    expect(f.mailbox.revoked(f.alice)).toHaveLength(50);
-    expect(await f.mailbox.unrevoke(f.alice, [token(1), token(2), token(3)], 200)).toBe(2);
+    for (let n = 0; n < 50; n++) await f.mailbox.revocations.revoke(f.alice, [token(n)], n);
+    await f.mailbox.revocations.revoke(f.alice, [token(0)], 100); // refreshed: 1 is the oldest now
+    await f.mailbox.revocations.revoke(f.alice, [token(50)], 100);
+    expect(f.mailbox.revocations.isRevoked(f.alice, token(0))).toBe(true);
+    expect(f.mailbox.revocations.isRevoked(f.alice, token(1))).toBe(false);
+    expect(f.mailbox.revocations.isRevoked(f.alice, token(50))).toBe(true);
+    expect(f.mailbox.revocations.isRevoked(f.bob, token(50))).toBe(false);
+    expect(f.mailbox.revocations.revoked(f.alice)).toHaveLength(50);
+    expect(await f.mailbox.revocations.unrevoke(f.alice, [token(1), token(2), token(3)], 200)).toBe(2);
   });
 
   test('a change that was signed earlier does not undo a later one', async () => {
     using f = new Fixture();
-    await f.mailbox.revoke(f.alice, [token(1)], 100);
-    expect(await f.mailbox.unrevoke(f.alice, [token(1)], 99)).toBe(0);
-    await f.mailbox.revoke(f.alice, [token(1)], 50);
-    expect(await f.mailbox.unrevoke(f.alice, [token(1)], 99)).toBe(0);
-    expect(await f.mailbox.unrevoke(f.alice, [token(1)], 100)).toBe(1);
+    await f.mailbox.revocations.revoke(f.alice, [token(1)], 100);
+    expect(await f.mailbox.revocations.unrevoke(f.alice, [token(1)], 99)).toBe(0);
+    await f.mailbox.revocations.revoke(f.alice, [token(1)], 50);
+    expect(await f.mailbox.revocations.unrevoke(f.alice, [token(1)], 99)).toBe(0);
+    expect(await f.mailbox.revocations.unrevoke(f.alice, [token(1)], 100)).toBe(1);
   });
 
   test('of dead accounts go away in time, those of accounts with messages stay', async () => {
     using f = new Fixture();
-    await f.mailbox.revoke(f.alice, [token(1)], f.clock.now());
-    await f.mailbox.revoke(f.bob, [token(1)], f.clock.now());
+    await f.mailbox.revocations.revoke(f.alice, [token(1)], f.clock.now());
+    await f.mailbox.revocations.revoke(f.bob, [token(1)], f.clock.now());
     await f.mailbox.store(f.message('alive'));
     f.clock.advance(91 * 86_400_000);
-    expect(await f.mailbox.cleanRevocations(10)).toBe(1);
-    expect(f.mailbox.isRevoked(f.alice, token(1))).toBe(true);
+    expect(await f.mailbox.revocations.clean(10)).toBe(1);
+    expect(f.mailbox.revocations.isRevoked(f.alice, token(1))).toBe(true);
   });
 });
 
@@ -277,7 +278,7 @@ describe('the file', () => {
       message = f.message('kept', { namespace: -42 });
       expect(f.mailbox.isVirgin()).toBe(true);
       await f.mailbox.store(message);
-      await f.mailbox.revoke(f.alice, [new Uint8Array(36)], f.clock.now());
+      await f.mailbox.revocations.revoke(f.alice, [new Uint8Array(36)], f.clock.now());
     }
     using f = new Fixture(path);
     expect(f.mailbox.retrieve(alice, -42, undefined, UNLIMITED, UNLIMITED).messages()).toEqual([
@@ -288,7 +289,7 @@ describe('the file', () => {
         data: message.data,
       },
     ]);
-    expect(f.mailbox.isRevoked(alice, new Uint8Array(36))).toBe(true);
+    expect(f.mailbox.revocations.isRevoked(alice, new Uint8Array(36))).toBe(true);
     expect(f.mailbox.isVirgin()).toBe(false);
   });
 
@@ -361,6 +362,10 @@ describe('the file', () => {
     newer.exec('PRAGMA application_id = 1634495597; PRAGMA user_version = 99; CREATE TABLE t (x)');
     newer.close();
     expect(code(folder.file('newer'))).toMatch(/^newer .*update/);
+    const older = new DatabaseSync(folder.file('older'));
+    older.exec('PRAGMA application_id = 1634495597; PRAGMA user_version = 1; CREATE TABLE t (x)');
+    older.close();
+    expect(code(folder.file('older'))).toMatch(/^foreign .*before the first release/);
     expect(code(folder.file('no/such/folder'))).toMatch(/^unreadable/);
   });
 
@@ -412,25 +417,4 @@ describe('the file', () => {
     await expect(f.mailbox.store(f.message('late'))).rejects.toMatchObject({ code: 'closed' });
     f.database.close();
   });
-});
-
-test('a mailbox of the first schema is brought up to date with what it holds', async () => {
-  using folder = new TempFolder();
-  const path = folder.file('mailbox.sqlite');
-  const token = new Uint8Array(36);
-  let alice: Fixture['alice'];
-  {
-    using f = new Fixture(path);
-    alice = f.alice;
-    await f.mailbox.store(f.message('old'));
-    await f.mailbox.revoke(f.alice, [token], f.clock.now());
-  }
-  const old = new DatabaseSync(path);
-  old.exec(`DROP TABLE acts; DROP TABLE marks; DROP TABLE wipes; ALTER TABLE messages DROP COLUMN changed;
-    ALTER TABLE revocations DROP COLUMN revoked; PRAGMA user_version = 1`);
-  old.close();
-  using f = new Fixture(path);
-  expect(f.mailbox.retrieve(alice, 0, undefined, UNLIMITED, UNLIMITED).messages()).toHaveLength(1);
-  expect(f.mailbox.isRevoked(alice, token)).toBe(true);
-  expect(await f.mailbox.delete(alice, [])).toEqual([]);
 });

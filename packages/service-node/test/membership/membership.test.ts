@@ -2,6 +2,7 @@
 // The static node list in running nodes: trust, replacement, distribution (spec/chain §4.23), and what a change of the
 // swarm does to messages (spec/storage-server §5.12).
 import { readFileSync, writeFileSync } from 'node:fs';
+import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair, randomBytes } from '@allium/protocol/crypto';
@@ -181,6 +182,61 @@ describe('in a network', () => {
     // From now on it takes part.
     const { json } = await net.node(1).rpc('store', account.store('to all three'));
     expect(Object.values(json.swarm).every((each) => 'hash' in (each as object))).toBe(true);
+  });
+
+  test('a list that only a newcomer has reaches those who do not know it', async () => {
+    await using net = await TestNetwork.start({ swarms: [2] });
+    const { node, entry } = await newcomer(net, net.node(0).swarmId);
+    const list = signStaticList(addNodes(net.list, [entry], validity()), net.admin);
+    writeFileSync(node.folder.file('network.json'), encodeStaticList(list));
+    await node.service.start();
+    await until('the list everywhere', () => net.nodes.every(({ service }) => service.listVersion === 2));
+  });
+
+  test('a list that a member missed comes without its asking, as soon as it is there', async () => {
+    await using net = await TestNetwork.start({ swarms: [2] });
+    const [a, b] = net.nodes as [TestNode, TestNode];
+    await b.service.stop();
+    // Everything that speaks here is `a`: in the place of `b` stands an endpoint that asks for nothing.
+    const list = signStaticList(addNodes(net.list, [], validity()), net.admin);
+    await net.omq(a, 'sn.chain_static', [encodeStaticList(list)]);
+    expect(a.service.listVersion).toBe(2);
+    const silent = new Omq(
+      {
+        keyPair: b.keys.x25519,
+        isServiceNode: true,
+        listen: { host: '127.0.0.1', port: b.omqPort },
+        accessOf: () => 'service_node',
+      },
+      systemEnv(),
+    );
+    const pushed: string[] = [];
+    silent.category('sn', { access: 'service_node' });
+    silent.register('sn.chain_static', (_, [part]) => {
+      const text = Buffer.from(part!).toString();
+      if (text.startsWith('{')) pushed.push(text);
+      return ['OK'];
+    });
+    await silent.start();
+    await until('the push', () => pushed.length > 0);
+    await silent.stop();
+    expect(parseStaticList(Buffer.from(pushed[0]!)).version).toBe(2);
+  });
+
+  test('strangers may ask for the list and show one, within a limit', async () => {
+    await using net = await TestNetwork.start({ swarms: [1] });
+    const node = net.node(0);
+    const ask = async (part: string) => {
+      const reply = await net.omq(node, 'sn.chain_static', [part]);
+      return reply.map((each) => Buffer.from(each).toString());
+    };
+    expect(parseStaticList(Buffer.from((await ask('0'))[0]!))).toEqual(net.list);
+    expect(await ask('1')).toEqual([]);
+    expect(await ask('2')).toEqual(['1']);
+    expect(await ask('{"nodes":1}')).toEqual(['malformed list']);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask('0')));
+    const limited = answers.filter(([text]) => text?.startsWith('too many requests'));
+    expect(limited.length).toBeGreaterThanOrEqual(10);
   });
 
   test('messages follow their accounts into a new swarm', async () => {

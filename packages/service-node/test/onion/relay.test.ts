@@ -380,7 +380,8 @@ describe('limits', () => {
     expect((await node.post('/json_rpc', '{"method":"get_service_nodes"}')).status).toBe(200);
     expect(await node.rpc('info', {})).toMatchObject({ status: 429, text: 'Too Many Requests\n' });
     expect((await node.post('/json_rpc', '{}')).status).toBe(429);
-    expect((await node.post('/ping_test/v1', '')).status).toBe(200);
+    expect((await node.post('/ping_test/v1', '')).status).toBe(429);
+    expect((await node.post('/nothing', '')).status).toBe(429);
     const omq = await small.omq(node, 'storage.info', []);
     expect(omq.map((part) => Buffer.from(part).toString())).toEqual([
       '429',

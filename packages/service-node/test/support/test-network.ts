@@ -12,10 +12,12 @@ import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Env, Logger } from '@allium/protocol/env';
 import { type Member, type Membership, swarmFor } from '@allium/protocol/membership';
 import {
+  changeStaticList,
   createStaticList,
   encodeStaticList,
   membershipOf,
   type StaticList,
+  type StaticNodeInput,
   signStaticList,
 } from '@allium/protocol/membership/static-list';
 import { buildOnion } from '@allium/protocol/onion/request';
@@ -114,6 +116,8 @@ export class TestNode {
       omqPort: this.omqPort,
       rpcBurst: 1e9,
       rpcPerSecond: 1e9,
+      connectionBurst: 1e9,
+      allConnectionsPerSecond: 1e9,
       ...options,
     });
     this.service = new ServiceNode(this.options, env, deps);
@@ -153,13 +157,7 @@ export class TestNetwork implements AsyncDisposable {
       threshold: 1,
       issued: now,
       expires: now + 86_400,
-      nodes: nodes.map((node) => ({
-        ed25519Hex: node.hex,
-        host: '127.0.0.1',
-        httpsPort: node.httpsPort,
-        omqPort: node.omqPort,
-        swarmId: node.swarmId,
-      })),
+      nodes: nodes.map(entryOf),
     });
     this.list = signStaticList(list, this.admin);
     writeFileSync(this.networkFile, encodeStaticList(this.list));
@@ -204,6 +202,25 @@ export class TestNetwork implements AsyncDisposable {
       this.nodes.filter((to) => to !== from).map((to) => [from, to] as const),
     );
     await Promise.all(pairs.map(([from, to]) => until('the network to settle', () => reaches(from, to))));
+  }
+
+  /** A new list, without some nodes or with them again, which those that run get at once. */
+  async change(change: {
+    readonly remove?: readonly TestNode[];
+    readonly add?: readonly TestNode[];
+  }): Promise<void> {
+    const issued = Math.floor(Date.now() / 1000);
+    const list = changeStaticList(this.list, {
+      issued,
+      expires: issued + 86_400,
+      byHand: true,
+      remove: (change.remove ?? []).map(({ hex }) => hex),
+      add: (change.add ?? []).map(entryOf),
+    });
+    this.list = signStaticList(list, this.admin);
+    const bytes = encodeStaticList(this.list);
+    writeFileSync(this.networkFile, bytes);
+    await Promise.allSettled(this.nodes.map((node) => this.omq(node, 'sn.chain_static', [bytes])));
   }
 
   get membership(): Membership {
@@ -265,6 +282,10 @@ export class TestNetwork implements AsyncDisposable {
     this.folder[Symbol.dispose]();
   }
 }
+
+const entryOf = ({ hex, httpsPort, omqPort, swarmId }: TestNode): StaticNodeInput => {
+  return { ed25519Hex: hex, host: '127.0.0.1', httpsPort, omqPort, swarmId };
+};
 
 /** Evenly over the ring. */
 function swarmIdOf(index: number, count: number): bigint {

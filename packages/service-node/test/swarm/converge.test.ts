@@ -48,7 +48,10 @@ class Node {
         const target = world.nodes.get(peer.port)!;
         world.moved += part!.length;
         if (command === 'sn.data') return target.intake.take(self.hex, part);
-        return target.reconciler.answer(membership.byEd25519.get(self.hex), part);
+        return target.reconciler.answer(
+          { keyHex: self.hex, swarmId: membership.byEd25519.get(self.hex)?.swarmId },
+          part,
+        );
       },
     } as unknown as OmqEndpoint;
     const executor = {
@@ -74,7 +77,7 @@ class Node {
       )
       .all(0)
       .map((row) => `${row.namespace} ${Buffer.from(row.data as Uint8Array)} ${row.expiry}`);
-    const revoked = this.mailbox.revoked({ bytes: account.bytes } as never).map(toHex);
+    const revoked = this.mailbox.revocations.revoked({ bytes: account.bytes } as never).map(toHex);
     return { all: all.sort(), revoked: revoked.sort() };
   }
 }
