@@ -47,9 +47,9 @@ const keys = (list: readonly string[]) =>
   list.every((key) => /^[0-9a-f]{64}$/.test(key)) ? undefined : 'expected X25519 keys of 64 hex digits';
 
 const endpoints = (list: readonly string[]) =>
-  list.every((text) => URL.canParse(text) && /^(https?|wss?):$/.test(new URL(text).protocol))
+  list.every((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol))
     ? undefined
-    : 'expected addresses such as https://rpc.example/ or ws://127.0.0.1:8545';
+    : 'expected addresses such as https://rpc.example/ or http://127.0.0.1:8545';
 const peers = (list: readonly string[]) =>
   list.every((text) => parsePeer(text) !== undefined)
     ? undefined

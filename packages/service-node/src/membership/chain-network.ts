@@ -24,11 +24,18 @@ const PROOFS_FILE = 'proofs.bt';
 
 // Ours.
 /** A chain that does not answer must not keep a node down that knows its network from before. */
-const FIRST_READ_MS = 15_000;
+const FIRST_READ_MS = 2_000;
+/** … and one that is new reads for a while. */
+const FIRST_EVER_READ_MS = 13_000;
 const ANY_VERSION: Version = [0, 0, 0];
 
-/** `no_address`, `private_address`: of this node, as configured. `bad_peer`: a key that is none. */
-export class ChainNetworkError extends AlliumError<'no_address' | 'private_address' | 'bad_peer'> {
+/**
+ * Why the configuration does not do. `no_address`, `private_address`: of this node. `bad_peer`: a key that is none.
+ * `two_networks`: a list and a chain. `no_deployment`: it does not tell where the contracts are.
+ */
+export class ChainNetworkError extends AlliumError<
+  'no_address' | 'private_address' | 'bad_peer' | 'two_networks' | 'no_deployment'
+> {
   override readonly name = 'ChainNetworkError';
 }
 
@@ -135,15 +142,15 @@ export class ChainNetwork implements NodeNetwork {
   async start(): Promise<void> {
     await this.chain.book.start();
     this.source.start();
+    let isRead = false;
+    const reading = this.chain.view.start().then(() => {
+      isRead = true;
+    });
     const waiting = new AbortController();
-    const reading = this.chain.view.start().then(() => true);
-    const isRead = await Promise.race([
-      reading,
-      delay(this.#env.clock, FIRST_READ_MS, waiting.signal).then(
-        () => false,
-        () => false,
-      ),
-    ]);
+    const wait = (ms: number) => delay(this.#env.clock, ms, waiting.signal).catch(() => {});
+    await Promise.race([reading, wait(FIRST_READ_MS)]);
+    const knowsNothing = !isRead && this.chain.view.epochView() === undefined;
+    if (knowsNothing) await Promise.race([reading, wait(FIRST_EVER_READ_MS)]);
     waiting.abort();
     if (isRead) return;
     this.#env.log.warn({}, 'the chain does not answer: going on with what is known until it does');

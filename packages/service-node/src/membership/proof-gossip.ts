@@ -34,7 +34,6 @@ const RANDOM_OF_RELAY = 6;
 const PEERS_TO_PULL_FROM = 3;
 const FIRST_SEND_MS = 30_000;
 const EARLY_MS = 15_000;
-const VIEW_MAX_AGE_MS = 600_000;
 
 // Ours.
 const TIMEOUT_MS = 10_000;
@@ -96,7 +95,8 @@ type Silence = 'not_registered' | 'stale_chain' | 'storage' | 'other_process' | 
 const SENTENCES: Readonly<Record<Silence, string>> = {
   not_registered:
     'this node is not registered on the chain: it sends no uptime proofs, and serves no accounts until it is',
-  stale_chain: 'the chain has not been readable for too long: no uptime proofs are sent until it is',
+  stale_chain:
+    'the chain cannot be read, or its endpoints contradict each other: no uptime proofs are sent until that ends',
   storage: 'the mailbox does not answer: no uptime proofs are sent until it does',
   other_process:
     'another process uses the key of this node at another address: no uptime proofs are sent. Stop one of the two, and ' +
@@ -117,7 +117,6 @@ export class ProofGossip {
   #startedAt = 0;
   /** By the monotonic clock, all of them. */
   #firstSend = 0;
-  #freshAt = 0;
   #storageAt = 0;
   #foreignUntil = Number.NEGATIVE_INFINITY;
   #sending = false;
@@ -147,7 +146,6 @@ export class ProofGossip {
     this.#own = own;
     this.#stopping = new AbortController();
     this.#startedAt = clock.now();
-    this.#freshAt = clock.monotonic();
     this.#storageAt = clock.monotonic();
     const known = book.proofOf(keys.ed25519Hex);
     const moved = known !== undefined && hasMoved(known.proof, { ...known.proof, ...own });
@@ -281,7 +279,6 @@ export class ProofGossip {
 
   #check(): void {
     const now = this.#env.clock.monotonic();
-    if (this.#parts.chain.isFresh()) this.#freshAt = now;
     if (this.#parts.storageAnswers()) this.#storageAt = now;
     if (now < this.#firstSend || this.#sending) return;
     const reason = this.#reasonForSilence(now);
@@ -299,10 +296,11 @@ export class ProofGossip {
 
   #reasonForSilence(now: number): Silence | undefined {
     const { chain, keys, book } = this.#parts;
-    const { validityMs, frequencyMs } = book.rules;
+    const { frequencyMs } = book.rules;
     if (now < this.#foreignUntil) return 'other_process';
     if (chain.nodeByEd25519(keys.ed25519Hex) === undefined) return 'not_registered';
-    if (now - this.#freshAt > Math.min(VIEW_MAX_AGE_MS, validityMs)) return 'stale_chain';
+    // A view is fresh for ten minutes in production (spec/chain §4.17), and as long as its endpoints agree.
+    if (!chain.isFresh()) return 'stale_chain';
     if (now - this.#storageAt > frequencyMs) return 'storage';
     return this.#silence === 'address' ? 'address' : undefined;
   }

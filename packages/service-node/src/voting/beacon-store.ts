@@ -47,12 +47,13 @@ export function prepareBeaconChain(
   return hexOf(chain.anchor);
 }
 
-/** Finds pre-images. Chains are made when they are needed, which takes a few tenths of a second each. */
+/** Finds pre-images. Chains are made when they are needed, which takes up to a second each. */
 export class BeaconStore {
   readonly #dataDir: string;
   readonly #ed25519Seed: Uint8Array;
   readonly #network: Registry;
-  readonly #chains = new Map<number, BeaconChain>();
+  /** The one in use: others are not worth their memory. */
+  #chain: BeaconChain | undefined;
 
   constructor(dataDir: string, ed25519Seed: Uint8Array, network: Registry) {
     this.#dataDir = dataDir;
@@ -64,17 +65,17 @@ export class BeaconStore {
   preimageOf(anchor: Hex): Hex | undefined {
     const { chainId, registry } = this.#network;
     const bytes = bytesOf(anchor, 32);
+    const known = this.#chain?.preimageOf(bytes);
+    if (known !== undefined) return hexOf(known);
     const own = readEntries(this.#dataDir).filter(
       (entry) => entry.chainId === chainId && entry.registry === registry,
     );
     for (const { nonce } of own.reverse()) {
-      let chain = this.#chains.get(nonce);
-      chain ??= new BeaconChain({ ed25519Seed: this.#ed25519Seed, chainId, registry, nonce });
+      if (nonce === this.#chain?.nonce) continue;
+      const chain = new BeaconChain({ ed25519Seed: this.#ed25519Seed, chainId, registry, nonce });
       const preimage = chain.preimageOf(bytes);
       if (preimage === undefined) continue;
-      // Only the one in use is worth its memory.
-      this.#chains.clear();
-      this.#chains.set(nonce, chain);
+      this.#chain = chain;
       return hexOf(preimage);
     }
     return undefined;

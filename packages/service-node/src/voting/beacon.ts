@@ -123,6 +123,8 @@ export class Beacon {
     const starts = epochStart(view.network, epoch) * 1000;
     const early = Math.min(FIRST_MS, (view.network.revealSeconds * 1000) / 3);
     const wait = starts + early * this.#env.random.unit() - this.#env.clock.now();
+    // Making the chain takes longer than the turn leaves time for; it is kept.
+    this.#parts.preimageOf(proposer.beaconAnchor);
     // Started in the middle of the window: at once.
     this.#turn = this.#env.clock.after(Math.max(0, wait), () =>
       this.#run(this.#takeTurn(epoch, proposer.nodeId)),

@@ -197,39 +197,10 @@ export class GovernedNetwork {
     };
   }
 
-  /** As `submitStateChange` of the registry (spec/chain §4.10). */
   apply(change: StateChange): Submission {
-    const { nodeId, action, epoch, stateNonce, votes } = change;
-    const node = this.view.nodes().get(nodeId)!;
-    const refused = (reason: string): Submission => ({ outcome: 'refused', reason });
-    if (stateNonce !== node.stateNonce) return { outcome: 'already' };
-    const quorum = this.view.quorumOf(nodeId, epoch);
-    if (quorum?.threshold === undefined || votes.length < quorum.threshold) return refused('too few votes');
-    const { chainId, registry } = this.view.network;
-    let last = -1;
-    for (const { index, reasons, signature } of votes) {
-      if (index <= last) return refused('order');
-      last = index;
-      const digest = voteDigest(domainSeparator(chainId, registry), {
-        nodeId,
-        action,
-        epoch,
-        stateNonce,
-        reasons,
-      });
-      if (recoverSigner(digest, signature) !== quorum.members[index]?.votingKey) return refused('signer');
-    }
-    const now = Math.floor(this.clock.now() / 1000);
-    this.changes.push(change);
-    const common = {
-      stateNonce: stateNonce + 1,
-      reasonsAny: votes.reduce((bits, { reasons }) => bits | reasons, 0),
-    };
-    if (action === 1)
-      this.view.changeNode(nodeId, { ...common, state: 'decommissioned', decommissionedAt: now });
-    else if (action === 2) this.view.changeNode(nodeId, { ...common, state: 'active', activeSince: now });
-    else this.view.changeNode(nodeId, { ...common, state: 'deregistered' });
-    return { outcome: 'done', hash: `0x${toHex(new Uint8Array(32))}`, gasUsed: 150_000n };
+    const submission = applyStateChange(this.view, change, Math.floor(this.clock.now() / 1000));
+    if (submission.outcome === 'done') this.changes.push(change);
+    return submission;
   }
 
   /** Set by tests of the beacon. */
@@ -260,3 +231,31 @@ export class GovernedNetwork {
 
 /** What testers find at a node that is silent. */
 export const SILENT: Verdict = { reasons: 0x0009, proofAt: undefined, isBack: false, isFailing: true };
+
+/** As `submitStateChange` of the registry (spec/chain §4.10): applies what it would accept. */
+export function applyStateChange(view: FakeChainView, change: StateChange, nowSeconds: number): Submission {
+  const { nodeId, action, epoch, stateNonce, votes } = change;
+  const node = view.nodes().get(nodeId)!;
+  const refused = (reason: string): Submission => ({ outcome: 'refused', reason });
+  if (stateNonce !== node.stateNonce) return { outcome: 'already' };
+  const quorum = view.quorumOf(nodeId, epoch);
+  if (quorum?.threshold === undefined || votes.length < quorum.threshold) return refused('too few votes');
+  const { chainId, registry } = view.network;
+  let last = -1;
+  for (const { index, reasons, signature } of votes) {
+    if (index <= last) return refused('order');
+    last = index;
+    const vote = { nodeId, action, epoch, stateNonce, reasons };
+    const signer = recoverSigner(voteDigest(domainSeparator(chainId, registry), vote), signature);
+    if (signer === undefined || signer !== quorum.members[index]?.votingKey) return refused('signer');
+  }
+  const common = {
+    stateNonce: stateNonce + 1,
+    reasonsAny: votes.reduce((bits, { reasons }) => bits | reasons, 0),
+  };
+  if (action === 1) {
+    view.changeNode(nodeId, { ...common, state: 'decommissioned', decommissionedAt: nowSeconds });
+  } else if (action === 2) view.changeNode(nodeId, { ...common, state: 'active', activeSince: nowSeconds });
+  else view.changeNode(nodeId, { ...common, state: 'deregistered' });
+  return { outcome: 'done', hash: `0x${toHex(new Uint8Array(32))}`, gasUsed: 150_000n };
+}
