@@ -7,12 +7,13 @@ import { describe, expect, test } from 'vitest';
 import { FINE, GovernedNetwork, SILENT } from '../support/governed-network.ts';
 
 const TARGET = 11;
+/** Where a small quorum shows the same: four judge the fifth, three decide. */
+const SMALL = 5;
 
-/** Eleven nodes: ten judge the last one. */
-function network(finds: (nodeId: number) => boolean = () => true): GovernedNetwork {
-  const net = new GovernedNetwork(11);
-  for (const node of net.nodes)
-    if (node.nodeId !== TARGET && finds(node.nodeId)) node.finds.set(TARGET, SILENT);
+/** All others judge the last node. */
+function network(finds: (nodeId: number) => boolean = () => true, size = TARGET): GovernedNetwork {
+  const net = new GovernedNetwork(size);
+  for (const node of net.nodes) if (node.nodeId !== size && finds(node.nodeId)) node.finds.set(size, SILENT);
   return net;
 }
 
@@ -51,26 +52,26 @@ describe('a quorum', () => {
   });
 
   test('reinstates a node that came back, and removes one that did not when its grace is over', async () => {
-    await using net = network();
+    await using net = network(undefined, SMALL);
     await net.pass(3_000);
-    const { decommissionedAt } = net.view.nodes().get(TARGET)!;
+    const { decommissionedAt } = net.view.nodes().get(SMALL)!;
     const proofAt = (decommissionedAt + 5) * 1000;
-    for (const node of net.nodes) node.finds.set(TARGET, { ...FINE, proofAt });
+    for (const node of net.nodes) node.finds.set(SMALL, { ...FINE, proofAt });
     await net.pass(3_000);
-    expect(net.view.nodes().get(TARGET)).toMatchObject({ state: 'active', stateNonce: 2 });
-    expect(net.node(TARGET).told.at(-1)).toBe('info a quorum reinstated this node');
+    expect(net.view.nodes().get(SMALL)).toMatchObject({ state: 'active', stateNonce: 2 });
+    expect(net.node(SMALL).told.at(-1)).toBe('info a quorum reinstated this node');
 
     // Away again, now for good.
-    for (const node of net.nodes) node.finds.set(TARGET, SILENT);
+    for (const node of net.nodes) node.finds.set(SMALL, SILENT);
     await net.pass(3_000);
-    expect(net.view.nodes().get(TARGET)).toMatchObject({ state: 'decommissioned', stateNonce: 3 });
+    expect(net.view.nodes().get(SMALL)).toMatchObject({ state: 'decommissioned', stateNonce: 3 });
     for (let epoch = 11; epoch <= 13; epoch++) {
-      expect(net.view.nodes().get(TARGET)!.state).toBe('decommissioned');
+      expect(net.view.nodes().get(SMALL)!.state).toBe('decommissioned');
       await net.pass(22_000);
       net.setEpoch(epoch);
       await net.pass(4_000);
     }
-    expect(net.view.nodes().get(TARGET)).toMatchObject({ state: 'deregistered', stateNonce: 4 });
+    expect(net.view.nodes().get(SMALL)).toMatchObject({ state: 'deregistered', stateNonce: 4 });
     const gone = net.changes.at(-1)!;
     expect(gone.action).toBe(3);
     // Of an epoch that began after the suspension (spec/chain §4.11).
@@ -78,13 +79,13 @@ describe('a quorum', () => {
   });
 
   test('votes of a node that crashed after voting count, and the next voter submits', async () => {
-    await using net = network();
+    await using net = network(undefined, SMALL);
     await net.pass(500);
     // Voted, and gone before it is its turn.
     await net.node(1).voting.stop();
     net.node(1).isUp = false;
     await net.pass(4_000);
-    expect(net.view.nodes().get(TARGET)!.state).toBe('decommissioned');
+    expect(net.view.nodes().get(SMALL)!.state).toBe('decommissioned');
     expect(submitters(net)).toEqual([2]);
   });
 
@@ -136,14 +137,14 @@ describe('who may not accuse', () => {
   });
 
   test('a node that has not watched for the validity time; it may still vouch for others', async () => {
-    await using net = network();
+    await using net = network(undefined, SMALL);
     for (const node of net.nodes) node.watchedMs = 24_999;
     await net.pass(5_000);
     expect(net.sent.get('sn.chain_vote')).toBeUndefined();
-    net.view.changeNode(TARGET, { state: 'decommissioned', decommissionedAt: 1_700_000_300, stateNonce: 1 });
-    for (const node of net.nodes) node.finds.set(TARGET, { ...FINE, proofAt: 1_700_000_301_000 });
+    net.view.changeNode(SMALL, { state: 'decommissioned', decommissionedAt: 1_700_000_300, stateNonce: 1 });
+    for (const node of net.nodes) node.finds.set(SMALL, { ...FINE, proofAt: 1_700_000_301_000 });
     await net.pass(3_000);
-    expect(net.view.nodes().get(TARGET)).toMatchObject({ state: 'active', stateNonce: 2 });
+    expect(net.view.nodes().get(SMALL)).toMatchObject({ state: 'active', stateNonce: 2 });
   });
 
   test('a suspended node', async () => {
