@@ -71,6 +71,20 @@ interface IServiceNodeRegistry {
         uint96 claimed;
     }
 
+    /// Immutable facts of a deployment. Times in seconds, `t0` and `registrationOpenAt` unix time.
+    struct Config {
+        address token;
+        address rewardPool;
+        address contributionPools;
+        address governor; // zero: the parameters are frozen
+        address guardian; // zero: nobody can pause
+        uint32 epochLength;
+        uint32 revealWindow;
+        uint40 t0; // 0 in the constructor: the time of the deployment
+        uint40 registrationOpenAt; // until then only genesis operators register
+        uint8 seedMode; // 0 reveal, 1 block
+    }
+
     /// Parameters in force now (spec/chain §4.3). Times in seconds.
     struct Params {
         uint64 stakingRequirement;
@@ -83,19 +97,19 @@ interface IServiceNodeRegistry {
         uint32 smallDelay;
         uint32 creditInitial;
         uint32 creditMax;
-        uint16 creditRateNum;
         uint16 creditRateDen;
+        uint16 creditRateNum;
         uint32 minGrace;
-        uint32 rateNum;
         uint32 rateDen;
-        uint8 quorumSize;
+        uint32 rateNum;
         uint8 minVoters;
+        uint8 quorumSize;
         uint16 deactivationBps;
         uint16 registrationBps;
     }
 
-    /// Keys of setParam. Pairs are one value: creditRate = num << 16 | den, rewardRate = num << 32 | den,
-    /// quorum = size << 8 | minVoters.
+    /// Keys of setParam, in the order of Params. Pairs are one value: creditRate = num << 16 | den,
+    /// rewardRate = num << 32 | den, quorum = quorumSize << 8 | minVoters.
     enum Param {
         stakingRequirement,
         maxContributors,
@@ -296,30 +310,9 @@ interface IServiceNodeRegistry {
 
     function resumeRegistrations() external;
 
-    // ---- views (§4.15) -----------------------------------------------------------------------------------------
+    // ---- views (§4.15); more in RegistryLens -------------------------------------------------------------------
 
-    function token() external view returns (address);
-
-    function rewardPool() external view returns (address);
-
-    function contributionPools() external view returns (address);
-
-    function governor() external view returns (address);
-
-    function guardian() external view returns (address);
-
-    function epochLength() external view returns (uint256);
-
-    function revealWindow() external view returns (uint256);
-
-    function t0() external view returns (uint256);
-
-    function registrationOpenAt() external view returns (uint256);
-
-    /// 0 reveal, 1 block.
-    function seedMode() external view returns (uint8);
-
-    function isGenesisOperator(address operator) external view returns (bool);
+    function config() external view returns (Config memory);
 
     function epochNow() external view returns (uint32);
 
@@ -328,12 +321,6 @@ interface IServiceNodeRegistry {
 
     /// S(e), spec/chain §4.8.
     function slotCountFor(uint32 epoch) external view returns (uint32);
-
-    function slotCount() external view returns (uint32);
-
-    function slotAt(
-        uint32 slot
-    ) external view returns (address votingKey, uint32 nodeId, uint32 from, uint32 until);
 
     /// threshold 0: too few members for a decision.
     function quorumOf(
@@ -354,27 +341,13 @@ interface IServiceNodeRegistry {
         uint16 reasons
     ) external view returns (bytes32);
 
-    function params() external view returns (Params memory);
-
     function stakingRequirement() external view returns (uint64);
 
     function maxContributors() external view returns (uint8);
 
-    function node(uint32 nodeId) external view returns (Node memory);
-
-    function contributors(uint32 nodeId) external view returns (Contributor[] memory);
-
-    function accounting() external view returns (Accounting memory);
-
-    function positions() external view returns (Positions memory);
-
-    /// Active: credit now. Decommissioned: what is left of it. Else 0. Seconds.
-    function creditOf(uint32 nodeId) external view returns (uint32);
-
     /// What a claim would pay if nothing accrued since lastAccrual; RegistryLens.claimable answers for now.
     function claimable(uint32 nodeId, uint8 index) external view returns (uint256);
 
-    function successor() external view returns (address registry, uint40 namedAt);
-
-    function pausedUntil() external view returns (uint40);
+    /// Words of the storage as they are (layout: spec/chain §4.4); RegistryLens reads them apart.
+    function storageWords(uint256 slot, uint256 count) external view returns (uint256[] memory words);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Made by `npm run contracts` from @openzeppelin/contracts/governance/TimelockController.sol with solc 0.8.37+commit.f401782d.Emscripten.clang; do not edit.
 
-export const sourceHash = '50265193f9ded275033a7b87cd4f6d883f77154b000bf1c5ca7b805052b855c4';
+/** contractSourcesHash() of scripts/compile-contracts.ts at the compilation. */
+export const sourceHash = '83ae44201dd60d467732f6369e331ca321bf045c34c149e4f8deb559c37e8906';
 
 export const abi = [
   {"inputs":[{"internalType":"uint256","name":"minDelay","type":"uint256"},{"internalType":"address[]","name":"proposers","type":"address[]"},{"internalType":"address[]","name":"executors","type":"address[]"},{"internalType":"address","name":"admin","type":"address"}],"stateMutability":"nonpayable","type":"constructor"},
