@@ -187,15 +187,23 @@ export class Endpoints {
 
   async #check(endpoint: RpcEndpoint, signal?: AbortSignal): Promise<void> {
     if (this.#checked.has(endpoint)) return;
-    const { chainId, registry, t0 } = this.#network;
+    const { chainId, registry } = this.#network;
     const served = await endpoint.chainId(signal);
     if (served !== chainId) {
       this.#wrong.add(endpoint);
       throw new ChainError('wrong_chain', `${endpoint.name} serves chain ${served}, not ${chainId}`);
     }
-    const answer = await endpoint.call('eth_call', [{ to: registry, data: T0_SELECTOR }, 'latest'], signal);
-    const isOurs =
-      typeof answer === 'string' && /^0x[0-9a-f]{64}$/i.test(answer) && BigInt(answer) === BigInt(t0);
+    const call = { to: registry, data: CONFIG_SELECTOR };
+    const answer = await endpoint.call('eth_call', [call, 'latest'], signal).catch((error: unknown) => {
+      // Another contract lives there.
+      if (error instanceof ChainError && /revert/.test(error.message)) return undefined;
+      throw error;
+    });
+    const words = typeof answer === 'string' && answer.length < 4096 ? answer.slice(2).match(/.{64}/g) : null;
+    const isOurs = CONFIG_WORDS.every(([index, key]) => {
+      const word = words?.[index] ?? '';
+      return /^[0-9a-f]{64}$/i.test(word) && BigInt(`0x${word}`) === BigInt(this.#network[key]);
+    });
     if (!isOurs) {
       this.#wrong.add(endpoint);
       const message = `${endpoint.name} has no registry of this network at ${registry}: check the address, and that the endpoint has caught up`;
@@ -206,7 +214,13 @@ export class Endpoints {
   }
 }
 
-const T0_SELECTOR = hexOf(keccak256(utf8('t0()')).subarray(0, 4));
+const CONFIG_SELECTOR = hexOf(keccak256(utf8('config()')).subarray(0, 4));
+/** Where the facts by which we know the network stand in the registry's `Config`. */
+const CONFIG_WORDS = [
+  [5, 'epochSeconds'],
+  [6, 'revealSeconds'],
+  [7, 't0'],
+] as const;
 
 /**
  * Reads the logs of the registry in ranges, which are halved where an endpoint says that they hold too much.

@@ -92,8 +92,12 @@ export function refusalOf(error: unknown): Refusal | undefined {
   }
   if (name === 'Error')
     return { error: name, words: `the contract refuses: ${String(reverted.data?.args?.[0])}` };
-  const words = WORDS[name]?.(reverted.data?.args ?? []);
-  return { error: name, words: words ?? `the contract refuses with ${name}` };
+  return { error: name, words: wordsOf(name, reverted.data?.args ?? []) };
+}
+
+/** What a contract's error means. */
+export function wordsOf(name: string, args: readonly unknown[]): string {
+  return WORDS[name]?.(args) ?? `the contract refuses with ${name}`;
 }
 
 /** Errors that have words; for the test that none was forgotten. */

@@ -3,6 +3,7 @@
 // ones do.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { concat } from '@allium/protocol/bytes';
 import { encodeAbiParameters, encodeEventTopics } from 'viem/utils';
 import { type Hex, STATE_NUMBERS } from '../../src/chain-view.ts';
 import { abi } from '../../src/contracts/generated/IServiceNodeRegistry.ts';
@@ -78,7 +79,11 @@ export class FakeEndpoint implements AsyncDisposable {
     this.requests.push({ method, params });
     const answer = { jsonrpc: '2.0', id };
     if (method === 'eth_chainId') return { ...answer, result: hexNumber(this.chainId) };
-    if (method === 'eth_call') return { ...answer, result: hexOf(wordOf(this.writer.network.t0)) };
+    if (method === 'eth_call') {
+      const { epochSeconds, revealSeconds, t0 } = this.writer.network;
+      const words = [0, 0, 0, 0, 0, epochSeconds, revealSeconds, t0, 0, 0].map(wordOf);
+      return { ...answer, result: hexOf(concat(...words)) };
+    }
     if (method === 'eth_getBlockByNumber') return { ...answer, result: this.#block(params[0] as string) };
     if (method === 'eth_getLogs') {
       const filter = params[0] as { fromBlock: string; toBlock: string };
