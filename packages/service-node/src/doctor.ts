@@ -19,6 +19,7 @@ import {
 } from '@allium/protocol/membership/static-list';
 import type { ServiceNodeOptions } from './config.ts';
 import { folderFaults, isInUse } from './data-folder.ts';
+import { askForList, chainInWords, placeOnChain } from './doctor-chain.ts';
 import { inspectDatabase } from './mailbox/database.ts';
 import { CLOCK_TOLERANCE_MS, CLOCKS_TO_ASK, medianOffset, offsetText } from './membership/clock-watch.ts';
 import { readListInForce } from './membership/static-source.ts';
@@ -84,7 +85,6 @@ export async function examine(
   const wanted = () => findings.filter(({ name }) => only.includes(name));
   const { dataDir } = options;
   let keys: NodeKeys | undefined;
-  let list: StaticList | undefined;
   let isRunning = false;
   const transport = new HttpsTransport();
   const omq = new Omq({ keyPair: x25519KeyPair(), isServiceNode: false }, env);
@@ -106,17 +106,32 @@ export async function examine(
       isRunning = isInUse(dataDir);
       return isRunning ? answering(transport, options, env) : todo('not running: start it');
     });
+    let membership: Membership | undefined;
+    let place: ((ed25519Hex: string, self: Member | undefined) => Told) | undefined;
     await tell('node list', async () => {
-      const { list: found, isFirst } = await readListInForce(options);
-      list = found;
-      return nodeList(found, isFirst, options, env);
+      if (options.chainRpc.length > 0) {
+        const chain = await chainInWords(options);
+        if (!isRunning) return well(`${chain}; more is known when the node runs`);
+        const list = await askForList(transport, loopbackFor(options.bindHost), options.httpsPort);
+        membership = list.membership;
+        place = (ed25519Hex) => placeOnChain(ed25519Hex, list, options);
+        const found = `${chain}; ${list.registered} nodes, ${membership.members.length} of them with an address`;
+        return list.registered === 0
+          ? todo(`${found}: the chain is not read, or nobody is registered; see the log of the node`)
+          : well(found);
+      }
+      const { list, isFirst } = await readListInForce(options);
+      const found = membershipOf(list);
+      membership = found;
+      place = (ed25519Hex, self) => placeInList(ed25519Hex, self, found, options);
+      return nodeList(list, isFirst, options, env);
     });
-    if (list === undefined) return wanted();
-    const membership = membershipOf(list);
-    const self = keys && membership.byEd25519.get(keys.ed25519Hex);
+    if (membership === undefined) return wanted();
+    const others = membership;
+    const self = keys && others.byEd25519.get(keys.ed25519Hex);
     if (keys !== undefined) {
       const { ed25519Hex } = keys;
-      await tell('membership', () => placeInList(ed25519Hex, self, membership, options));
+      await tell('membership', () => place!(ed25519Hex, self));
     }
     const host = publicHost(options, self);
     const httpsPort = self?.httpsPort || options.httpsPort;
@@ -131,7 +146,7 @@ export async function examine(
         ? omqReachable(omq, host, omqPort, keys)
         : portFree(options.bindHost, options.omqPort),
     );
-    await tell('clock', () => clock(transport, membership, self, env));
+    await tell('clock', () => clock(transport, others, self, env));
   } finally {
     await omq.stop();
     await transport.close();

@@ -445,10 +445,13 @@ export class ServiceNode {
     files: ListFiles,
     env: Env,
   ): Promise<NodeNetwork> {
-    const open = this.#deps.chain;
-    if (open === undefined) return StaticNetwork.open(options, keys.ed25519Hex, files, env);
-    // Only here: the library of the chain is large and slow to load.
+    const given = this.#deps.chain;
+    if (given === undefined && options.chainRpc.length === 0) {
+      return StaticNetwork.open(options, keys.ed25519Hex, files, env);
+    }
+    // Only here: others need not load what belongs to a chain.
     const { ChainNetwork } = await import('./membership/chain-network.ts');
+    const open = given ?? (await import('./membership/open-chain.ts')).openChain;
     const access = await open(options, env);
     return new ChainNetwork(options, { access, keys, files }, env);
   }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The chain that the options name: its network from deployment.json, its events from the endpoints, and what was read in
+// `chain.json` of the data folder.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChainNetwork } from '@allium/chain/chain-view';
+import { finishedDeployment, parseDeploymentFile } from '@allium/chain/deployment';
+import { ChainFollower } from '@allium/chain/follower';
+import { PRESETS } from '@allium/chain/presets';
+import { snapshotFile } from '@allium/chain/snapshot-file';
+import type { Env } from '@allium/protocol/env';
+import type { ServiceNodeOptions } from '../config.ts';
+import { type ChainAccess, ChainNetworkError } from './chain-network.ts';
+
+const SNAPSHOT = 'chain.json';
+
+/** Reads no chain yet. @throws ChainNetworkError, DeploymentError, ChainError with what to do about it */
+export async function openChain(options: ServiceNodeOptions, env: Env): Promise<ChainAccess> {
+  const { chainRpc, chainDeployment, dataDir, networkFile } = options;
+  if (networkFile !== '') {
+    throw new ChainNetworkError(
+      'two_networks',
+      'both --network-file and --chain-rpc are set: a node belongs to the network of a list or to that of a chain',
+    );
+  }
+  const network = readNetwork(chainDeployment);
+  const snapshots = snapshotFile(join(dataDir, SNAPSHOT));
+  return { view: new ChainFollower({ network, endpoints: chainRpc, snapshots }, env) };
+}
+
+/** @throws ChainNetworkError, DeploymentError */
+export function readNetwork(path: string): ChainNetwork {
+  if (path === '') {
+    throw new ChainNetworkError(
+      'no_deployment',
+      'name the file that tells where the contracts of your network are (deployment.json) with --chain-deployment',
+    );
+  }
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ChainNetworkError(
+      'no_deployment',
+      `cannot read ${path} (--chain-deployment): ${error instanceof Error ? error.message : error}`,
+      { cause: error },
+    );
+  }
+  const { chainId, registry, deploymentBlock, t0, preset } = finishedDeployment(parseDeploymentFile(text));
+  const { epochLength, revealWindow } = PRESETS[preset];
+  return {
+    chainId,
+    registry,
+    deploymentBlock: BigInt(deploymentBlock),
+    t0,
+    epochSeconds: epochLength,
+    revealSeconds: revealWindow,
+    preset,
+  };
+}
