@@ -123,6 +123,28 @@ test.each<[string, Partial<ServiceNodeOptions>, RegExp]>([
   await expect(openChain(options(values), systemEnv())).rejects.toThrow(text);
 });
 
+test('the voting key comes from its file, and its text is never told', async () => {
+  using folder = new TempFolder();
+  const chainDeployment = folder.file('deployment.json');
+  writeFileSync(chainDeployment, deployment(NETWORK));
+  const open = (values: Partial<ServiceNodeOptions> = {}) =>
+    openChain(options({ dataDir: folder.path, chainDeployment, ...values }), systemEnv());
+  expect((await open()).writer).toBeUndefined();
+  // The well-known first account of development chains.
+  const key = 'ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80';
+  writeFileSync(folder.file('voting.key'), `0x${key}\n`);
+  const { writer, votingKey } = await open();
+  expect(writer?.address).toBe('0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266');
+  expect(votingKey).toEqual(Uint8Array.from(Buffer.from(key, 'hex')));
+  await expect(open({ votingKeyFile: folder.file('none') })).rejects.toThrow(/does not exist/);
+  for (const text of ['', key.slice(1), `${key.slice(1)}g`, '0'.repeat(64), 'f'.repeat(64)]) {
+    writeFileSync(folder.file('voting.key'), text);
+    const refusal = await open().catch((error: Error) => error.message);
+    expect(refusal).toMatch(/does not hold a voting key/);
+    if (text.length > 1) expect(refusal).not.toContain(text.slice(1, 20));
+  }
+});
+
 test('a deployment that is none is refused in words', async () => {
   using folder = new TempFolder();
   const file = folder.file('deployment.json');
