@@ -170,12 +170,22 @@ export class Testers {
     const { book, probe, swarm, timings } = this.#parts;
     if (swarm.id === undefined) return;
     const outcome = await probe.run(key, this.#stopping.signal);
-    if (outcome !== 'void') {
-      book.probed(key, outcome === 'found');
-      this.#tell(key);
+    let again = outcome === 'missed';
+    // Ours: a node that is away misses its probes as well; that is a fault of its own, and no other.
+    if (outcome === 'missed' && (await this.#isThere(key))) {
+      book.probed(key, false);
+      again = book.probesMissed(key) < PROBES_TO_FAIL;
     }
-    const again = outcome === 'missed' && book.probesMissed(key) < PROBES_TO_FAIL;
+    if (outcome === 'found') book.probed(key, true);
+    this.#tell(key);
     if (again && this.#probes.get(key)?.round === round) this.#probeLater(key, round, timings.target / 2);
+  }
+
+  async #isThere(key: string): Promise<boolean> {
+    const member = this.#parts.swarm.membership.byEd25519.get(key);
+    if (member === undefined) return false;
+    const result = await this.#parts.questions.ping(member, this.#stopping.signal);
+    return Object.keys(result).length === 0;
   }
 
   #test(key: string): void {

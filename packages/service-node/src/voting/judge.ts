@@ -92,6 +92,9 @@ export class Judge implements ChainJudge {
     // Its key may be that of another registration, which is not to blame.
     if (!valid) return { reasons: REASON.binding, proofAt: undefined, isBack: false, isFailing: false };
     let reasons = book.reasons(ed25519Hex) | this.#chainReasons(node);
+    // Ours: a suspended node holds nothing that could be probed, and must not be held back by what was before.
+    const probeAt = book.tests(ed25519Hex)?.probeAt ?? 0;
+    if (node.state !== 'active' || probeAt < node.activeSince * 1000) reasons &= ~REASON.probe;
     if (book.isCutOff) reasons &= ~REASON.storage;
     if (this.#proofsAreSuspect()) reasons &= ~REASON.uptime;
     return {

@@ -162,6 +162,25 @@ describe('tests of other nodes', () => {
     await all.testers.stop();
   });
 
+  test('a node that is away misses no probe: it is probed when it is there again', async () => {
+    let targets: Target[] = [];
+    const all = testing(5, () => targets);
+    const [victim] = all.others as [string];
+    targets = [{ ed25519Hex: victim, round: 1 }];
+    all.missing.add(victim);
+    all.down.add(victim);
+    all.testers.start();
+    await all.pass(30 * MINUTE);
+    expect(all.probes.length).toBeGreaterThan(3);
+    expect(all.book.probesMissed(victim)).toBe(0);
+    all.missing.clear();
+    all.down.clear();
+    await all.pass(5 * MINUTE);
+    expect(all.book.reasons(victim)).toBe(0);
+    expect(all.book.tests(victim)?.probeAt).toBeGreaterThan(0);
+    await all.testers.stop();
+  });
+
   test('a missed probe is repeated until three in a row have failed', async () => {
     let targets: Target[] = [];
     const all = testing(5, () => targets);

@@ -194,3 +194,14 @@ test('an invalid registration fails whatever its key does; three missed turns fa
   view.changeNode(2, { state: 'decommissioned' });
   expect(verdict(2).reasons).toBe(0);
 });
+
+test('missed probes count while a node is active, and do not hold it back when it is suspended', async () => {
+  const { view, verdict, prove, book } = await judging();
+  prove(2);
+  for (let i = 0; i < 3; i++) book.probed(hex(2), false);
+  expect(verdict(2).reasons).toBe(REASON.probe);
+  view.changeNode(2, { state: 'decommissioned' });
+  expect(verdict(2).reasons).toBe(0);
+  view.changeNode(2, { state: 'active', activeSince: NOW / 1000 + 1 });
+  expect(verdict(2).reasons).toBe(0);
+});
