@@ -440,16 +440,15 @@ export class ChainFold {
   #swarmsAt(memberIds: readonly number[], previous: EpochView | undefined, seed: Uint8Array): SwarmMap {
     if (previous === undefined && memberIds.length === 0) return new Map();
     if (previous !== undefined && memberIds === previous.memberIds) return previous.swarms;
-    const arriving = new Set(memberIds.map((id) => this.#state.records[id - 1]?.ed25519Hex as string));
-    const kept = new Map<bigint, string[]>();
+    const keyOf = (id: number) => this.#state.records[id - 1]?.ed25519Hex as string;
+    const [leaving, arriving] = differences(previous?.memberIds ?? [], memberIds);
+    const left = new Set(leaving.map(keyOf));
+    const kept = new Map<bigint, readonly string[]>();
     for (const [id, keys] of previous?.swarms ?? []) {
-      // `delete` says whether the key is of a member, and leaves those that come anew.
-      kept.set(
-        id,
-        keys.filter((key) => arriving.delete(key)),
-      );
+      const isTouched = left.size > 0 && keys.some((key) => left.has(key));
+      kept.set(id, isTouched ? keys.filter((key) => !left.has(key)) : keys);
     }
-    return runAssignment(kept, [...arriving], swarmSeed(seed)).swarms;
+    return runAssignment(kept, arriving.map(keyOf), swarmSeed(seed)).swarms;
   }
 
   #epochOf(event: ChainEvent): number {
@@ -479,6 +478,23 @@ export class ChainFold {
     }
     return state[part];
   }
+}
+
+/** What is only in the one, and only in the other, of two ascending lists. */
+function differences(a: readonly number[], b: readonly number[]): [number[], number[]] {
+  const onlyA: number[] = [];
+  const onlyB: number[] = [];
+  let i = 0;
+  let j = 0;
+  while (i < a.length || j < b.length) {
+    const x = a[i] ?? Number.POSITIVE_INFINITY;
+    const y = b[j] ?? Number.POSITIVE_INFINITY;
+    if (x <= y) i++;
+    if (y <= x) j++;
+    if (x < y) onlyA.push(x);
+    if (y < x) onlyB.push(y);
+  }
+  return [onlyA, onlyB];
 }
 
 function sameIds(a: readonly number[], b: readonly number[]): boolean {

@@ -108,35 +108,39 @@ class AssignmentRun {
       .sort((a, b) => a.size - b.size);
   }
 
-  private pool(threshold: number): { nodes: { id: bigint; node: string }[]; excess: number } {
-    const nodes: { id: bigint; node: string }[] = [];
+  /** Nodes of the swarms larger than `threshold`, and by how many these pass EXCESS_BASE. */
+  private pool(threshold: number): { size: number; excess: number } {
+    let size = 0;
     let excess = 0;
-    for (const [id, members] of this.swarms) {
+    for (const members of this.swarms.values()) {
       if (members.length <= threshold) continue;
-      for (const node of members) nodes.push({ id, node });
+      size += members.length;
       excess += members.length - EXCESS_BASE;
     }
-    return { nodes, excess };
+    return { size, excess };
   }
 
-  /** Takes a random node of `nodes` out of its swarm. */
-  private draw(nodes: readonly { id: bigint; node: string }[]): string {
-    const drawn = nodes[this.random.uniform(nodes.length)] as { id: bigint; node: string };
-    const members = this.swarms.get(drawn.id) as string[];
-    members.splice(members.indexOf(drawn.node), 1);
-    return drawn.node;
+  /** Takes a random node out of the `size` ones of `pool(threshold)`, which stand in the order of their swarms. */
+  private draw(threshold: number, size: number): string {
+    let place = this.random.uniform(size);
+    for (const members of this.swarms.values()) {
+      if (members.length <= threshold) continue;
+      if (place < members.length) return members.splice(place, 1)[0] as string;
+      place -= members.length;
+    }
+    throw new RangeError('a pool has fewer nodes than it said');
   }
 
   private split(): void {
-    const excess = () => {
-      let sum = 0;
-      for (const nodes of this.swarms.values()) sum += Math.max(0, nodes.length - EXCESS_BASE);
-      return sum;
-    };
-    for (const nodes of this.swarms.values()) if (nodes.length < MIN_SIZE) return;
-    while (excess() >= NEW_SIZE + SPLIT_MARGIN_PER_SWARM * this.swarms.size) {
+    for (;;) {
+      let excess = 0;
+      for (const { length } of this.swarms.values()) {
+        if (length < MIN_SIZE) return;
+        excess += length - EXCESS_BASE;
+      }
+      if (excess < NEW_SIZE + SPLIT_MARGIN_PER_SWARM * this.swarms.size) return;
       const members: string[] = [];
-      for (let i = 0; i < NEW_SIZE; i++) members.push(this.draw(this.pool(EXCESS_BASE).nodes));
+      for (let i = 0; i < NEW_SIZE; i++) members.push(this.draw(EXCESS_BASE, this.pool(EXCESS_BASE).size));
       const id = newSwarmId(this.swarms.keys());
       if (this.swarms.has(id)) throw new RangeError('the ring of swarm ids is full');
       this.swarms.set(id, members);
@@ -146,15 +150,32 @@ class AssignmentRun {
 
   private assign(nodes: readonly string[], percentile: number): void {
     for (const node of nodes) {
-      const sizes = this.sizes();
-      const last = sizes.length - 1;
-      let upTo = Math.floor((percentile * last) / 100);
-      const size = sizes[upTo]?.size as number;
-      while (upTo < last && (sizes[upTo + 1]?.size as number) <= size) upTo++;
-      const target = sizes[this.random.uniform(upTo + 1)] as { id: bigint };
-      (this.swarms.get(target.id) as string[]).push(node);
+      this.pick(percentile).push(node);
       this.split();
     }
+  }
+
+  /**
+   * A random one of the swarms up to the percentile by size, those as large as the last of them included. Counts sizes
+   * instead of sorting swarms: this runs once per node.
+   */
+  private pick(percentile: number): string[] {
+    const counts: number[] = [];
+    for (const { length } of this.swarms.values()) counts[length] = (counts[length] ?? 0) + 1;
+    let upTo = Math.floor((percentile * (this.swarms.size - 1)) / 100);
+    let candidates = 0;
+    for (const count of counts) {
+      if (count === undefined) continue;
+      candidates += count;
+      if (upTo < count) break;
+      upTo -= count;
+    }
+    let place = this.random.uniform(candidates);
+    let size = 0;
+    while (place >= (counts[size] ?? 0)) place -= counts[size++] ?? 0;
+    // spec/chain §3.4: equal sizes stand by id, which is the map's order.
+    for (const members of this.swarms.values()) if (members.length === size && place-- === 0) return members;
+    throw new RangeError('there is no swarm to choose from');
   }
 
   private steal(): void {
@@ -166,9 +187,9 @@ class AssignmentRun {
       if (size >= MIN_SIZE) return;
       const poor = this.swarms.get(id) as string[];
       while (poor.length < MIN_SIZE) {
-        const { nodes, excess } = this.pool(threshold);
+        const { size, excess } = this.pool(threshold);
         if (excess < MIN_SIZE - poor.length) return;
-        poor.push(this.draw(nodes));
+        poor.push(this.draw(threshold, size));
       }
     }
   }
