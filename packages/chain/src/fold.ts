@@ -23,8 +23,8 @@ import { genesisSeed, revealedSeed, skippedSeed, swarmSeed } from './seeds.ts';
 /** Views and snapshots are kept for so many epochs (spec/chain §4.16). */
 export const KEPT_EPOCHS = 48;
 
-/** Ours: more epochs than that cannot pass at once; almost a year of the local preset. */
-const MAX_EPOCHS_AT_ONCE = 1_000_000;
+/** Ours: more epochs than that cannot pass at once; 138 days of the local preset. */
+const MAX_EPOCHS_AT_ONCE = 400_000;
 const NO_ANCHOR = `0x${'00'.repeat(32)}`;
 
 /** The last block whose events are folded. */
