@@ -51,7 +51,8 @@ export interface ChainAccess {
 const WORDS: PlaceWords = {
   notListed:
     'this node is not registered on the chain, or its registration is not valid: it serves no accounts',
-  noAddress: 'no uptime proof of this node has gone out yet: others do not know where it is',
+  // Where proofs do not go out, it is told why not.
+  noAddress: undefined,
   otherAddress: 'others still know the old address of this node: a new uptime proof will tell them',
   right: 'others now know this node at its address',
 };
@@ -153,6 +154,7 @@ export class ChainNetwork implements NodeNetwork {
     const knowsNothing = !isRead && this.chain.view.epochView() === undefined;
     if (knowsNothing) await Promise.race([reading, wait(FIRST_EVER_READ_MS)]);
     waiting.abort();
+    this.source.refresh();
     if (isRead) return;
     this.#env.log.warn({}, 'the chain does not answer: going on with what is known until it does');
     reading.catch((error: unknown) =>

@@ -94,6 +94,11 @@ export class ChainSource implements MembershipSource {
     this.#change();
   }
 
+  /** Takes over what changed just now, without waiting for more. */
+  refresh(): void {
+    this.#change();
+  }
+
   stop(): void {
     for (const cancel of this.#cancels) cancel();
     this.#cancelGathering?.();

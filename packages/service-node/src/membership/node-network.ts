@@ -19,7 +19,8 @@ export type NetworkCommand = (
 /** What an operator is told about the place of this node, in the words of its network. */
 export interface PlaceWords {
   readonly notListed: string;
-  readonly noAddress: string;
+  /** Undefined: not worth telling. */
+  readonly noAddress: string | undefined;
   /** The list has another address than the one configured. */
   readonly otherAddress: string;
   readonly right: string;

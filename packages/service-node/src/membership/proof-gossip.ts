@@ -83,7 +83,7 @@ export interface ProofGossipParts {
 }
 
 /** For metrics. */
-export interface ProofCounts {
+interface ProofCounts {
   proofsTaken: number;
   proofsRefused: number;
   proofsSent: number;
