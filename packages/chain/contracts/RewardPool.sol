@@ -28,10 +28,10 @@ contract RewardPool {
     address public immutable governor;
     address public immutable deployer;
     address public registry;
-    /// At most so much leaves in a window; 0: no limit.
-    uint256 public payCap;
-    uint256 private _window;
-    uint256 private _paidInWindow;
+    /// At most so much leaves in a window; 0: no limit. One word with what it is compared with.
+    uint96 public payCap;
+    uint96 private _paidInWindow;
+    uint40 private _window;
 
     constructor(IERC20 token_, address governor_, uint256 payCap_) {
         if (address(token_) == address(0)) revert ZeroAddress();
@@ -54,9 +54,9 @@ contract RewardPool {
         if (msg.sender != registry) revert NotRegistry();
         if (payCap != 0) {
             if (amount > room()) revert CapExceeded();
-            uint256 current = block.timestamp / WINDOW;
+            uint40 current = uint40(block.timestamp / WINDOW);
             if (_window != current) (_window, _paidInWindow) = (current, 0);
-            _paidInWindow += amount;
+            _paidInWindow += uint96(amount);
         }
         emit Paid(to, amount);
         token.safeTransfer(to, amount);
@@ -77,7 +77,8 @@ contract RewardPool {
     /// A cap below a thousandth of all tokens would be a way to withhold the rewards.
     function _setPayCap(uint256 payCap_) private {
         if (payCap_ != 0 && payCap_ < token.totalSupply() / 1000) revert OutOfBounds();
-        payCap = payCap_;
+        if (payCap_ > type(uint96).max) revert OutOfBounds();
+        payCap = uint96(payCap_);
         emit PayCapChanged(payCap_);
     }
 }

@@ -66,7 +66,11 @@ abstract contract Rewards is Seats, ReentrancyGuard {
         if (count > 0) {
             uint256 balance = _held(rewardPool);
             uint256 allocated = a.allocated;
-            if (balance <= allocated) return;
+            // An empty pool loses no time to rounding: its clock goes on, or the next gift would be paid for the past.
+            if (balance <= allocated) {
+                a.lastAccrual = uint40(time);
+                return;
+            }
             uint256 free = balance - allocated;
             uint256 released = (free * _params.rateNum * (time - last)) / (_params.rateDen * YEAR);
             if (released == 0) return; // time is not lost to rounding
@@ -162,7 +166,7 @@ abstract contract Rewards is Seats, ReentrancyGuard {
             if ((msg.sender != c.staker && msg.sender != beneficiary) || beneficiary == address(0)) {
                 revert NotContributor();
             }
-            uint256 amount = _entitlement(nodeId, index) - c.claimed;
+            uint256 amount = _entitlement(_nodes[nodeId], c, index) - c.claimed;
             if (amount > room) (amount, capped) = (room, true);
             if (amount == 0) continue;
             room -= amount;
@@ -184,22 +188,22 @@ abstract contract Rewards is Seats, ReentrancyGuard {
     }
 
     function claimable(uint32 nodeId, uint8 index) external view returns (uint256) {
-        return _entitlement(nodeId, index) - _contributors[nodeId][index].claimed;
+        Contributor storage c = _contributors[nodeId][index];
+        return _entitlement(_nodes[nodeId], c, index) - c.claimed;
     }
 
-    function _earned(Node storage n) private view returns (uint256) {
-        uint256 earned = n.reward;
+    function _earned(Node storage n) private view returns (uint256 earned) {
+        earned = n.reward;
         if (n.flags & PAYABLE != 0) earned += (_accounting.accPerNode - n.accSnap) / SCALE;
-        return earned;
     }
 
-    /// All that contributor `index` has ever earned; never decreases.
-    function _entitlement(uint32 nodeId, uint8 index) private view returns (uint256) {
-        Node storage n = _nodes[nodeId];
-        if (index >= n.contributorCount) return 0;
+    /// All that a contributor has ever earned; never decreases. Nothing for one that does not exist: its amount is 0.
+    function _entitlement(Node storage n, Contributor storage c, uint8 index) private view returns (uint256 share) {
+        uint256 stake = n.stake;
+        if (stake == 0) return 0;
         uint256 earned = _earned(n);
         uint256 fee = (earned * n.feeBps) / 10_000;
-        uint256 share = ((earned - fee) * _contributors[nodeId][index].amount) / n.stake;
-        return index == 0 ? share + fee : share;
+        share = ((earned - fee) * c.amount) / stake;
+        if (index == 0) share += fee;
     }
 }

@@ -2,7 +2,7 @@
 // Made by `npm run contracts` from @openzeppelin/contracts/governance/TimelockController.sol with solc 0.8.37+commit.f401782d.Emscripten.clang; do not edit.
 
 /** contractSourcesHash() of scripts/compile-contracts.ts at the compilation. */
-export const sourceHash = '83ae44201dd60d467732f6369e331ca321bf045c34c149e4f8deb559c37e8906';
+export const sourceHash = '10ff9642facbfe5676b0437a388c43e3693415192de31812eb1ec4f03abe6cb8';
 
 export const abi = [
   {"inputs":[{"internalType":"uint256","name":"minDelay","type":"uint256"},{"internalType":"address[]","name":"proposers","type":"address[]"},{"internalType":"address[]","name":"executors","type":"address[]"},{"internalType":"address","name":"admin","type":"address"}],"stateMutability":"nonpayable","type":"constructor"},
