@@ -35,18 +35,20 @@ const row = (what: string, ms: number, more = '') =>
 export async function run(): Promise<void> {
   const writer = history();
   const before = process.memoryUsage();
+  const cpuBefore = process.cpuUsage();
   let started = performance.now();
   const fold = new ChainFold(NETWORK, ChainFold.genesis(NETWORK, initialParameters(PRESETS.local.params)));
   for (const event of writer.events) fold.apply(event);
   fold.passTime(writer.now);
   const ms = performance.now() - started;
+  const cpu = process.cpuUsage(cpuBefore);
   const { rss, heapUsed } = process.memoryUsage();
   const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
   const view = fold.views.at(-1);
   row(
     `fold of ${fold.records.length} registrations, ${(view?.epoch ?? 0) + 1} epochs`,
     ms,
-    `${writer.events.length} events, ${view?.swarms.size} swarms`,
+    `of processors ${Math.round((cpu.user + cpu.system) / 1000)} ms; ${writer.events.length} events, ${view?.swarms.size} swarms`,
   );
   console.log(
     `memory: heap +${mib(heapUsed - before.heapUsed)}, whole process ${mib(rss)} (events included)`,
