@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 // The life of nodes on the registry: registered alone and together, active, suspended, reinstated, removed, gone, paid
 // (spec/chain §4.5–4.13), to the second where a second decides.
+import { type Abi, encodeFunctionData } from 'viem';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { Revert } from './support/evm.ts';
+import type { Hex } from '../src/chain-view.ts';
+import { abi as timelockAbi } from '../src/contracts/generated/TimelockController.ts';
+import { type Contract, Revert } from './support/evm.ts';
 import { addressNamed, DEPLOYER, nodeKeys, RegistryFixture, TOKEN } from './support/registry-fixture.ts';
 
 const NODES = 12;
 const STAKE = 100n * TOKEN;
 const INF = 2 ** 32 - 1;
 let net: RegistryFixture;
-let clean: `0x${string}`;
+let clean: Hex;
 
 beforeAll(async () => {
   net = await RegistryFixture.withNodes(NODES);
@@ -172,9 +175,7 @@ test('ten contributors fill a pool, are registered with the last of them, share 
     expect((await net.balance(staker)) - before).toBeGreaterThan(0n);
   }
   // Small contributors wait before they may end it for the others; the operator may at once.
-  expect(
-    await refusal(net.evm.send(stakers[0] as `0x${string}`, net.registry, 'requestExit', nodeId, 1)),
-  ).toBe('none');
+  expect(await refusal(net.evm.send(stakers[0] as Hex, net.registry, 'requestExit', nodeId, 1))).toBe('none');
   await net.evm.pass(60);
   for (const [index, staker] of all.entries()) {
     const before = await net.balance(staker);
@@ -311,7 +312,7 @@ test('registration: not before the opening, then ten an epoch, fees up to all', 
 });
 
 test('governance: only through the timelock, inside the bounds, and leaving stakes keep their old delay', async () => {
-  const { timelock } = net.deployment as { timelock: `0x${string}` };
+  const { timelock } = net.deployment as { timelock: Hex };
   await net.evm.fund(timelock);
   const set = (key: number, value: bigint) => net.evm.send(timelock, net.registry, 'setParam', key, value);
   expect(await refusal(net.evm.send(DEPLOYER, net.registry, 'setParam', 2, 0n))).toBe('NotGovernor');
@@ -328,4 +329,66 @@ test('governance: only through the timelock, inside the bounds, and leaving stak
   const epoch = net.epoch;
   expect(await net.evm.read(net.registry, 'quorumParams', epoch + 1)).toEqual([10, 3]);
   expect(await net.evm.read(net.registry, 'quorumParams', epoch + 2)).toEqual([5, 3]);
+});
+
+test('the pool pays no more than its cap in twelve hours; what is left over waits for the next', async () => {
+  const timelock: Contract = { address: net.deployment.timelock as Hex, abi: timelockAbi as Abi };
+  const cap = net.preset.totalSupply / 1000n;
+  const data = encodeFunctionData({ abi: net.pool.abi, functionName: 'setPayCap', args: [cap] });
+  const zero = `0x${'00'.repeat(32)}`;
+  await net.evm.send(DEPLOYER, timelock, 'schedule', net.pool.address, 0, data, zero, zero, 30);
+  const execute = () => net.evm.send(DEPLOYER, timelock, 'execute', net.pool.address, 0, data, zero, zero);
+  await net.evm.pass(29);
+  await expect(execute()).rejects.toThrow();
+  await net.evm.pass(1);
+  await execute();
+  expect(await net.evm.read(net.pool, 'payCap')).toBe(cap);
+
+  // 30 days of 15.1 % of 40,000,000 a year: twice the cap.
+  await net.evm.goTo(Math.ceil((net.evm.now + 30 * 86_400) / 43_200) * 43_200);
+  await net.evm.send(DEPLOYER, net.registry, 'poke', 100);
+  const before = await net.balance(net.pool.address);
+  const refused: string[] = [];
+  for (let nodeId = 1; nodeId <= NODES; nodeId++) {
+    const { operator } = nodeKeys(nodeId);
+    refused.push(await refusal(net.evm.send(operator, net.registry, 'claim', [{ nodeId, index: 0 }])));
+  }
+  expect(before - (await net.balance(net.pool.address))).toBe(cap);
+  const first = refused.indexOf('CapExceeded');
+  expect(first).toBeGreaterThan(1);
+  expect(refused.slice(first)).toEqual(Array.from({ length: NODES - first }, () => 'CapExceeded'));
+  // The last one that was paid got a part, and gets the rest.
+  await net.evm.pass(43_200);
+  const due = await net.evm.read<bigint>(net.registry, 'claimable', first, 0);
+  expect(due).toBeGreaterThan(1n * TOKEN);
+  await net.evm.send(nodeKeys(first).operator, net.registry, 'claim', [{ nodeId: first, index: 0 }]);
+  expect(await net.evm.read<bigint>(net.registry, 'claimable', first, 0)).toBe(0n);
+});
+
+test('at most so many are suspended in an epoch, and the next epoch counts anew', async () => {
+  const { timelock } = net.deployment as { timelock: Hex };
+  await net.evm.fund(timelock);
+  // 20 % of twelve, rounded up.
+  await net.evm.send(timelock, net.registry, 'setParam', 14, 2000n);
+  await net.toEpoch(3);
+  for (const nodeId of [1, 2, 3]) await net.change(nodeId, 1);
+  expect(await refusal(net.change(4, 1))).toBe('RateLimited');
+  await net.nextEpoch();
+  expect(await refusal(net.change(4, 1))).toBe('none');
+});
+
+test('a new voting key counts at once, and only the operator sets it', async () => {
+  await net.toEpoch(3);
+  const { nodeIds } = await net.quorum(5);
+  const voter = nodeIds[0] as number;
+  const other = net.know(nodeKeys(80));
+  const old = await net.drawVotes(5, 1);
+  expect(await refusal(net.evm.send(DEPLOYER, net.registry, 'setVotingKey', voter, other.votingKey))).toBe(
+    'NotOperator',
+  );
+  await net.evm.send(nodeKeys(voter).operator, net.registry, 'setVotingKey', voter, other.votingKey);
+  expect(await refusal(net.evm.send(DEPLOYER, net.registry, 'submitStateChange', 5, 1, 3, 0, old))).toBe(
+    'BadSignature',
+  );
+  expect(await refusal(net.change(5, 1))).toBe('none');
 });

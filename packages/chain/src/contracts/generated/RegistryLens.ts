@@ -2,7 +2,7 @@
 // Made by `npm run contracts` from RegistryLens.sol with solc 0.8.37+commit.f401782d.Emscripten.clang; do not edit.
 
 /** contractSourcesHash() of scripts/compile-contracts.ts at the compilation. */
-export const sourceHash = '10ff9642facbfe5676b0437a388c43e3693415192de31812eb1ec4f03abe6cb8';
+export const sourceHash = 'c89acb6d7d28105fd2869df5e329a171444e298212d11f11815c4e2aaaf81e8a';
 
 export const abi = [
   {"inputs":[{"internalType":"contract IServiceNodeRegistry","name":"registry_","type":"address"}],"stateMutability":"nonpayable","type":"constructor"},
