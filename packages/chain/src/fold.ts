@@ -35,7 +35,7 @@ export interface Cursor {
   readonly timestamp: number;
 }
 
-export interface RevealedSeed {
+interface RevealedSeed {
   readonly epoch: number;
   readonly seed: Uint8Array;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The view, the draw, the votes and the transactions against the contract itself, on a development chain.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { systemClock } from '@allium/net/system-env';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { StateAction, type StateChange, type Vote } from '../src/chain-view.ts';
 import { ChainFollower } from '../src/follower.ts';
@@ -9,7 +8,7 @@ import { hexOf } from '../src/packed.ts';
 import { VotingKeyWriter } from '../src/submit.ts';
 import { domainSeparator, signDigest, voteDigest } from '../src/votes.ts';
 import { AnvilNetwork } from './support/anvil-network.ts';
-import { FrozenClock, testEnv } from './support/test-clock.ts';
+import { FrozenClock, realClock, testEnv } from './support/test-clock.ts';
 
 let chain: AnvilNetwork;
 let follower: ChainFollower;
@@ -64,7 +63,7 @@ function decision(nodeId: number, action: StateAction, epoch: number): StateChan
 function writerOf(nodeId: number): VotingKeyWriter {
   const { network, anvil } = chain;
   const secretKey = chain.nodes[nodeId - 1]?.votingSecret as Uint8Array;
-  const env = { ...testEnv(clock).env, clock: systemClock };
+  const env = { ...testEnv(clock).env, clock: realClock };
   return new VotingKeyWriter({ network, endpoints: [anvil.url], secretKey, patienceMs: 200 }, env);
 }
 
@@ -171,11 +170,14 @@ test('a whole view read anew is the one that was followed', async () => {
 test('a transaction that is passed by is sent again with a higher price, and an empty purse is told', async () => {
   await chain.test.setAutomine(false);
   await using writer = writerAs(3);
+  const asked = await chain.usualPrice();
   const sending = writer.poke(1);
   await sleep(500);
   await chain.test.setNextBlockTimestamp({ timestamp: BigInt((await chain.now()) + 1) });
   await chain.test.mine({ blocks: 1 });
-  expect(await sending).toMatchObject({ outcome: 'done' });
+  const sent = await sending;
+  expect(sent).toMatchObject({ outcome: 'done' });
+  expect(await chain.priceOf((sent as { hash: `0x${string}` }).hash)).toBeGreaterThan(asked);
   await chain.test.setAutomine(true);
   await chain.test.setBalance({ address: writer.address, value: 1000n });
   const empty = await writer.poke(1);

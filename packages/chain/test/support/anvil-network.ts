@@ -117,6 +117,16 @@ export class AnvilNetwork implements AsyncDisposable {
     return (await this.#clients.reader.readContract(call as never)) as T;
   }
 
+  /** What a transaction offers per gas at first: twice the base fee and the tip. */
+  async usualPrice(): Promise<bigint> {
+    const { baseFeePerGas } = await this.#clients.reader.getBlock();
+    return 2n * (baseFeePerGas ?? 0n) + (await this.#clients.reader.estimateMaxPriorityFeePerGas());
+  }
+
+  async priceOf(hash: Hex): Promise<bigint> {
+    return (await this.#clients.reader.getTransaction({ hash })).maxFeePerGas ?? 0n;
+  }
+
   async readLens<T>(functionName: string, args: unknown[]): Promise<T> {
     const call = { address: this.#lens, abi: lensArtifact.abi, functionName, args };
     return (await this.#clients.reader.readContract(call as never)) as T;

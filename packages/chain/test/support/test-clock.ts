@@ -36,6 +36,16 @@ export class FrozenClock implements Clock {
   }
 }
 
+/** For what waits on a chain that runs in another process. */
+export const realClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
 export interface LogLine {
   readonly level: 'error' | 'warn' | 'info' | 'debug';
   readonly fields: LogFields;
