@@ -12,7 +12,7 @@ import type { PingResult } from './peer-book.ts';
 const NOTHING = new Uint8Array(0);
 
 export interface QuestionsParts {
-  readonly omq: OmqEndpoint;
+  readonly omq: Pick<OmqEndpoint, 'request'>;
   readonly transport: Transport;
   readonly clock: Clock;
   /** For each question, ms. */

@@ -10,7 +10,7 @@ import { AlliumError } from '@allium/protocol/errors';
 import { writeSecret } from '../data-folder.ts';
 
 /** `unreadable`: the file is there, but is none of ours. */
-export class BeaconError extends AlliumError<'unreadable'> {
+class BeaconError extends AlliumError<'unreadable'> {
   override readonly name = 'BeaconError';
 }
 

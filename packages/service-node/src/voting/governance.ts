@@ -125,12 +125,6 @@ export class Governance {
     this.#voting?.start();
     this.#beacon?.start();
     this.#tank?.start();
-    if (this.#voting === undefined) {
-      this.#env.log.warn(
-        {},
-        'no voting key: this node neither votes nor reveals seeds, and is suspended for missed turns',
-      );
-    }
   }
 
   async stop(): Promise<void> {

@@ -37,7 +37,7 @@ const LOOKS_PER_REPETITION = 4;
 
 const ACTION_WORDS: Readonly<Record<StateAction, string>> = { 1: 'suspend', 2: 'reinstate', 3: 'remove' };
 
-export interface VotingTimings {
+interface VotingTimings {
   /** Ms between repetitions of a vote; before the deadline nobody submits for as long. */
   readonly repetition: number;
   /** Ms that each further voter waits for those before it. */

@@ -19,7 +19,7 @@ import { Voting } from '../../src/voting/voting.ts';
 import { TestClock } from './test-clock.ts';
 
 export const FINE: Verdict = { reasons: 0, proofAt: undefined, isBack: true, isFailing: false };
-export const TIMINGS = { repetition: 2_000, stagger: 1_000, validity: 25_000 };
+const TIMINGS = { repetition: 2_000, stagger: 1_000, validity: 25_000 };
 
 export class GovernedNode {
   readonly nodeId: number;
