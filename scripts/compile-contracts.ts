@@ -63,7 +63,7 @@ const ownFiles = () => ['', 'registry', 'test'].flatMap(contractFiles);
 
 /** path from the repository's root → text of the module. Throws with solc's words when the contracts do not compile. */
 export function compileContracts(): Map<string, string> {
-  const require = createRequire(import.meta.url);
+  const require = createRequire(join(ROOT, 'packages/chain/package.json'));
   const solc = require('solc') as {
     compile(
       input: string,
