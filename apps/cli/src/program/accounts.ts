@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The table of `allium account`.
+import type { Command } from 'commander';
+import { accountName, type Done, noPassphrase, passphraseDescriptor } from './options.ts';
+
+export function addAccounts(program: Command, done: Done): void {
+  const account = program.command('account').description('make, restore, show and list accounts');
+  account
+    .command('new')
+    .description('make an account and print its id and recovery phrase')
+    .option('--account <name>', 'name of the account on this machine', 'main')
+    .addOption(noPassphrase())
+    .addOption(passphraseDescriptor())
+    .option('--json', 'print {"name","id","phrase"} on one line')
+    .action(async (_options, command: Command) => {
+      const { newAccount } = await import('../commands/account.ts');
+      done(await newAccount(command.optsWithGlobals()));
+    });
+  account
+    .command('restore')
+    .description('bring an account back from its recovery phrase, asked for or read from standard input')
+    .option('--account <name>', 'name of the account on this machine', 'main')
+    .addOption(noPassphrase())
+    .addOption(passphraseDescriptor())
+    .option('--json', 'print {"name","id"} on one line')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  allium account restore --account phone
+  allium account restore < phrase.txt          the phrase never stands on the command line`,
+    )
+    .action(async (_options, command: Command) => {
+      const { restoreAccount } = await import('../commands/account.ts');
+      done(await restoreAccount(command.optsWithGlobals()));
+    });
+  account
+    .command('show')
+    .description('print the id of an account')
+    .addOption(accountName())
+    .option('--phrase', 'print the recovery phrase too (needs the passphrase)')
+    .addOption(passphraseDescriptor())
+    .option('--json', 'print one line of JSON')
+    .action(async (_options, command: Command) => {
+      const { showAccount } = await import('../commands/account.ts');
+      done(await showAccount(command.optsWithGlobals()));
+    });
+  account
+    .command('list')
+    .description('list the accounts on this machine')
+    .option('--json', 'print one line of JSON')
+    .action(async (_options, command: Command) => {
+      const { listAccounts } = await import('../commands/account.ts');
+      done(await listAccounts(command.optsWithGlobals()));
+    });
+}

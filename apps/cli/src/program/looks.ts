@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The table of the commands that look at a network: `allium path`, `health`, `explorer`.
+import type { Command } from 'commander';
+import { type Done, seed, wholeNumber, withNetwork } from './options.ts';
+
+export function addLooks(program: Command, done: Done): void {
+  withNetwork(
+    program.command('path').description('build the onion paths of an account and print the nodes on them'),
+  )
+    .option('--json', 'print one line of JSON')
+    .action(async (_options, command: Command) => {
+      const { showPath } = await import('../commands/path.ts');
+      done(await showPath(command.optsWithGlobals()));
+    });
+  program
+    .command('health')
+    .description('ask every node of a network how it is')
+    .addOption(seed())
+    .option('--json', 'print one line of JSON')
+    .action(async (_options, command: Command) => {
+      const { health } = await import('../commands/health.ts');
+      done(await health(command.optsWithGlobals()));
+    });
+  program
+    .command('explorer')
+    .description('a web page and JSON that show a network to anybody, until Ctrl-C')
+    .addOption(seed())
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <port>', 'port to listen on; 0: any free one', wholeNumber(0, 65_535), 8090)
+    .action(async (_options, command: Command) => {
+      const { runExplorer } = await import('../commands/explorer.ts');
+      done(await runExplorer(command.optsWithGlobals()));
+    });
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Options that several commands share, and what their values must look like.
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** Takes the exit code of the command that ran. */
+export type Done = (code: number) => void;
+
+/** The options of commands that use a network as an account. */
+export function withNetwork(command: Command): Command {
+  return command.addOption(accountName()).addOption(seed()).addOption(passphraseDescriptor());
+}
+
+export function accountName(): Option {
+  return new Option('--account <name>', 'which account (default: the only one)');
+}
+
+export function seed(): Option {
+  return new Option('--seed <url>', 'a node of the network, e.g. https://127.0.0.1:22021 (repeat)').argParser(
+    collect,
+  );
+}
+
+export function noPassphrase(): Option {
+  return new Option('--no-passphrase', 'leave the file unprotected: whoever reads it is you');
+}
+
+export function passphraseDescriptor(): Option {
+  return new Option(
+    '--passphrase-fd <n>',
+    'read the passphrase from this file descriptor (else ALLIUM_PASSPHRASE_FILE, else it is asked for)',
+  ).argParser(wholeNumber(0, 1023));
+}
+
+export function collect(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), value];
+}
+
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d{1,10}$/.test(text) || value < least || value > most) {
+      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
