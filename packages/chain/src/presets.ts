@@ -57,6 +57,8 @@ export interface NetworkPreset {
   readonly epochLength: number;
   /** R */
   readonly revealWindow: number;
+  /** Every so many epochs the members sign the list (spec/chain §4.22). */
+  readonly certifyEvery: number;
   readonly params: Readonly<ContractParams>;
   readonly timings: Readonly<NetworkTimings>;
   readonly totalSupply: bigint;
@@ -87,6 +89,7 @@ export const PRESETS: Readonly<Record<PresetName, NetworkPreset>> = {
     name: 'production',
     epochLength: HOUR,
     revealWindow: 5 * MINUTE,
+    certifyEvery: 24,
     params: {
       ...FIXED,
       stakingRequirement: 15_000n * TOKEN,
@@ -121,6 +124,7 @@ export const PRESETS: Readonly<Record<PresetName, NetworkPreset>> = {
     name: 'test',
     epochLength: 10 * MINUTE,
     revealWindow: MINUTE,
+    certifyEvery: 6,
     params: {
       ...FIXED,
       stakingRequirement: 100n * TOKEN,
@@ -155,6 +159,7 @@ export const PRESETS: Readonly<Record<PresetName, NetworkPreset>> = {
     name: 'local',
     epochLength: 30,
     revealWindow: 6,
+    certifyEvery: 2,
     params: {
       ...FIXED,
       stakingRequirement: 100n * TOKEN,

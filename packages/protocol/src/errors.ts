@@ -24,6 +24,7 @@ export class ParseError extends AlliumError<
   | 'content'
   | 'data_push'
   | 'envelope'
+  | 'evidence'
   | 'hex'
   | 'json'
   | 'mnemonic'

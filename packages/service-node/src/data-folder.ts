@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The folder that holds all of a node: node.key, cert.pem, key.pem, mailbox.sqlite, network.json,
-// node.sock, of a chain network also proofs.bt, chain.* and voting.key. It belongs to one user
+// node.sock, of a chain network also proofs.bt, certificate*.bt, chain.* and voting.key. It belongs to one user
 // and to one running node: others may not read it, and a second node on it is refused.
 import {
   chmodSync,
@@ -37,7 +37,7 @@ const LOCK = 'node.lock';
 const LOCK_WAIT_MS = 500;
 /** A folder with something else in it may be a shared one, a home for instance: its permissions are not ours to change. */
 const OURS =
-  /^(node\.(key|lock|sock)|beacon\.json|cert\.pem|key\.pem|network\.json|mailbox\.sqlite|proofs\.bt|chain\.|voting\.key)|^\.node\.key\.|^lost\+found$/;
+  /^(node\.(key|lock|sock)|beacon\.json|cert\.pem|key\.pem|network\.json|mailbox\.sqlite|proofs\.bt|certificate|chain\.|voting\.key)|^\.node\.key\.|^lost\+found$/;
 /** SQLITE_BUSY. */
 const BUSY = 5;
 

@@ -30,8 +30,6 @@ export const extraRequests = (bytes: number): number =>
 /** Beyond it the listener refuses with 413. */
 const MAX_BODY_BYTES = 10_485_760;
 
-const NODE_LIST_METHODS = new Set(['get_n_service_nodes', 'get_service_nodes', 'get_all_service_nodes']);
-
 export interface HttpRoutesParts {
   readonly executor: Executor;
   readonly onions: OnionRelay;
@@ -141,15 +139,12 @@ export class HttpRoutes {
     if ('error' in call)
       return { status: 200, headers: JSON_TYPE, body: jsonRpcError(undefined, call.error) };
     let answer: string;
-    if (!NODE_LIST_METHODS.has(call.method)) {
-      answer = jsonRpcError(call.id, -32601);
-    } else {
-      try {
-        answer = jsonRpcResult(call.id, this.#parts.executor.serviceNodes(call.params));
-      } catch (error) {
-        if (!(error instanceof ParseError)) throw error;
-        answer = jsonRpcError(call.id, -32600, error.message);
-      }
+    try {
+      const result = this.#parts.executor.question(call.method, call.params);
+      answer = result === undefined ? jsonRpcError(call.id, -32601) : jsonRpcResult(call.id, result);
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      answer = jsonRpcError(call.id, -32600, error.message);
     }
     this.#parts.metrics.request('json_rpc', 200);
     return { status: 200, headers: JSON_TYPE, body: answer };

@@ -119,7 +119,10 @@ export function decodeUptimeProof(bytes: Uint8Array): UptimeProof {
 }
 
 /** The wire form. */
-export function encodeSignedProof({ bytes, signature }: SignedUptimeProof): Uint8Array {
+export function encodeSignedProof({
+  bytes,
+  signature,
+}: Pick<SignedUptimeProof, 'bytes' | 'signature'>): Uint8Array {
   return encodeBt([bytes, signature]);
 }
 

@@ -30,6 +30,7 @@ import {
   type IfElseConditions,
   type IfElseRequest,
   METHOD_NAMES,
+  OXEND_ENDPOINTS,
   type OxendRequest,
   RECURSIVE_METHODS,
   type RecursiveRequest,
@@ -225,10 +226,9 @@ function parseGetExpiries(fields: Fields): GetExpiriesRequest {
 }
 
 function parseOxend(fields: Fields): OxendRequest {
-  const endpoint = required(fields.text('endpoint'), 'endpoint');
-  if (endpoint !== 'get_service_nodes' && endpoint !== 'ons_resolve') {
-    throw invalid(`Invalid oxend endpoint '${cut(endpoint)}'`);
-  }
+  const text = required(fields.text('endpoint'), 'endpoint');
+  const endpoint = OXEND_ENDPOINTS.find((known) => known === text);
+  if (endpoint === undefined) throw invalid(`Invalid oxend endpoint '${cut(text)}'`);
   return { method: 'oxend_request', endpoint, params: fields.json('params') };
 }
 

@@ -111,9 +111,16 @@ export interface GetSwarmRequest {
   readonly method: 'get_swarm';
   readonly account: AccountPubkey;
 }
+/** Ours: the last two, which a client asks for to check a list (spec/chain §4.22). */
+export const OXEND_ENDPOINTS = [
+  'get_service_nodes',
+  'ons_resolve',
+  'get_membership_certificate',
+  'get_static_list',
+] as const;
 export interface OxendRequest {
   readonly method: 'oxend_request';
-  readonly endpoint: 'get_service_nodes' | 'ons_resolve';
+  readonly endpoint: (typeof OXEND_ENDPOINTS)[number];
   readonly params?: Json | undefined;
 }
 export interface RevokeSubaccountRequest {

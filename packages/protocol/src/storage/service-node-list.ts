@@ -3,7 +3,7 @@
 // `oxend_request` (spec/storage-server §3.3, §3.4; field names spec/chain §1.15, their meaning for us §4.21, §4.23). And
 // the little of JSON-RPC 2.0 that the bootstrap needs.
 
-import { fromUtf8, utf8 } from '../bytes.ts';
+import { fromBase64, fromUtf8, toBase64, utf8 } from '../bytes.ts';
 import {
   isLightJson,
   type Json,
@@ -14,6 +14,7 @@ import {
 } from '../codec/json.ts';
 import { ParseError } from '../errors.ts';
 import { reasonCodes } from '../membership/reasons.ts';
+import { encodeSignedProof, type SignedUptimeProof } from '../membership/uptime-proof.ts';
 import { isUsableIpv4 } from './responses.ts';
 
 /** Methods that answer with the list. */
@@ -34,6 +35,10 @@ const MILLIONTHS_PER_BPS = 100;
 /** Ours: longest list of nodes to look up, and longest list of fields. */
 const MAX_PUBKEYS = 10_000;
 const MAX_FIELDS = 200;
+/** Longest name of an operator: an address of any chain. */
+const MAX_OPERATOR_LENGTH = 128;
+/** An uptime proof as base64, with room. */
+const MAX_PROOF_TEXT = 2048;
 
 /** What is known of a node; `Member` of a membership fits. */
 export interface ListedNode {
@@ -77,6 +82,7 @@ export interface ListedRegistration {
     /** Unix seconds. */
     readonly receivedAt: number;
     readonly nodeVersion: readonly [number, number, number];
+    readonly signed: Pick<SignedUptimeProof, 'bytes' | 'signature'>;
   };
 }
 
@@ -95,6 +101,8 @@ export interface ServiceNodeQuery {
   /** Only these nodes, keys in lower-case hex. */
   readonly pubkeys?: ReadonlySet<string> | undefined;
   readonly wants: (field: string) => boolean;
+  /** Ours: `proof` is long, so it is given only to those who name it (spec/chain §4.22). */
+  readonly wantsProofs: boolean;
 }
 
 /** Parameters of the request; absent ones mean all nodes with all fields. @throws ParseError `node_list` */
@@ -113,6 +121,7 @@ export function parseServiceNodeQuery(params: Json | undefined): ServiceNodeQuer
     pollBlockHash,
     pubkeys: pubkeys && pubkeys.length > 0 ? new Set(pubkeys.map((key) => key.toLowerCase())) : undefined,
     wants: fieldFilter(given.fields),
+    wantsProofs: namesField(given.fields, 'proof'),
   };
 }
 
@@ -127,6 +136,9 @@ function fieldFilter(fields: Json | undefined): (name: string) => boolean {
   const all = wanted.size === 0 || wanted.has('all');
   return (name) => (all || wanted.has(name)) && !refused.has(name);
 }
+
+const namesField = (fields: Json | undefined, name: string): boolean =>
+  Array.isArray(fields) ? fields.includes(name) : (fields as JsonObject | null | undefined)?.[name] === true;
 
 /**
  * The result object as JSON text.
@@ -154,7 +166,10 @@ export function serviceNodeListJson(
       snode_revision: SNODE_REVISION,
     }),
     ...(isPoll ? { unchanged: false } : {}),
-    service_node_states: chosen(nodes, query.limit, below).map((node) => filtered(wants, nodeFields(node))),
+    service_node_states: chosen(nodes, query.limit, below).map((node) => ({
+      ...filtered(wants, nodeFields(node)),
+      ...(query.wantsProofs && proofField(node)),
+    })),
     status: 'OK',
   });
 }
@@ -183,6 +198,12 @@ function nodeFields(node: ListedNode): Readonly<Record<string, JsonInput | undef
     storage_lmq_port: isKnown ? node.omqPort : undefined,
     ...(node.registration !== undefined && registrationFields(node.registration)),
   };
+}
+
+/** spec/chain §4.22: the entry proves itself. */
+function proofField({ registration }: ListedNode): { readonly proof?: string } {
+  const signed = registration?.proof?.signed;
+  return signed === undefined ? {} : { proof: toBase64(encodeSignedProof(signed)) };
 }
 
 /** spec/chain §1.15. */
@@ -239,6 +260,10 @@ export interface ServiceNodeState {
   /** Undefined when not asked for. */
   readonly active: boolean | undefined;
   readonly version: readonly [number, number, number] | undefined;
+  /** Who runs it, in lower case. Undefined when not asked for, and in networks without chain. */
+  readonly operator: string | undefined;
+  /** Its uptime proof in the wire form, not checked. Undefined when not asked for, and in networks without chain. */
+  readonly proof: Uint8Array | undefined;
 }
 
 export interface ServiceNodeList {
@@ -288,7 +313,20 @@ function nodeState(state: JsonObject): ServiceNodeState | undefined {
     requestedUnlockHeight: optionalNumber(state.requested_unlock_height, 'requested_unlock_height') ?? 0,
     active: typeof state.active === 'boolean' ? state.active : undefined,
     version: isVersion(version) ? version : undefined,
+    operator: operatorOf(state.operator_address),
+    proof: proofOf(state.proof),
   };
+}
+
+function operatorOf(value: Json | undefined): string | undefined {
+  const isName = typeof value === 'string' && value !== '' && value.length <= MAX_OPERATOR_LENGTH;
+  return isName ? value.toLowerCase() : undefined;
+}
+
+function proofOf(value: Json | undefined): Uint8Array | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'string' || value.length > MAX_PROOF_TEXT) throw malformed('proof');
+  return fromBase64(value);
 }
 
 function swarmIdOf(value: Json | undefined): bigint | undefined {
@@ -385,8 +423,8 @@ export function jsonRpcError(
   return stringifyJson({ jsonrpc: '2.0', id: id ?? null, error: { code, message } });
 }
 
-/** What clients ask a seed for (spec/chain §1.15), as the body of `POST /json_rpc`. */
-export function encodeSeedRequest(): Uint8Array {
+/** What clients ask a seed for (spec/chain §1.15), as the body of `POST /json_rpc`; with `proofs` of every node's address. */
+export function encodeSeedRequest({ proofs = false }: { readonly proofs?: boolean } = {}): Uint8Array {
   const fields: Record<string, boolean> = {
     public_ip: true,
     storage_port: true,
@@ -394,6 +432,8 @@ export function encodeSeedRequest(): Uint8Array {
     pubkey_ed25519: true,
     requested_unlock_height: true,
     height: true,
+    operator_address: true,
+    ...(proofs && { proof: true }),
   };
   return utf8(
     stringifyJson({
@@ -403,6 +443,11 @@ export function encodeSeedRequest(): Uint8Array {
       params: { active_only: true, fields },
     }),
   );
+}
+
+/** A call of any method, as the body of `POST /json_rpc`. */
+export function encodeJsonRpc(method: string, params: JsonInput): Uint8Array {
+  return utf8(stringifyJson({ jsonrpc: '2.0', id: '0', method, params }));
 }
 
 /** The result of an answer. @throws ParseError also when the answer is an error */

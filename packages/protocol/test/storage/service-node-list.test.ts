@@ -155,6 +155,7 @@ describe('the list as a client reads it', () => {
     omqPort: 23_001,
     swarmId: 2n ** 63n + 1n,
     requestedUnlockHeight: 0,
+    active: true,
     version: [2, 11, 0],
   };
 
@@ -173,7 +174,13 @@ describe('the list as a client reads it', () => {
     const { params } = parseJson(fromUtf8(encodeSeedRequest())) as { params: JsonObject };
     const list = parseServiceNodeList(answer(params));
     expect(list.height).toBe(123);
-    expect(list.nodes[0]).toEqual({ ...first, omqPort: undefined, swarmId: undefined, version: undefined });
+    expect(list.nodes[0]).toEqual({
+      ...first,
+      active: undefined,
+      omqPort: undefined,
+      swarmId: undefined,
+      version: undefined,
+    });
     expect(list.nodes.length).toBe(2);
   });
 

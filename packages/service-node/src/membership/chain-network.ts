@@ -9,15 +9,23 @@ import { fromHex } from '@allium/protocol/bytes';
 import { ed25519PublicKeyToX25519 } from '@allium/protocol/crypto';
 import { delay, type Env } from '@allium/protocol/env';
 import { AlliumError } from '@allium/protocol/errors';
+import type { Json } from '@allium/protocol/json';
+import {
+  CERTIFICATE_METHOD,
+  certificateAnswerJson,
+  parseCertificateQuery,
+} from '@allium/protocol/membership/evidence';
 import type { Version } from '@allium/protocol/membership/uptime-proof';
 import { isUsableIpv4 } from '@allium/protocol/storage/responses';
 import type { ListedNetwork } from '@allium/protocol/storage/service-node-list';
 import { parsePeer, type ServiceNodeOptions } from '../config.ts';
 import type { NodeKeys } from '../node-keys.ts';
 import { WIRE_VERSION } from '../protocol-version.ts';
+import { type CertificateFiles, CertificateStore } from './certificate-store.ts';
+import { Certifier } from './certifier.ts';
 import { ChainSource } from './chain-source.ts';
 import type { NetworkCommand, NetworkParts, NodeNetwork, PlaceWords } from './node-network.ts';
-import { isPublicAddress, ProofBook, type ProofFiles, type ProofRules } from './proof-book.ts';
+import { isPublicAddress, ProofBook, type ProofRules } from './proof-book.ts';
 import { type KnownPeer, ProofGossip } from './proof-gossip.ts';
 
 const PROOFS_FILE = 'proofs.bt';
@@ -65,17 +73,20 @@ export class ChainNetwork implements NodeNetwork {
   readonly #host: string;
   readonly #peers: readonly KnownPeer[];
   readonly #env: Env;
+  readonly #certificates: CertificateStore;
+  readonly #certifyEvery: number;
   #gossip: ProofGossip | undefined;
+  #certifier: Certifier | undefined;
   #isOpen = false;
 
   /** @throws ChainNetworkError */
   constructor(
     options: ServiceNodeOptions,
-    parts: { access: ChainAccess; keys: NodeKeys; files: ProofFiles },
+    parts: { access: ChainAccess; keys: NodeKeys; files: CertificateFiles },
     env: Env,
   ) {
     const { view } = parts.access;
-    const { timings } = PRESETS[view.network.preset];
+    const { timings, certifyEvery } = PRESETS[view.network.preset];
     const rules: ProofRules = {
       registry: view.network.registry,
       chainId: view.network.chainId,
@@ -98,6 +109,12 @@ export class ChainNetwork implements NodeNetwork {
       },
       env,
     );
+    const { chainId, registry } = view.network;
+    this.#certifyEvery = certifyEvery;
+    this.#certificates = new CertificateStore(
+      { files: parts.files, folder: options.dataDir, chainId, registry, certifyEvery },
+      env,
+    );
     this.chain = { ...parts.access, book };
     this.source = new ChainSource({ chain: view, book, overlapMs: timings.swarmOverlap * 1000 }, env);
   }
@@ -118,6 +135,17 @@ export class ChainNetwork implements NodeNetwork {
     return this.source.listed();
   }
 
+  readonly questions = {
+    [CERTIFICATE_METHOD]: (params: Json | undefined) => {
+      const asked = parseCertificateQuery(params);
+      const epoch = asked ?? this.#certificates.newest()?.epoch;
+      const { t0, epochSeconds } = this.chain.view.network;
+      const certificate = this.#certificates.bytes(epoch);
+      const epochs = this.#certificates.epochs();
+      return certificateAnswerJson({ epochs, certificate, t0, epochSeconds }, epoch);
+    },
+  };
+
   commands({ omq, swarm, metrics, storageAnswers }: NetworkParts): Readonly<Record<string, NetworkCommand>> {
     const gossip = new ProofGossip(
       {
@@ -134,7 +162,21 @@ export class ChainNetwork implements NodeNetwork {
       this.#env,
     );
     this.#gossip = gossip;
+    const certifier = new Certifier(
+      {
+        chain: this.chain.view,
+        source: this.source,
+        omq,
+        keys: this.#keys,
+        store: this.#certificates,
+        certifyEvery: this.#certifyEvery,
+      },
+      this.#env,
+    );
+    this.#certifier = certifier;
     return {
+      chain_cert: (member, data) => certifier.answer(member, data[0]),
+      chain_certs: (member, data) => certifier.answerKept(member, data[0]),
       chain_proof: (member, data) => gossip.answerProof(member, data[0]),
       chain_proofs: (member, data) => gossip.answerProofs(member, data[0]),
     };
@@ -143,6 +185,7 @@ export class ChainNetwork implements NodeNetwork {
   /** Resolves when the chain is read, or soon after when it does not answer. */
   async start(): Promise<void> {
     await this.chain.book.start();
+    await this.#certificates.start();
     this.source.start();
     let isRead = false;
     const reading = this.chain.view.start().then(() => {
@@ -164,6 +207,7 @@ export class ChainNetwork implements NodeNetwork {
 
   open(ports: { readonly https: number; readonly omq: number }): void {
     this.#isOpen = true;
+    this.#certifier?.start();
     this.#gossip?.start({
       host: this.#host,
       httpsPort: ports.https,
@@ -174,7 +218,7 @@ export class ChainNetwork implements NodeNetwork {
   }
 
   async close(): Promise<void> {
-    if (this.#isOpen) await this.#gossip?.stop();
+    if (this.#isOpen) await Promise.all([this.#gossip?.stop(), this.#certifier?.stop()]);
     this.#isOpen = false;
   }
 
@@ -183,6 +227,7 @@ export class ChainNetwork implements NodeNetwork {
     await this.chain.writer?.stop();
     await this.chain.view.stop();
     await this.chain.book.stop();
+    await this.#certificates.stop();
   }
 }
 

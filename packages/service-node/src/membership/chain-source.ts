@@ -131,6 +131,7 @@ export class ChainSource implements MembershipSource {
             proof: {
               receivedAt: Math.floor(known.receivedAt / 1000),
               nodeVersion: known.proof.nodeVersion,
+              signed: known.signed,
             },
           }),
         },

@@ -2,6 +2,7 @@
 // What a node needs of its network, whoever says who belongs to it: the signed file (static-network.ts) or the chain
 // (chain-network.ts).
 import type { OmqContext, OmqEndpoint, OmqPart } from '@allium/net/omq/endpoint';
+import type { Json } from '@allium/protocol/json';
 import type { Member, MembershipSource } from '@allium/protocol/membership';
 import type { ListedNetwork } from '@allium/protocol/storage/service-node-list';
 import type { Metrics } from '../metrics.ts';
@@ -48,6 +49,11 @@ export interface NodeNetwork {
   height(): number;
   /** The list as clients ask for it. */
   listed(): ListedNetwork;
+  /**
+   * Further questions of clients by method, with which they check the list (spec/chain §4.22): parameters to JSON.
+   * They throw ParseError for parameters that are none.
+   */
+  readonly questions: Readonly<Record<string, (params: Json | undefined) => string>>;
   /** A member has spoken to us: it is there. */
   heard?(ed25519Hex: string): void;
   /** Those of `commands` that anybody may call, not only members. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The network of a signed file (spec/chain §4.23): the list in force and its exchange with other nodes.
 import type { Env } from '@allium/protocol/env';
+import { STATIC_LIST_METHOD, staticListAnswerJson } from '@allium/protocol/membership/evidence';
 import { staticHeight } from '@allium/protocol/membership/static-list';
 import type { ListedNetwork } from '@allium/protocol/storage/service-node-list';
 import { StaticDistribution } from './distribution.ts';
@@ -20,6 +21,9 @@ const WORDS: PlaceWords = {
 export class StaticNetwork implements NodeNetwork {
   readonly source: StaticSource;
   readonly words = WORDS;
+  readonly questions = {
+    [STATIC_LIST_METHOD]: () => staticListAnswerJson(this.source.bytes),
+  };
   /** A node that only newer lists have could not show us one otherwise. */
   readonly openCommands: ReadonlySet<string> = new Set(['chain_static']);
   readonly #ownHex: string;

@@ -2,7 +2,7 @@
 // The node list of a network without chain: a file signed by its admins (spec/chain §4.23). The list in force stands in
 // `network.json` of the data folder. The first one is trusted by configuration; later ones must be newer and signed by the
 // admins of the one in force, wherever they come from: the configured file, the file in the folder, or other nodes.
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { equal, toHex } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
@@ -48,6 +48,8 @@ export interface ListFiles {
   read(path: string): Promise<Uint8Array | undefined>;
   /** Whole or not at all. */
   write(path: string, bytes: Uint8Array): Promise<void>;
+  /** Harmless when there is none. */
+  remove?(path: string): Promise<void>;
 }
 
 export const diskFiles: ListFiles = {
@@ -62,6 +64,7 @@ export const diskFiles: ListFiles = {
     await writeFile(temporary, bytes);
     await rename(temporary, path);
   },
+  remove: (path) => rm(path, { force: true }),
 };
 
 async function ifThere<T>(look: () => Promise<T>): Promise<T | undefined> {

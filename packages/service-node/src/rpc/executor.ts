@@ -16,7 +16,11 @@ import type {
 } from '@allium/protocol/storage/requests';
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
 import type { HashesByNamespace } from '@allium/protocol/storage/responses';
-import { parseServiceNodeQuery, serviceNodeListJson } from '@allium/protocol/storage/service-node-list';
+import {
+  parseServiceNodeQuery,
+  SERVICE_NODE_METHODS,
+  serviceNodeListJson,
+} from '@allium/protocol/storage/service-node-list';
 import type { Mailbox } from '../mailbox/mailbox.ts';
 import { hashText, Retrieved } from '../mailbox/messages.ts';
 import { Trouble } from '../mailbox/trouble.ts';
@@ -59,7 +63,7 @@ export interface ExecutorParts {
   readonly apply: Apply;
   readonly swarm: Swarm;
   readonly replication: Replication;
-  readonly network: Pick<NodeNetwork, 'height' | 'listed'>;
+  readonly network: Pick<NodeNetwork, 'height' | 'listed' | 'questions'>;
   readonly retries: RetryQueue;
   readonly subscriptions: Subscriptions;
   readonly polls: LongPolls;
@@ -415,12 +419,13 @@ export class Executor {
     if (request.endpoint === 'ons_resolve') {
       return failure(400, 'Names are not served by this network');
     }
-    let list: string;
+    let list: string | undefined;
     try {
-      list = this.serviceNodes(request.params);
+      list = this.question(request.endpoint, request.params);
     } catch (error) {
       return failure(400, error instanceof Error ? error.message : 'Unknown oxend error');
     }
+    if (list === undefined) return failure(400, `${request.endpoint} is not served by this kind of network`);
     const { t } = this.#stamp();
     return {
       status: 200,
@@ -431,6 +436,17 @@ export class Executor {
       },
       encode: () => `{"hf":[${HARDFORK}],"result":${list},"t":${t}}`,
     };
+  }
+
+  /**
+   * The node list, or something with which clients check it (spec/chain §4.22), as JSON text; undefined: nodes of this
+   * network do not know that.
+   * @throws ParseError for bad parameters
+   */
+  question(method: string, params: Json | undefined): string | undefined {
+    if (SERVICE_NODE_METHODS.has(method)) return this.serviceNodes(params);
+    const { questions } = this.#parts.network;
+    return Object.hasOwn(questions, method) ? questions[method]!(params) : undefined;
   }
 
   /** `get_service_nodes` as JSON text (spec/chain §1.15, §4.21). @throws ParseError for bad parameters */
