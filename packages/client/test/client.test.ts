@@ -742,3 +742,32 @@ test('with distinct subnets asked for, no path has two nodes of one /24', async 
     expect(new Set(subnets).size).toBe(3);
   }
 });
+
+test('with distinct operators asked for, no path has two nodes of one operator', async () => {
+  world = new World({ nodes: 24 });
+  const { clock, network } = world;
+  network.nodes.forEach((node, index) => {
+    node.operator = `0x${index % 7}`;
+  });
+  const preset = { ...NETWORKS.local, distinctOperators: true, seeds: [{ url: network.seedUrl }] };
+  const alice = await world.open(ALICE, { network: { preset } });
+  await clock.run(alice.ready());
+  await clock.until(() => alice.paths().filter((path) => path.state === 'usable').length === 2);
+  for (const path of alice.paths()) expect(new Set(path.hops.map((hop) => hop.operator)).size).toBe(3);
+});
+
+test('of a network in which two run everything, the error says so, and without the rule it works', async () => {
+  world = new World({ nodes: 12 });
+  const { clock, network } = world;
+  network.nodes.forEach((node, index) => {
+    node.operator = `0x${index % 2}`;
+  });
+  const preset = { ...NETWORKS.main, seeds: [{ url: network.seedUrl }] };
+  const alice = await world.open(ALICE, { network: { preset } });
+  await expect(clock.run(alice.ready())).rejects.toMatchObject({
+    code: 'no_path',
+    message: expect.stringMatching(/12 known nodes stand in 12 networks .* belong to 2 operators/),
+  });
+  const bob = await world.open(BOB, { network: { preset: { ...preset, distinctOperators: false } } });
+  await clock.run(bob.ready());
+});

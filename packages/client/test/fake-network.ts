@@ -57,6 +57,8 @@ export class FakeNode {
   readonly ed25519: KeyPair;
   readonly x25519: KeyPair;
   swarm = 0;
+  /** Who runs it; undefined: the list does not say. */
+  operator: string | undefined;
   /** By account. */
   readonly mailbox = new Map<string, Kept[]>();
 
@@ -188,6 +190,7 @@ export class FakeNetwork implements Transport {
         pubkey_x25519: node.x25519Hex,
         pubkey_ed25519: node.ed25519Hex,
         requested_unlock_height: 0,
+        operator_address: node.operator,
       })),
       height: 1_000,
       status: 'OK',

@@ -106,12 +106,19 @@ export function readNodeList(result: Json): readonly PoolNode[] {
 
 /** One entry per key; what cannot be reached is left out (§2.1). */
 export function poolNodes(
-  states: readonly Pick<ServiceNodeState, 'ed25519Hex' | 'x25519Hex' | 'host' | 'httpsPort'>[],
+  states: readonly (Pick<ServiceNodeState, 'ed25519Hex' | 'x25519Hex' | 'host' | 'httpsPort'> &
+    Partial<Pick<ServiceNodeState, 'operator'>>)[],
 ): readonly PoolNode[] {
   const byKey = new Map<string, PoolNode>();
-  for (const { ed25519Hex, x25519Hex, host, httpsPort } of states) {
+  for (const { ed25519Hex, x25519Hex, host, httpsPort, operator } of states) {
     if (host === '0.0.0.0' || host === '255.255.255.255' || httpsPort <= 0 || httpsPort > 65_535) continue;
-    byKey.set(ed25519Hex, { ed25519Hex, x25519Hex, host, httpsPort });
+    byKey.set(ed25519Hex, {
+      ed25519Hex,
+      x25519Hex,
+      host,
+      httpsPort,
+      ...(operator !== undefined && { operator }),
+    });
   }
   return [...byKey.values()];
 }

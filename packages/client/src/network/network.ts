@@ -25,7 +25,7 @@ import { NetworkClock } from './clock.ts';
 import { NodeList, type NodeListOptions } from './node-list.ts';
 import { Onions } from './onions.ts';
 import { type Path, Paths, type ProbeResult } from './paths.ts';
-import { NodePool, shuffle } from './pool.ts';
+import { ANY_NODES, NodePool, shuffle } from './pool.ts';
 import { Semaphore } from './semaphore.ts';
 import { judge, type Route, type Verdict } from './status.ts';
 import { Swarms } from './swarms.ts';
@@ -420,7 +420,7 @@ export class Network {
     const startedAt = this.#deps.env.clock.monotonic();
     const exclude = new Set(path.hops.map((hop) => hop.ed25519Hex));
     let result: ProbeResult = { ok: false, blame: { kind: 'nobody' }, error: 'no_path' };
-    for (const target of this.pool.random(PROBE_TARGETS, exclude, false)) {
+    for (const target of this.pool.random(PROBE_TARGETS, exclude, ANY_NODES)) {
       const hops = path.hops;
       const { outcome, json } = await this.#onions.send(
         hops,
@@ -474,9 +474,9 @@ export class Network {
     const { signal } = this.#tasks;
     const request: SimpleRequest = { method: 'get_swarm', account: parseAccountPubkey(account) };
     await this.#paths.get(undefined, new Set(), signal);
-    const { distinctSubnets } = this.#options.preset;
-    let targets = this.pool.random(SWARM_TARGETS, avoid, distinctSubnets);
-    if (targets.length === 0) targets = this.pool.random(SWARM_TARGETS, new Set(), distinctSubnets);
+    const { preset } = this.#options;
+    let targets = this.pool.random(SWARM_TARGETS, avoid, preset);
+    if (targets.length === 0) targets = this.pool.random(SWARM_TARGETS, new Set(), preset);
     for (const target of targets) {
       for (
         let attempt = 0;
@@ -512,7 +512,7 @@ export class Network {
   async #resyncClock(): Promise<void> {
     this.#resyncing ??= (async () => {
       this.clock.reset();
-      const nodes = this.pool.random(CLOCK_NODES, new Set(), this.#options.preset.distinctSubnets);
+      const nodes = this.pool.random(CLOCK_NODES, new Set(), this.#options.preset);
       await Promise.all(
         nodes.map(async (node) => {
           const startedAt = this.#deps.env.clock.monotonic();

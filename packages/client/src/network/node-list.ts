@@ -21,6 +21,7 @@ const LIST_FIELDS = {
   pubkey_ed25519: true,
   requested_unlock_height: true,
   height: true,
+  operator_address: true,
 };
 // Ours.
 /** Pause between two lists that are fetched because nodes were dropped. */
@@ -79,8 +80,7 @@ export class NodeList {
 
   /** What all of the nodes asked agree on, to key and address. */
   async #agreedList(): Promise<readonly PoolNode[]> {
-    const { preset } = this.#options;
-    const nodes = this.#deps.pool.random(REFRESH_NODES, new Set(), preset.distinctSubnets);
+    const nodes = this.#deps.pool.random(REFRESH_NODES, new Set(), this.#options.preset);
     const lists = await Promise.all(
       nodes.map(async (node) => {
         const list = await this.#deps.askOne(
@@ -131,5 +131,5 @@ export class NodeList {
 }
 
 function textOf(node: PoolNode): string {
-  return stringifyJson([node.ed25519Hex, node.x25519Hex, node.host, node.httpsPort]);
+  return stringifyJson([node.ed25519Hex, node.x25519Hex, node.host, node.httpsPort, node.operator ?? null]);
 }

@@ -8,7 +8,7 @@ import { delay, type Env } from '@allium/protocol/env';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { Signal, type Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
-import { MAX_FAILURES, type NodePool, subnetOf } from './pool.ts';
+import { ANY_NODES, areOneParty, MAX_FAILURES, type NodePool, subnetOf } from './pool.ts';
 import type { NetworkPreset } from './presets.ts';
 import type { Blame } from './status.ts';
 
@@ -263,14 +263,35 @@ export class Paths {
   }
 
   #noPath(): ClientError {
-    const known = this.#deps.pool.size;
+    const { pool } = this.#deps;
+    const known = pool.size;
     const { hops } = this.#preset;
+    const isUniform =
+      pool.random(hops, new Set(), this.#preset).length < hops &&
+      pool.random(hops, new Set(), ANY_NODES).length === hops;
+    if (known > hops && isUniform) return new ClientError('no_path', this.#uniformity());
     // Hops and the destination are different nodes.
     const text =
       known <= hops
         ? `the network has ${known} nodes, and a path of ${hops} hops and its destination need ${hops + 1}`
         : 'no path through the network answers';
     return new ClientError('no_path', text);
+  }
+
+  /** Why nodes enough are no path: too few parties run them. */
+  #uniformity(): string {
+    const { distinctSubnets, distinctOperators, hops } = this.#preset;
+    const nodes = this.#deps.pool.all();
+    const parties = [
+      ...(distinctSubnets ? [`stand in ${new Set(nodes.map(subnetOf)).size} networks (/24)`] : []),
+      ...(distinctOperators
+        ? [`belong to ${new Set(nodes.map((node) => node.operator ?? node.ed25519Hex)).size} operators`]
+        : []),
+    ];
+    return (
+      `the ${nodes.length} known nodes ${parties.join(' and ')}, and no two of the ${hops} hops of a path may share one. ` +
+      'Wait for nodes of others, or allow it with distinctSubnets and distinctOperators of the network'
+    );
   }
 
   async #buildUpTo(count: number): Promise<void> {
@@ -347,7 +368,7 @@ export class Paths {
             .map((node) => node.ed25519Hex)
             .filter((key) => !isFree(key)),
         ]);
-        const candidates = pool.random(GUARD_CANDIDATES, unfit, this.#preset.distinctSubnets);
+        const candidates = pool.random(GUARD_CANDIDATES, unfit, this.#preset);
         if (candidates.length === 0) return undefined;
         const good = (
           await Promise.all(
@@ -382,15 +403,19 @@ export class Paths {
       const key = node.ed25519Hex;
       if (!mayShare && (this.#isUsed(key) || this.#taken.has(key) || this.#guards.includes(key)))
         unfit.add(key);
-      if (this.#preset.distinctSubnets && subnetOf(node) === subnetOf(guard)) unfit.add(key);
+      if (areOneParty(node, guard, this.#preset)) unfit.add(key);
     }
     const wanted = this.#preset.hops - 1;
-    let hops = pool.random(wanted, unfit, this.#preset.distinctSubnets);
+    let hops = pool.random(wanted, unfit, this.#preset);
     if (hops.length < wanted && !mayShare) {
       // Ours: guards of earlier runs stay free only as long as there are enough other nodes.
-      for (const key of this.#guards) if (!this.#isUsed(key) && !this.#taken.has(key)) unfit.delete(key);
+      for (const key of this.#guards) {
+        const node = pool.get(key);
+        const isFree = node !== undefined && !this.#isUsed(key) && !this.#taken.has(key);
+        if (isFree && !areOneParty(node, guard, this.#preset)) unfit.delete(key);
+      }
       unfit.add(guard.ed25519Hex);
-      hops = pool.random(wanted, unfit, this.#preset.distinctSubnets);
+      hops = pool.random(wanted, unfit, this.#preset);
     }
     return hops.length === wanted ? hops : undefined;
   }
@@ -411,11 +436,10 @@ export class Paths {
       // §2.4: a replacement is appended at the end. Ours: and probed before it is used.
       const rest = path.hops.filter((hop) => hop !== path.hops[position]);
       const unfit = new Set(this.#paths.flatMap((other) => other.hops.map((hop) => hop.ed25519Hex)));
-      const subnets = new Set(rest.map(subnetOf));
       for (const other of this.#deps.pool.all()) {
-        if (this.#preset.distinctSubnets && subnets.has(subnetOf(other))) unfit.add(other.ed25519Hex);
+        if (rest.some((hop) => areOneParty(other, hop, this.#preset))) unfit.add(other.ed25519Hex);
       }
-      const [replacement] = this.#deps.pool.random(1, unfit, this.#preset.distinctSubnets);
+      const [replacement] = this.#deps.pool.random(1, unfit, this.#preset);
       if (replacement === undefined) {
         this.#remove(path);
         continue;

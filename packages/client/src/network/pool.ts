@@ -6,6 +6,8 @@ import type { PoolNode, Storage } from '../storage/storage.ts';
 
 // From the specification, §2.4.
 export const MAX_FAILURES = 3;
+// Ours.
+const DRAWS = 8;
 
 interface PoolEvents {
   /** A node left: three failures, or a hop that does not know it. */
@@ -81,19 +83,38 @@ export class NodePool {
     this.events.emit('dropped', node);
   }
 
-  /** Up to `count` different nodes by chance, none of `exclude`; from distinct /24 networks if asked for. */
-  random(count: number, exclude: ReadonlySet<string>, distinctSubnets: boolean): readonly PoolNode[] {
-    const chosen: PoolNode[] = [];
-    const subnets = new Set<string>();
-    for (const node of shuffle(this.all(), this.#env)) {
-      if (chosen.length >= count) break;
-      if (exclude.has(node.ed25519Hex)) continue;
-      if (distinctSubnets && subnets.has(subnetOf(node))) continue;
-      subnets.add(subnetOf(node));
-      chosen.push(node);
+  /** Up to `count` different nodes by chance, none of `exclude`, no two of one party. */
+  random(count: number, exclude: ReadonlySet<string>, diversity: Diversity): readonly PoolNode[] {
+    let best: readonly PoolNode[] = [];
+    // A first choice may leave no second one although other pairs would do.
+    for (let draw = 0; draw < DRAWS && best.length < count; draw++) {
+      const chosen: PoolNode[] = [];
+      for (const node of shuffle(this.all(), this.#env)) {
+        if (chosen.length >= count) break;
+        if (exclude.has(node.ed25519Hex)) continue;
+        if (chosen.every((other) => !areOneParty(node, other, diversity))) chosen.push(node);
+      }
+      if (chosen.length > best.length) best = chosen;
+      if (!diversity.distinctSubnets && !diversity.distinctOperators) break;
     }
-    return chosen;
+    return best;
   }
+}
+
+/** Which nodes count as one party; a preset fits. */
+export interface Diversity {
+  /** Those of one /24. */
+  readonly distinctSubnets: boolean;
+  /** Those of one operator. */
+  readonly distinctOperators: boolean;
+}
+
+export const ANY_NODES: Diversity = { distinctSubnets: false, distinctOperators: false };
+
+/** Whether one party may watch or run both nodes. */
+export function areOneParty(a: PoolNode, b: PoolNode, diversity: Diversity): boolean {
+  if (diversity.distinctSubnets && subnetOf(a) === subnetOf(b)) return true;
+  return diversity.distinctOperators && a.operator !== undefined && a.operator === b.operator;
 }
 
 /** The /24 of an IPv4 address; other addresses stand for themselves. */

@@ -13,6 +13,8 @@ export interface NetworkPreset {
   readonly seeds: readonly Seed[];
   /** No two hops of a path, and no two nodes asked for the list, in one /24. */
   readonly distinctSubnets: boolean;
+  /** The same of one operator, as far as the list names operators. */
+  readonly distinctOperators: boolean;
 
   // Node pool (§2.2)
   /** With fewer nodes the list is fetched from the seeds again. */
@@ -72,6 +74,7 @@ const MAIN: NetworkPreset = {
     },
   ],
   distinctSubnets: true,
+  distinctOperators: true,
   minimumPool: 8,
   refreshPool: 16,
   refreshAgreement: 24,
@@ -96,6 +99,7 @@ export const NETWORKS = {
     name: 'local',
     seeds: [{ url: 'http://sesh-net.local:1280' }],
     distinctSubnets: false, // all on 127.0.0.1
+    distinctOperators: false, // often one account runs them all
     minimumPool: 4, // one path of three hops and a destination
     refreshPool: 8,
     refreshAgreement: 12,

@@ -41,7 +41,10 @@ const SCHEMA_1 = `
   CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 `;
 
-/** What leads from each schema to the next one: the order of messages no longer depends on their timestamps only. */
+/**
+ * What leads from each schema to the next one: the order of messages no longer depends on their timestamps only; who runs a
+ * node is kept.
+ */
 const MIGRATIONS = [
   SCHEMA_1,
   `
@@ -52,6 +55,7 @@ const MIGRATIONS = [
   CREATE INDEX messages_in_order ON messages (conversation, place_time, place_hash, sender, timestamp);
   CREATE INDEX messages_moved ON messages (hash) WHERE sort_timestamp IS NOT NULL;
 `,
+  'ALTER TABLE nodes ADD COLUMN operator TEXT;',
 ];
 const BACKWARDS = 'place_time DESC, place_hash DESC, sender DESC, timestamp DESC';
 
@@ -168,11 +172,12 @@ export class SqliteStorage implements Storage {
         this.#run('DELETE FROM nodes');
         changes.nodes.forEach((node, place) => {
           this.#run(
-            'INSERT OR REPLACE INTO nodes (ed25519, x25519, host, https_port, place) VALUES (?, ?, ?, ?, ?)',
+            'INSERT OR REPLACE INTO nodes (ed25519, x25519, host, https_port, operator, place) VALUES (?, ?, ?, ?, ?, ?)',
             node.ed25519Hex,
             node.x25519Hex,
             node.host,
             node.httpsPort,
+            node.operator ?? null,
             place,
           );
         });
@@ -259,9 +264,11 @@ export class SqliteStorage implements Storage {
 
   async nodes(): Promise<readonly PoolNode[]> {
     const rows = this.#all(
-      'SELECT ed25519 AS ed25519Hex, x25519 AS x25519Hex, host, https_port AS httpsPort FROM nodes ORDER BY place',
+      'SELECT ed25519 AS ed25519Hex, x25519 AS x25519Hex, host, https_port AS httpsPort, operator FROM nodes ORDER BY place',
     );
-    return rows.map((row) => ({ ...row }) as unknown as PoolNode);
+    return rows.map(({ operator, ...row }) => {
+      return { ...row, ...(operator !== null && { operator }) } as unknown as PoolNode;
+    });
   }
 
   async guards(): Promise<readonly string[]> {

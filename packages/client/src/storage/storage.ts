@@ -14,7 +14,7 @@ export class StorageError extends AlliumError<'newer_schema' | 'closed' | 'faile
 }
 
 /** Of the tables below; every implementation keeps it with the data. */
-export const STORAGE_SCHEMA = 2;
+export const STORAGE_SCHEMA = 3;
 
 /**
  * A text message of a conversation. Its identity across all clients is (sender, timestamp) (spec/client §2.7).
@@ -81,6 +81,8 @@ export interface PoolNode {
   readonly x25519Hex: string;
   readonly host: string;
   readonly httpsPort: number;
+  /** Who runs it, in lower case; absent where the list does not say. */
+  readonly operator?: string;
 }
 
 export interface SeenHash {

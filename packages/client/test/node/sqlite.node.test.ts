@@ -59,6 +59,7 @@ test('a file of schema 1 is taken over with its messages', async () => {
     CREATE INDEX messages_of_conversation ON messages (conversation, timestamp, sender);
     INSERT INTO messages (sender, timestamp, conversation, text, state, hash, handled)
       VALUES ('05b', 2, '05b', 'two', 'received', 'h', 0), ('05a', 1, '05b', 'one', 'sent', NULL, 1);
+    CREATE TABLE nodes (ed25519 TEXT PRIMARY KEY);
     PRAGMA user_version = 1`);
   old.close();
   for (let opened = 0; opened < 2; opened++) {

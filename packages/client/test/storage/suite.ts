@@ -250,11 +250,11 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
         httpsPort,
       });
       await storage.write({
-        nodes: [node('b', 2), node('a', 1)],
+        nodes: [{ ...node('b', 2), operator: '0xb' }, node('a', 1)],
         guards: ['y', 'x'],
         settings: { s: '1', t: '2' },
       });
-      expect(await storage.nodes()).toEqual([node('b', 2), node('a', 1)]);
+      expect(await storage.nodes()).toEqual([{ ...node('b', 2), operator: '0xb' }, node('a', 1)]);
       expect(await storage.guards()).toEqual(['y', 'x']);
       await storage.write({ nodes: [node('c', 3)], guards: [], settings: { s: undefined } });
       expect(await storage.nodes()).toEqual([node('c', 3)]);

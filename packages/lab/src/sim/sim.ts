@@ -328,6 +328,7 @@ export class Sim implements ScenarioNetwork<SimNode> {
           ...NETWORKS.local,
           seeds: this.nodes.slice(0, SEEDS).map((node) => ({ url: node.url })),
           distinctSubnets: true,
+          distinctOperators: true,
           ...options.preset,
         },
       },
