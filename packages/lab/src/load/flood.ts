@@ -23,7 +23,10 @@ export interface FloodRow {
   readonly name: string;
   readonly before: HonestFigures;
   readonly during: HonestFigures;
-  /** Honest rate during the attack by that before, of the time in which the node was not waiting for a core. */
+  /**
+   * Honest requests per second of the node's CPU, during the attack by before: what is left of the honest rate when the
+   * node has no CPU to spare, whatever else uses the machine.
+   */
   readonly ratio: number;
   readonly peakMib: number;
   readonly triedPerSecond: number;
@@ -37,10 +40,14 @@ export interface FloodResult {
 
 /** The issue's aim. */
 const LEAST_RATIO = 0.5;
+/** Ours: of the honest requests during an attack. */
+const MOST_FAILED = 0.01;
 /** Ours: what an operator's guide calls the least machine has 1 GB. */
 const MAX_MIB = 768;
 /** Together below what a node can do; each below what one address may do. */
 const CLIENTS = 24;
+/** An attack that is not borne well is measured again: machines are busy with other things too. The median counts. */
+const MOST_TRIES = 3;
 const WARM_UP_MS = 3_000;
 /** From the start of an attack: its first burst is part of it, the start of its process is not. */
 const ATTACK_START_MS = 1_500;
@@ -49,35 +56,50 @@ export async function runFlood(options: FloodOptions, print: (line: string) => v
   print(
     `${CLIENTS} honest clients that store 512 B; attackers from ${options.addresses} addresses, at the lowest priority;`,
   );
+  print(`${options.seconds} s before and ${options.seconds} s during each attack. CPU: cores in use.`);
   print(
-    `${options.seconds} s before and ${options.seconds} s during each attack. CPU and waiting: cores, of the node process.`,
-  );
-  print(
-    'ratio: of the honest rates, without the time in which the node waited for a core (others use this machine too).',
+    "ratio: of honest requests per second of the node's CPU, which other load on this machine does not blur.",
   );
   print('');
   print(
-    '| attack | tried/s | honest/s before | during | ratio | p99 ms before | during | node CPU before | during | ' +
-      'waited before | during | attacker CPU | MiB before | peak | failed |',
+    '| attack | tried/s | honest/s before | during | p99 ms before | during | node CPU before | during | **ratio** | ' +
+      'attacker CPU | MiB before | **peak** | failed |',
   );
-  print(`|${' --- |'.repeat(15)}`);
+  print(`|${' --- |'.repeat(13)}`);
   const rows: FloodRow[] = [];
   await using net = await startProcessDevnet({ nodes: 1, logLevel: 'silent' });
   const node = net.nodes[0] as ProcessNode;
   for (const attack of ATTACKS) {
     if (options.only !== undefined && !attack.name.includes(options.only)) continue;
-    await node.restart();
-    rows.push(await measure(attack, node, options, print));
+    const tries: FloodRow[] = [];
+    do {
+      await node.restart();
+      tries.push(await measure(attack, node, options, print));
+    } while (tries.length < MOST_TRIES && !isWellBorne(medianOf(tries), options));
+    rows.push(medianOf(tries));
   }
   const least = Math.min(...rows.map(({ ratio }) => ratio));
   const peak = Math.max(...rows.map(({ peakMib }) => peakMib));
-  const isGood = least >= LEAST_RATIO && peak <= MAX_MIB;
+  const failed = Math.max(...rows.map((row) => failedOf(row, options)));
+  const isGood = rows.every((row) => isWellBorne(row, options));
   const verdict =
     `honest rate at least ${(least * 100).toFixed(0)} % (aim ${LEAST_RATIO * 100} %), ` +
-    `memory at most ${peak.toFixed(0)} MiB (bound ${MAX_MIB} MiB): ${isGood ? 'ok' : 'NOT ok'}`;
+    `${(failed * 100).toFixed(1)} % failed (at most ${MOST_FAILED * 100} %), memory at most ${peak.toFixed(0)} MiB (bound ${MAX_MIB} MiB): ${isGood ? 'ok' : 'NOT ok'}`;
   print('');
   print(verdict);
   return { rows, isGood, verdict };
+}
+
+function isWellBorne(row: FloodRow, options: FloodOptions): boolean {
+  return row.ratio >= LEAST_RATIO && row.peakMib <= MAX_MIB && failedOf(row, options) <= MOST_FAILED;
+}
+
+const failedOf = ({ during }: FloodRow, { seconds }: FloodOptions) =>
+  during.failed / (during.failed + during.perSecond * seconds);
+
+/** The one in the middle; of two the worse. */
+function medianOf(tries: readonly FloodRow[]): FloodRow {
+  return [...tries].sort((a, b) => a.ratio - b.ratio)[Math.floor((tries.length - 1) / 2)]!;
 }
 
 async function measure(
@@ -104,8 +126,7 @@ async function measure(
       name: attack.name,
       before: before.figures,
       during: during.figures,
-      ratio:
-        during.figures.perSecond / (1 - during.waited) / (before.figures.perSecond / (1 - before.waited)),
+      ratio: during.figures.perSecond / during.cpu / (before.figures.perSecond / before.cpu),
       peakMib: memoryMib(node.pid, 'VmHWM'),
       triedPerSecond: (endedAt.tried - startedAt.tried) / options.seconds,
     };
@@ -117,13 +138,11 @@ async function measure(
         row.triedPerSecond.toFixed(0),
         a.perSecond.toFixed(0),
         b.perSecond.toFixed(0),
-        `**${row.ratio.toFixed(2)}**`,
         a.p99Ms.toFixed(1),
         b.p99Ms.toFixed(1),
         before.cpu.toFixed(2),
         during.cpu.toFixed(2),
-        before.waited.toFixed(2),
-        during.waited.toFixed(2),
+        `**${row.ratio.toFixed(2)}**`,
         attackerCpu.toFixed(2),
         memoryBefore.toFixed(0),
         `**${row.peakMib.toFixed(0)}**`,
@@ -136,14 +155,13 @@ async function measure(
   }
 }
 
-/** What the honest clients do in so many seconds; meanwhile the cores that the node uses, and its wait for one. */
+/** What the honest clients do in so many seconds; and the cores that the node uses meanwhile. */
 async function count(
   honest: ChildProcess,
   node: ProcessNode,
   seconds: number,
-): Promise<{ figures: HonestFigures; cpu: number; waited: number }> {
+): Promise<{ figures: HonestFigures; cpu: number }> {
   const cpuBefore = cpuSeconds(node.pid);
-  const waitedBefore = waitedSeconds(node.pid);
   const began = performance.now();
   honest.send('begin');
   await sleep(seconds * 1000);
@@ -152,7 +170,6 @@ async function count(
   return {
     figures,
     cpu: (cpuSeconds(node.pid) - cpuBefore) / passed,
-    waited: (waitedSeconds(node.pid) - waitedBefore) / passed,
   };
 }
 
@@ -184,9 +201,4 @@ function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-/** How long the main thread could have run and had no core. */
-function waitedSeconds(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e9;
 }
