@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `npm run lab -- flood`: what a node still does for honest clients, and how much memory it takes, while others attack
 // it. One node process with the limits of a real one; for each attack a fresh start, honest clients alone, then both.
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ProcessNode, startProcessDevnet } from '../process-devnet.ts';
 import { ATTACKS, type Attack } from './attacks.ts';
+import { ask, end, HonestClients, program } from './honest.ts';
 import type { HonestFigures } from './honest-client.ts';
 
 export interface FloodOptions {
@@ -48,7 +47,6 @@ const MAX_MIB = 768;
 const CLIENTS = 24;
 /** An attack that is not borne well is measured again: machines are busy with other things too. The median counts. */
 const MOST_TRIES = 3;
-const WARM_UP_MS = 3_000;
 /** From the start of an attack: its first burst is part of it, the start of its process is not. */
 const ATTACK_START_MS = 1_500;
 
@@ -108,19 +106,18 @@ async function measure(
   options: FloodOptions,
   print: (line: string) => void,
 ): Promise<FloodRow> {
-  const honest = program('honest-client.ts', [node.host, `${node.port}`, `${CLIENTS}`]);
+  await using honest = await HonestClients.start(node, CLIENTS);
   const addresses = Array.from({ length: options.addresses }, (_, i) => `127.66.0.${i + 1}`);
   let attacker: ChildProcess | undefined;
   try {
-    await sleep(WARM_UP_MS);
-    const before = await count(honest, node, options.seconds);
+    const before = await honest.count(options.seconds);
     const memoryBefore = memoryMib(node.pid, 'VmRSS');
     attacker = program('attacker.ts', [
       ...[attack.name, node.host, `${node.port}`, `${node.omqPort}`, node.x25519, addresses.join(',')],
     ]);
     await sleep(ATTACK_START_MS);
     const startedAt = await ask<{ tried: number; cpuSeconds: number }>(attacker, 'tell');
-    const during = await count(honest, node, options.seconds);
+    const during = await honest.count(options.seconds);
     const endedAt = await ask<{ tried: number; cpuSeconds: number }>(attacker, 'tell');
     const row: FloodRow = {
       name: attack.name,
@@ -151,54 +148,11 @@ async function measure(
     );
     return row;
   } finally {
-    await Promise.all([end(honest), attacker === undefined ? undefined : end(attacker)]);
+    if (attacker !== undefined) await end(attacker);
   }
-}
-
-/** What the honest clients do in so many seconds; and the cores that the node uses meanwhile. */
-async function count(
-  honest: ChildProcess,
-  node: ProcessNode,
-  seconds: number,
-): Promise<{ figures: HonestFigures; cpu: number }> {
-  const cpuBefore = cpuSeconds(node.pid);
-  const began = performance.now();
-  honest.send('begin');
-  await sleep(seconds * 1000);
-  const figures = await ask<HonestFigures>(honest, 'end');
-  const passed = (performance.now() - began) / 1000;
-  return {
-    figures,
-    cpu: (cpuSeconds(node.pid) - cpuBefore) / passed,
-  };
-}
-
-function program(file: string, options: readonly string[]): ChildProcess {
-  return fork(join(import.meta.dirname, file), options, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-}
-
-async function ask<T>(child: ChildProcess, question: string): Promise<T> {
-  const answer = once(child, 'message');
-  child.send(question);
-  const [figures] = await answer;
-  return figures as T;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
 }
 
 function memoryMib(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? Number.NaN) / 1024;
-}
-
-/** User and system time of all threads; the kernel counts in hundredths. */
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
