@@ -19,6 +19,7 @@ export class ParseError extends AlliumError<
   | 'base32z'
   | 'base64'
   | 'bencode'
+  | 'config'
   | 'content'
   | 'data_push'
   | 'envelope'
