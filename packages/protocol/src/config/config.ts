@@ -11,14 +11,17 @@ import type { Account } from '../identity/account.ts';
 import { ConfigError } from './config-error.ts';
 import {
   type ConfigDict,
+  type ConfigPath,
   type ConfigScalar,
   type ConfigValue,
   checkedScalar,
   cloneDict,
   cloneValue,
   equalValues,
+  eraseAt,
+  getAt,
   isEmpty,
-  MAX_DEPTH,
+  setAt,
 } from './data.ts';
 import { computeDiff } from './diff.ts';
 import { type DumpedConfig, readDump, writeDump } from './dump.ts';
@@ -87,9 +90,6 @@ export interface ConfigMerge {
   /** Whether the data may be other than before. */
   readonly changed: boolean;
 }
-
-/** A path of keys; like all byte strings of a config, they are binary strings. */
-export type ConfigPath = readonly string[];
 
 interface Draft extends Omit<ConfigVersion, 'diff'> {
   /** What the diff is made against. */
@@ -261,12 +261,7 @@ export class Config {
 
   /** The value at a path. Not to be changed. */
   get(...path: ConfigPath): ConfigValue | undefined {
-    let value: ConfigValue | undefined = this.#draft?.data ?? this.#message.data;
-    for (const key of path) {
-      if (!(value instanceof Map)) return undefined;
-      value = value.get(key);
-    }
-    return value;
+    return getAt(this.#draft?.data ?? this.#message.data, path);
   }
 
   /**
@@ -282,21 +277,13 @@ export class Config {
     const checked = value instanceof Map || value instanceof Set ? cloneValue(value) : checkedScalar(value);
     const present = this.get(...path);
     if (present !== undefined && equalValues(present, checked)) return;
-    const { parent, key } = this.#parentOf(path);
-    parent.set(key, checked);
+    setAt(this.#edit().data, path, checked);
   }
 
   /** @throws ConfigError `read_only` */
   erase(path: ConfigPath): void {
     if (this.get(...path) === undefined) return;
-    const dicts: ConfigDict[] = [this.#edit().data];
-    for (const key of path.slice(0, -1)) dicts.push(dicts.at(-1)?.get(key) as ConfigDict);
-    // Dicts that this leaves empty go too.
-    for (let i = path.length - 1; i >= 0; i--) {
-      const dict = dicts[i] as ConfigDict;
-      dict.delete(path[i] as string);
-      if (dict.size > 0) return;
-    }
+    eraseAt(this.#edit().data, path);
   }
 
   /** Adds to a set, which takes the place of anything else. @throws ConfigError `read_only`, `bad_value` */
@@ -313,6 +300,12 @@ export class Config {
     const checked = checkedScalar(item);
     if (!(present instanceof Set) || !present.has(checked)) return;
     this.set(path, new Set([...present].filter((other) => other !== checked)));
+  }
+
+  /** Wipes the keys: there is no push and no merge any more. */
+  dispose(): void {
+    for (const key of this.#keys) key.fill(0);
+    this.#keys = [];
   }
 
   /** For subclasses: what is dumped but never pushed. */
@@ -437,21 +430,6 @@ export class Config {
       this.#state = ConfigState.dirty;
     }
     return this.#draft;
-  }
-
-  #parentOf(path: ConfigPath): { parent: ConfigDict; key: string } {
-    const key = path.at(-1);
-    if (key === undefined || path.length > MAX_DEPTH) throw new ConfigError('bad_value', 'no such path');
-    let parent = this.#edit().data;
-    for (const step of path.slice(0, -1)) {
-      let next = parent.get(step);
-      if (!(next instanceof Map)) {
-        next = new Map();
-        parent.set(step, next);
-      }
-      parent = next;
-    }
-    return { parent, key };
   }
 }
 

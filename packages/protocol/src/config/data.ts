@@ -73,6 +73,46 @@ export function prune(dict: ConfigDict): void {
   }
 }
 
+/** A path of keys; like all byte strings of a config, they are binary strings. */
+export type ConfigPath = readonly string[];
+
+export function getAt(dict: ConfigDict, path: ConfigPath): ConfigValue | undefined {
+  let value: ConfigValue | undefined = dict;
+  for (const key of path) {
+    if (!(value instanceof Map)) return undefined;
+    value = value.get(key);
+  }
+  return value;
+}
+
+/** Whatever is no dict on the way becomes one. `value` must not be empty. @throws ConfigError `bad_value` for no path */
+export function setAt(dict: ConfigDict, path: ConfigPath, value: ConfigValue): void {
+  const key = path.at(-1);
+  if (key === undefined || path.length > MAX_DEPTH) throw new ConfigError('bad_value', 'no such path');
+  let parent = dict;
+  for (const step of path.slice(0, -1)) {
+    let next = parent.get(step);
+    if (!(next instanceof Map)) {
+      next = new Map();
+      parent.set(step, next);
+    }
+    parent = next;
+  }
+  parent.set(key, value);
+}
+
+/** Dicts below the top that this leaves empty go too. */
+export function eraseAt(dict: ConfigDict, path: ConfigPath): void {
+  const [key, ...rest] = path;
+  if (key === undefined) return;
+  const value = dict.get(key);
+  if (rest.length === 0) dict.delete(key);
+  else if (value instanceof Map) {
+    eraseAt(value, rest);
+    if (value.size === 0) dict.delete(key);
+  }
+}
+
 /** @throws ParseError `config` for what the reader rules of spec §2.2 forbid */
 export function readData(reader: BtReader, depth = MAX_DEPTH): ConfigDict {
   const dict: ConfigDict = new Map();
