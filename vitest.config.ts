@@ -25,6 +25,7 @@ export default defineConfig({
               // Named here so that Vite does not find them late and reload a running test page.
               optimizeDeps: {
                 include: [
+                  '@bokuweb/zstd-wasm',
                   '@bufbuild/protobuf',
                   '@bufbuild/protobuf/codegenv2',
                   '@noble/ciphers/aes.js',

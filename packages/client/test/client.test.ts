@@ -3,6 +3,7 @@
 import { Account } from '@allium/protocol/account';
 import { afterEach, expect, test } from 'vitest';
 import { Client, type ClientOptions } from '../src/client.ts';
+import type { Sent } from '../src/messaging/outbox.ts';
 import { NETWORKS } from '../src/network/presets.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
 import type { StoredMessage } from '../src/storage/storage.ts';
@@ -152,6 +153,29 @@ test('two devices of an account share what is sent and received', async () => {
   expect(await laptop.conversation(BOB.id).history()).toMatchObject([
     { text: 'from the phone', sender: ALICE.id },
   ]);
+});
+
+test('two devices of an account that write in one millisecond lose nothing', async () => {
+  world = new World();
+  const { clock } = world;
+  const phone = await world.open(ALICE);
+  const laptop = await world.open(ALICE);
+  const arrived = collect(await world.open(BOB));
+  const devices = [phone, laptop, await world.open(ALICE)];
+  for (const device of devices) await clock.run(device.ready());
+  // The clocks of both say the same; what differs comes after the times were taken.
+  const sends = [phone, laptop].map((device, i) => device.conversation(BOB.id).send(`from ${i}`));
+  const [one, other] = (await clock.run(Promise.all(sends))) as [Sent, Sent];
+  expect(one.timestamp).toBe(other.timestamp);
+  await clock.run(phone.noteToSelf().send('a note'));
+  await clock.until(() => arrived.length >= 2);
+  await clock.pass(60_000);
+  expect(arrived.map(({ text }) => text).sort()).toEqual(['from 0', 'from 1']);
+  const texts = async (device: Client) =>
+    (await device.conversation(BOB.id).history()).map(({ text }) => text);
+  const order = await texts(phone);
+  expect([...order].sort()).toEqual(['from 0', 'from 1']);
+  for (const device of devices) expect(await texts(device)).toEqual(order);
 });
 
 test('a bot is not told what its own account says on another device', async () => {

@@ -376,11 +376,11 @@ function inject(content: Content, timestamp: number): void {
   }
 }
 
-test('what a sender may not do: the same time twice, a syncTarget, forbidden flags', async () => {
+test('what a sender may not do: the same message twice, a syncTarget, forbidden flags, a crowd in one millisecond', async () => {
   begin();
   const now = clock.now();
   inject({ dataMessage: { body: 'one' }, sigTimestamp: now }, now);
-  inject({ dataMessage: { body: 'one again' }, sigTimestamp: now }, now);
+  inject({ dataMessage: { body: 'one' }, sigTimestamp: now }, now);
   inject({ dataMessage: { body: 'as if from Bob', syncTarget: ALICE.id }, sigTimestamp: now + 1 }, now + 1);
   inject({ dataMessage: { body: 'flags', flags: 1 }, sigTimestamp: now + 2 }, now + 2);
   inject({ typingMessage: { timestamp: now + 4, action: 0 }, sigTimestamp: now + 4 }, now + 4);
@@ -391,8 +391,12 @@ test('what a sender may not do: the same time twice, a syncTarget, forbidden fla
   bob.on('message', (message) => texts.push(message.text));
   bob.on('own_message', (message) => texts.push(`own ${message.text}`));
   await clock.until(() => texts.includes('last'));
-  inject({ dataMessage: { body: 'one once more' }, sigTimestamp: now }, now);
+  inject({ dataMessage: { body: 'one' }, sigTimestamp: now }, now);
+  for (let i = 0; i < 20; i++)
+    inject({ dataMessage: { body: `crowd ${i}` }, sigTimestamp: now - 60 }, now - 60);
   await clock.pass(20_000);
-  expect(texts).toEqual(['one', 'last']);
-  expect(await bob.conversation(ALICE.id).history()).toHaveLength(2);
+  expect(texts.slice(0, 2)).toEqual(['one', 'last']);
+  expect(texts.slice(2).every((text) => text.startsWith('crowd'))).toBe(true);
+  expect(texts).toHaveLength(2 + 8);
+  expect(await bob.conversation(ALICE.id).history()).toHaveLength(2 + 8);
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `npm run lab -- baseline | memory | latency | pending | flood`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
+// `npm run lab -- baseline | memory | latency | fill | pending | flood`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
 import { parseArgs } from 'node:util';
 
 const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
@@ -14,6 +14,8 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
   latency    time from "send" to "received" through three hops, on loopback and with 40 ms on each link
              --messages N            (default 200)
              --seed S                of the simulation (default 1)
+  fill       time and bytes until a node that joins has the messages of its accounts
+             --messages N            (default 100000)
   pending    memory of requests that are held until a message arrives
              --count N               (default 10000)
   flood      honest rate and memory of a node under each of several attacks
@@ -143,6 +145,12 @@ switch (values.help ? 'help' : positionals[0]) {
     const options = { seconds: count('seconds', quick ? 2 : 5), addresses: count('addresses', 8) };
     const { isGood } = await runFlood({ ...options, only: values.only }, print);
     if (!isGood) process.exitCode = 1;
+    break;
+  }
+  case 'fill': {
+    const { describeFill, runFill } = await import('./load/fill.ts');
+    const result = await runFill({ messages: count('messages', quick ? 10_000 : 100_000) }, print);
+    for (const line of describeFill(result)) print(line);
     break;
   }
   case 'pending': {

@@ -18,9 +18,9 @@ const SMALL: ChaosOptions = {
 /** Fewer devices and less time: enough for something to go wrong. */
 const TINY: ChaosOptions = {
   ...SMALL,
-  nodes: 12,
+  nodes: 8,
   clients: 6,
-  messages: 40,
+  messages: 30,
   chaosMs: 60_000,
   settleMs: 60_000,
 };
@@ -49,7 +49,6 @@ describe('sabotage is found', () => {
     ['forget', 'nodes forget what they acknowledged', 'lost'],
     ['drop', 'a device loses what it received', 'lost'],
     ['double', 'a device forgets what it has seen', 'doubled'],
-    ['flip', 'a device shows its history the other way round', 'disordered'],
   ] as const)(
     '%s: %s',
     async (sabotage, _what, found) => {
@@ -61,13 +60,13 @@ describe('sabotage is found', () => {
     60_000,
   );
 
-  test('the program ends with its figures and exit code 1', () => {
+  test('flip: a device shows its history the other way round, and the program ends with exit code 1', () => {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
       [
         join(import.meta.dirname, '..', 'src', 'main.ts'),
         'chaos',
-        ...['--nodes', '10', '--clients', '6', '--messages', '20', '--minutes', '1', '--sabotage', 'flip'],
+        ...['--nodes', '8', '--clients', '6', '--messages', '20', '--minutes', '1', '--sabotage', 'flip'],
       ],
       { encoding: 'utf8' },
     );

@@ -15,7 +15,7 @@ export interface AdmissionOptions {
   readonly connectionBurst?: number;
   /** … and per second from then on, default 30. */
   readonly connectionsPerSecond?: number;
-  /** New ones per second from all addresses, default 400; five times as many at once. */
+  /** New ones per second from all addresses, default 250; four times as many at once. */
   readonly allConnectionsPerSecond?: number;
   /**
    * An address that made a listener refuse so many requests within ten seconds loses its connections, and may open none
@@ -37,8 +37,8 @@ const MAX_CONNECTIONS = 20_000;
 const MAX_CONNECTIONS_PER_ADDRESS = 2_000;
 const CONNECTION_BURST = 300;
 const CONNECTIONS_PER_SECOND = 30;
-const ALL_CONNECTIONS_PER_SECOND = 400;
-const ALL_CONNECTIONS_BURST_SECONDS = 5;
+const ALL_CONNECTIONS_PER_SECOND = 250;
+const ALL_CONNECTIONS_BURST_SECONDS = 4;
 const MAX_REFUSALS = 300;
 const REFUSALS_WINDOW_MS = 10_000;
 const SHUT_OUT_MS = 10_000;

@@ -119,8 +119,9 @@ const MAX_PIPELINED = 32;
 const PIPELINED_WEIGHT = 300;
 /** A head that is none cost a handshake. */
 const MALFORMED_WEIGHT = 20;
-/** A body of a refused request is read up to this size, so that the connection can go on. */
+/** A body of a refused request is read up to this size, so that the connection can go on; beyond, it counts for more. */
 const DRAINED_BYTES = 262_144;
+const CLOSED_WEIGHT = 10;
 const EMPTY = new Uint8Array(0);
 const TEXT = { 'Content-Type': 'text/plain' };
 
@@ -379,7 +380,10 @@ export class HttpsServer implements HttpsListener {
     } catch (error) {
       early = this.#failed(error);
     }
-    if (early?.status === 429) this.#admission.refused(exchange.client);
+    if (early?.status === 429) {
+      const isClosing = Number(request.headers['content-length'] ?? 0) > DRAINED_BYTES;
+      this.#admission.refused(exchange.client, isClosing ? CLOSED_WEIGHT : 1);
+    }
     if (early === undefined) {
       const limit = this.#load.enter(exchange);
       if (limit !== undefined) early = this.#refusal(limit);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a listener does with those who only want to cost it something (spec/storage-server §7, docs/limits.md).
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, createServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { ask, raw, serve } from './https-support.ts';
@@ -195,7 +195,7 @@ describe('connections', () => {
     await open('127.0.0.2');
     await expect(open('127.0.0.2')).rejects.toThrow();
     expect(made.refused).toEqual({ connection_rate_per_address: 1 });
-    for (const address of ['127.0.0.3', '127.0.0.4', '127.0.0.5']) await open(address);
+    for (const address of ['127.0.0.3', '127.0.0.4']) await open(address);
     await expect(open('127.0.0.6')).rejects.toThrow();
     expect(made.refused).toEqual({ connection_rate_per_address: 1, connection_rate: 1 });
     await clock.advance(1_000);
@@ -222,3 +222,29 @@ describe('connections', () => {
     expect((await ask(made.port, { localAddress: '127.0.0.2' })).status).toBe(200);
   });
 });
+
+test('a listener for both families counts a mapped address as the IPv4 client that it is', async ({
+  skip,
+}) => {
+  if (!(await hasIpv6())) skip('this machine has no IPv6');
+  await using made = await serve({ host: '::', maxConnectionsPerAddress: 1 });
+  const four = await tcp(made.port);
+  await (await tcp(made.port)).closed();
+  const six = connectTcp({ host: '::1', port: made.port });
+  six.on('error', () => {});
+  await until(() => made.server.connections === 2, 'the client by IPv6');
+  const again = connectTcp({ host: '::1', port: made.port });
+  again.on('error', () => {}).resume();
+  await new Promise((resolve) => again.once('close', resolve));
+  expect(made.refused).toEqual({ connections_per_address: 2 });
+  four.socket.destroy();
+  six.destroy();
+});
+
+function hasIpv6(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(0, '::1', () => server.close(() => resolve(true)));
+  });
+}

@@ -21,6 +21,7 @@ export class ParseError extends AlliumError<
   | 'bencode'
   | 'certificate'
   | 'chain_vote'
+  | 'config'
   | 'content'
   | 'data_push'
   | 'envelope'

@@ -135,8 +135,8 @@ export const OPTIONS = {
   connectionsPerSecond: option('count', 30, 'Connections per second that one address may go on opening'),
   allConnectionsPerSecond: option(
     'count',
-    400,
-    'New connections per second from all addresses, five times as many at once; each handshake costs half a millisecond',
+    250,
+    'New connections per second from all addresses, four times as many at once; each handshake costs half a millisecond',
   ),
   maxRefusals: option(
     'count',

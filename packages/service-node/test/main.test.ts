@@ -85,10 +85,14 @@ describe('a node as a process', () => {
     const account = TestAccount.session();
     await node.rpc('store', account.store('counted'));
     await node.rpc('retrieve', { pubkey: account.id });
+    const zipped = await node.post('/storage_rpc/v1', '{}', { 'content-encoding': 'gzip' });
+    expect(zipped.status).toBe(415);
     const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
     expect(metrics).toContain('allium_requests_total{method="store",status="200"} 1');
     expect(metrics).toContain('allium_requests_total{method="retrieve",status="401"} 1');
     expect(metrics).toContain('allium_messages_stored_total 1');
+    expect(metrics).toContain('allium_refusals_total{limit="content_encoding"} 1');
+    expect(metrics).toContain('allium_refusals_total{limit="omq_queue"} 0');
     expect(metrics).toContain('allium_membership_version 1');
     expect(metrics).toMatch(/allium_database_size_bytes \d{4,}/);
     expect((await fetch(`http://127.0.0.1:${metricsPort}/`)).status).toBe(404);

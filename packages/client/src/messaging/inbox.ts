@@ -10,6 +10,7 @@ import { decryptMessage, type IncomingMessage, MessageError } from '@allium/prot
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
 import {
   compareMessages,
+  type MessageIdentity,
   type MessagePlace,
   placedAt,
   placeTime,
@@ -22,6 +23,9 @@ import type { Arrived, Follower, TakenIn } from './poller.ts';
 const EXPIRATION_TIMER_UPDATE = 2; // §3.3
 /** How far the time of a message may lie behind its storing: nodes accept as much (spec/storage-server §2.9.1). */
 const FUTURE_MS = 10_000;
+// Ours.
+/** So many messages of one sender may share a millisecond: devices of an account do not know of each other's. */
+const MAX_CLASHES = 8;
 
 interface InboxDeps {
   readonly account: Account;
@@ -51,11 +55,12 @@ export class Inbox implements Follower {
     const placed = new Map<string, MessagePlace>();
     let unreadable = 0;
     for (const told of fresh) {
-      const message = this.#read(told);
-      if (message === 'unreadable') unreadable++;
-      if (typeof message === 'string') continue;
-      // §4.3: same (sender, timestamp) is the same message.
-      const identity = `${message.sender} ${message.timestamp}`;
+      const read = this.#read(told);
+      if (read === 'unreadable') unreadable++;
+      if (typeof read === 'string') continue;
+      const message = await this.#identify(read, arrived);
+      if (message === undefined) continue;
+      const identity = identityOf(message);
       const other = arrived.get(identity);
       if (other !== undefined) {
         arrived.set(identity, merge(other, message));
@@ -63,7 +68,7 @@ export class Inbox implements Follower {
       }
       const known = await storage.message(message.sender, message.timestamp);
       if (known === undefined) arrived.set(identity, message);
-      else if (known.conversation === message.conversation) {
+      else {
         const merged = merge(known, message);
         if (compareMessages(known, merged) !== 0) placed.set(identity, merged);
       }
@@ -75,10 +80,10 @@ export class Inbox implements Follower {
     }
     for (const known of [...(await storage.moved([...storedAt.keys()])), ...arrived.values()]) {
       const time = known.hash === undefined ? undefined : storedAt.get(known.hash);
-      if (time === undefined) continue;
+      if (time === undefined || isMoved(known)) continue;
       const { sortTimestamp: _, ...rest } = known;
       const again = { ...rest, ...placeOf(known.timestamp, sortTimeOf(known.timestamp, time)) };
-      const identity = `${known.sender} ${known.timestamp}`;
+      const identity = identityOf(known);
       const place = placed.get(identity);
       const merged = merge(place === undefined ? known : placedAt(known, place), again);
       if (arrived.has(identity)) arrived.set(identity, merged);
@@ -95,6 +100,25 @@ export class Inbox implements Follower {
         for (const message of messages) this.#deps.onMessage(message);
       },
     };
+  }
+
+  /**
+   * The message under an identity that is free, or its own already. §4.3 takes whatever has the same sender and timestamp for
+   * the same message; ours are those that also say the same: another one gets the next free millisecond, at the place of
+   * its own time (docs/decisions/0014). Undefined when too many clash.
+   */
+  async #identify(
+    message: StoredMessage,
+    arrived: ReadonlyMap<string, StoredMessage>,
+  ): Promise<StoredMessage | undefined> {
+    const { sender, conversation, text } = message;
+    for (let i = 0; i < MAX_CLASHES; i++) {
+      const timestamp = message.timestamp + i;
+      const tried = { ...message, timestamp, ...placeOf(timestamp, placeTime(message)) };
+      const known = arrived.get(identityOf(tried)) ?? (await this.#deps.storage.message(sender, timestamp));
+      if (known === undefined || (known.conversation === conversation && known.text === text)) return tried;
+    }
+    return undefined;
   }
 
   /** The text message in `data`; `other` is a kind of content that this client does not show. */
@@ -152,6 +176,12 @@ function conversationOf(
 function sortTimeOf(timestamp: number, storedAt: number): number {
   return timestamp > storedAt + FUTURE_MS ? storedAt : timestamp;
 }
+
+const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;
+
+/** Its millisecond was taken; a time that lay in the future is further from its place. */
+const isMoved = ({ timestamp, sortTimestamp = timestamp }: StoredMessage): boolean =>
+  sortTimestamp < timestamp && timestamp - sortTimestamp < MAX_CLASHES;
 
 const placeOf = (timestamp: number, sortTime: number): { sortTimestamp?: number } =>
   sortTime === timestamp ? {} : { sortTimestamp: sortTime };

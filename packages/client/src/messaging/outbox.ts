@@ -82,10 +82,16 @@ export class Outbox {
     if (text.length > 2 * MAX_TEXT || [...text].length > MAX_TEXT) {
       throw new ClientError('too_long', `a text has at most ${MAX_TEXT} characters`);
     }
-    const { offset } = this.#deps.network.clock;
+    const { network, storage } = this.#deps;
+    const { offset } = network.clock;
+    let timestamp = network.clock.unique();
+    // Another of our devices had the same millisecond, or this one before it was started again.
+    while ((await storage.message(this.#account.id, timestamp)) !== undefined) {
+      timestamp = network.clock.unique(timestamp + 1);
+    }
     const message: StoredMessage = {
       sender: this.#account.id,
-      timestamp: this.#deps.network.clock.unique(),
+      timestamp,
       conversation,
       text,
       state: 'sending',

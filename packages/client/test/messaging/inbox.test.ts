@@ -90,6 +90,11 @@ test('three devices that are told in different orders show one order', async () 
   );
   const told = [
     ...[0, 1, 2].map((i) => seal({ sender: ALICE, timestamp: NOW + i, text: `Alice ${i}` })),
+    // Sent by other devices of hers in one of these milliseconds, one of them to somebody else; sealed anew after a crash.
+    ...['also Alice 1', 'also Alice 1', 'and Alice 1'].map((text) =>
+      seal({ sender: ALICE, timestamp: NOW + 1, text }),
+    ),
+    seal({ sender: BOB, timestamp: NOW + 1, text: 'Bob to Carol', syncTarget: CAROL.id }),
     // In the same milliseconds as Alice's.
     ...[0, 1, 2].map((i) => copy(NOW + i, `Bob ${i}`)),
     between,
@@ -103,7 +108,7 @@ test('three devices that are told in different orders show one order', async () 
   const first = new Device();
   await first.told(all);
   const expected = await first.texts(ALICE.id);
-  expect(expected).toHaveLength(11);
+  expect(expected).toHaveLength(13);
   await fc.assert(
     fc.asyncProperty(
       fc.shuffledSubarray(all, { minLength: all.length, maxLength: all.length }),
@@ -114,8 +119,10 @@ test('three devices that are told in different orders show one order', async () 
         const rest = [...order, ...again];
         for (let i = 0; rest.length > 0; i++) await device.told(rest.splice(0, sizes[i % sizes.length]));
         expect(await device.texts(ALICE.id)).toEqual(expected);
-        expect(await device.texts(CAROL.id)).toEqual(['Carol']);
-        expect(device.shown.map(({ text }) => text).sort()).toEqual([...expected, 'Carol'].sort());
+        expect(await device.texts(CAROL.id)).toEqual(['Carol', 'Bob to Carol']);
+        expect(device.shown.map(({ text }) => text).sort()).toEqual(
+          [...expected, 'Carol', 'Bob to Carol'].sort(),
+        );
       },
     ),
     { numRuns: 40 },

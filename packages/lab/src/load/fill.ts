@@ -35,7 +35,7 @@ const TTL_MS = 7 * 86_400_000;
 const BULK_ROWS = 2_000;
 /** Ours: a fill that takes longer has come to a halt. */
 const LIMIT_MS = 600_000;
-const POLL_MS = 20;
+const POLL_MS = 100;
 /** Of one write where only the connection is measured. */
 const CHUNK_BYTES = 500_000;
 
@@ -45,6 +45,8 @@ export interface FillResult {
   readonly bytes: number;
   readonly senderCpuMs: number;
   readonly receiverCpuMs: number;
+  /** How long the receiver was ready to work and had no processor, because others had them. */
+  readonly waitedSeconds: number;
   /** The same rows into the same tables, nothing else. */
   readonly sqliteSeconds: number;
   /** The same bytes through one connection, nothing else. */
@@ -83,11 +85,13 @@ export async function runFill(options: FillOptions, print: (line: string) => voi
 
     const bytesBefore = await metric(metricsPorts[0]!, 'allium_handed_over_bytes_total');
     const cpuBefore = nodes.map(({ pid }) => cpuSeconds(pid));
+    const waitedBefore = waitedSeconds(joiner.pid);
     writeFileSync(join(holder.folder, 'network.json'), encodeStaticList(change(without, 'add')));
     const joined = (name: string) => metric(metricsPorts[1]!, name);
     const began = await waitFor(async () => (await joined('allium_membership_version')) === 3);
     await waitFor(async () => (await joined('allium_messages_received_total')) >= options.messages);
     const seconds = (performance.now() - began) / 1000;
+    const waited = waitedSeconds(joiner.pid) - waitedBefore;
     const [senderCpuMs, receiverCpuMs] = nodes.map(
       ({ pid }, i) => ((cpuSeconds(pid) - cpuBefore[i]!) * 1000) / options.messages,
     ) as [number, number];
@@ -96,7 +100,16 @@ export async function runFill(options: FillOptions, print: (line: string) => voi
     if (held !== options.messages)
       throw new Error(`${options.messages} messages were sent, ${held} are there`);
     const tcpSeconds = await sendThrough(bytes);
-    return { messages: held, seconds, bytes, senderCpuMs, receiverCpuMs, sqliteSeconds, tcpSeconds };
+    return {
+      messages: held,
+      seconds,
+      bytes,
+      senderCpuMs,
+      receiverCpuMs,
+      waitedSeconds: waited,
+      sqliteSeconds,
+      tcpSeconds,
+    };
   } finally {
     await Promise.all(nodes.map((node) => node.stop()));
     layout.release();
@@ -164,6 +177,11 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+/** How long the main thread of a process was ready and had no processor: second field of `schedstat`, in ns. */
+function waitedSeconds(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e9;
+}
+
 /** Seconds for so many bytes over loopback, read by another thread. */
 async function sendThrough(bytes: number): Promise<number> {
   const reader = new Worker(new URL('./tcp-sink.ts', import.meta.url), { workerData: bytes });
@@ -184,6 +202,7 @@ async function sendThrough(bytes: number): Promise<number> {
 
 export function describeFill(result: FillResult): string[] {
   const { messages, seconds, bytes, senderCpuMs, receiverCpuMs, sqliteSeconds, tcpSeconds } = result;
+  const waited = result.waitedSeconds;
   const rate = (s: number) => Math.round(messages / s);
   const row = (what: string, s: number) =>
     `| ${what} | ${s.toFixed(2)} | ${rate(s)} | ${(s / seconds).toFixed(2)} |`;
@@ -196,6 +215,7 @@ export function describeFill(result: FillResult): string[] {
     row('the same bytes through one loopback connection', tcpSeconds),
     '',
     `bytes sent per message of ${MESSAGE_BYTES} B: ${(bytes / messages).toFixed(0)}`,
+    `the receiver had to wait ${waited.toFixed(2)} s for a processor that other programs used`,
     `CPU per message: sender ${senderCpuMs.toFixed(3)} ms, receiver ${receiverCpuMs.toFixed(3)} ms`,
   ];
 }

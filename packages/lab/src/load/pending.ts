@@ -12,6 +12,7 @@ import { encodeJsonBody } from '@allium/protocol/storage/request-writer';
 import { parseAccountPubkey } from '@allium/protocol/storage/requests';
 import { signRequest } from '@allium/protocol/storage/signatures';
 import { type ProcessDevnet, type ProcessNode, startProcessDevnet } from '../process-devnet.ts';
+import { HonestClients } from './honest.ts';
 import { KeptConnection } from './kept-connection.ts';
 
 export interface PendingOptions {
@@ -21,6 +22,11 @@ export interface PendingOptions {
 /** Ours: below the number of connections that a node takes from one address. */
 const CONNECTIONS_PER_ADDRESS = 1_000;
 const AT_ONCE = 64;
+const HONEST_CLIENTS = 24;
+const HONEST_SECONDS = 5;
+/** A node closes idle connections after a minute. */
+const IDLE_CLOSE_MS = 75_000;
+const INFO = Buffer.from('{"method":"info","params":{}}');
 /** A held request is one that came back no earlier. */
 const HELD_MS = 1_000;
 /** For what was sent to be held, and for memory to settle. */
@@ -62,6 +68,42 @@ export async function runPending(options: PendingOptions, print: (line: string) 
   row('member, over onions', held, '-', memberAfter - memberBefore);
 
   await direct(net, accounts, row);
+  print('');
+  await idle(net, count, print);
+}
+
+/** Connections on which one request was answered and nothing comes any more: memory, and what others still get. */
+async function idle(net: ProcessDevnet, count: number, print: (line: string) => void): Promise<void> {
+  const [node] = net.nodes as [ProcessNode];
+  await node.restart();
+  await using honest = await HonestClients.start(node, HONEST_CLIENTS);
+  const before = await honest.count(HONEST_SECONDS);
+  const empty = rssKb(node);
+  const connections: KeptConnection[] = [];
+  while (connections.length < count) {
+    const next = Array.from({ length: Math.min(AT_ONCE, count - connections.length) }, async (_, i) => {
+      const connection = await open(node, connections.length + i);
+      await connection.post('/storage_rpc/v1', INFO);
+      return connection;
+    });
+    connections.push(...(await Promise.all(next)));
+  }
+  const isOpen = () => connections.filter((connection) => !connection.isClosed).length;
+  const beside = await honest.count(HONEST_SECONDS);
+  const held = isOpen();
+  const kb = (rssKb(node) - empty) / held;
+  const perCpu = ({ figures, cpu }: typeof before) => figures.perSecond / cpu;
+  print('| idle connections | kB each | honest/s without | with | by node CPU | failed |');
+  print('| --- | --- | --- | --- | --- | --- |');
+  const [a, b] = [before.figures, beside.figures];
+  print(
+    `| ${held} | ${kb.toFixed(1)} | ${a.perSecond.toFixed(0)} | ${b.perSecond.toFixed(0)} | ` +
+      `${(perCpu(beside) / perCpu(before)).toFixed(2)} | ${b.failed} |`,
+  );
+  const began = performance.now();
+  while (isOpen() > 0 && performance.now() - began < IDLE_CLOSE_MS) await sleep(250);
+  print(`left after ${((performance.now() - began) / 1000).toFixed(0)} s more: ${isOpen()}`);
+  for (const connection of connections) connection.close();
 }
 
 /** Held by the node that the clients are connected to. */

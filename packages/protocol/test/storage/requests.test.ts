@@ -645,8 +645,13 @@ describe('other methods', () => {
     expect(btError('oxend_request', { endpoint: 'ons_resolve', params: '{' })).toBe(
       'invalid request: oxend_request params field does not contain valid json',
     );
-    const deep = `{"method":"oxend_request","params":{"endpoint":"ons_resolve","params":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`;
-    expect(errorOf(() => decodeJsonBody(utf8(deep)))).toMatch(/^invalid request: /);
+    const deep = (depth: number) =>
+      utf8(
+        `{"method":"oxend_request","params":{"endpoint":"ons_resolve","params":${'['.repeat(depth)}${']'.repeat(depth)}}}`,
+      );
+    expect(errorOf(() => decodeJsonBody(deep(9_000)))).toMatch(/^invalid request: /);
+    // Beyond what is parsed at all.
+    expect(errorOf(() => decodeJsonBody(deep(100_000)))).toBe('invalid json');
   });
 
   test('revoking', () => {
@@ -790,10 +795,12 @@ describe('ifelse', () => {
     const call = (depth: number) => json('ifelse', nested(depth).params as Params);
     expect(call(5)).toMatchObject({ method: 'ifelse' });
     expect(errorOf(() => call(100))).toBe('invalid request: Invalid ifelse request: nested too deeply');
-    const deep = '{"method":"ifelse","params":{"if":{"hf_before":1},"then":'.repeat(20_000);
-    expect(errorOf(() => decodeJsonBody(utf8(`${deep}1${'}}'.repeat(20_000)}`)))).toMatch(
-      /nested too deeply/,
-    );
+    const deep = (levels: number) =>
+      utf8(
+        `${'{"method":"ifelse","params":{"if":{"hf_before":1},"then":'.repeat(levels)}1${'}}'.repeat(levels)}`,
+      );
+    expect(errorOf(() => decodeJsonBody(deep(2_000)))).toMatch(/nested too deeply/);
+    expect(errorOf(() => decodeJsonBody(deep(20_000)))).toBe('invalid json');
   });
 
   test.each<[Params, string]>([

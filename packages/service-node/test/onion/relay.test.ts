@@ -375,7 +375,7 @@ describe('limits', () => {
     for (let i = 0; i < 5; i++) statuses.push((await post(node, body)).status);
     expect(statuses).toEqual([200, 200, 200, 429, 429]);
     expect(await post(node, body)).toMatchObject({ status: 429, text: 'Too Many Requests\n' });
-    // RPC and JSON-RPC share their own bucket, the ping of testers has none.
+    // RPC, JSON-RPC, pings and unknown paths share a bucket of their own.
     expect((await node.rpc('info', {})).status).toBe(200);
     expect((await node.post('/json_rpc', '{"method":"get_service_nodes"}')).status).toBe(200);
     expect(await node.rpc('info', {})).toMatchObject({ status: 429, text: 'Too Many Requests\n' });

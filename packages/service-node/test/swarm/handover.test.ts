@@ -4,6 +4,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { toBase64 } from '@allium/protocol/bytes';
+import { swarmFor } from '@allium/protocol/membership';
+import { changeStaticList, membershipOf } from '@allium/protocol/membership/static-list';
 import { encodeDataPush } from '@allium/protocol/storage/data-push';
 import { describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
@@ -207,6 +209,33 @@ describe('a change of swarms', () => {
     expect(await net.omq(b, 'sn.data', [blob], peer)).toEqual([]);
     await peer.stop();
     expect(await texts(b, account)).toEqual(['stays']);
+  });
+
+  test('members of a dissolved swarm give each account to the swarm that is responsible now', async () => {
+    await using net = await TestNetwork.start({ swarms: [1, 1, 1], options: OPTIONS });
+    const [a, b, c] = net.nodes as [TestNode, TestNode, TestNode];
+    const issued = Math.floor(Date.now() / 1000);
+    const after = membershipOf(
+      changeStaticList(net.list, { issued, expires: issued + 60, remove: [a.hex], byHand: true }),
+    );
+    const groups = new Map<TestNode, TestAccount>();
+    for (const heir of [b, c]) {
+      const make = () => TestAccount.raw();
+      let group = net.accountOf(a, make);
+      while (swarmFor(after, group.key)?.id !== heir.swarmId) group = net.accountOf(a, make);
+      for (const text of ['stays', 'goes']) await ok(a.rpc('store', group.store(text)));
+      await remove(a, group, 'goes');
+      await revoke(a, group, group.subaccount(1).token);
+      groups.set(heir, group);
+    }
+    // It goes on as a member of another swarm.
+    await net.change({ remove: [a], add: [{ ...a, hex: a.hex, swarmId: b.swarmId } as TestNode] });
+    for (const [heir, group] of groups) {
+      await until('the message', async () => (await texts(heir, group)).join() === 'stays');
+      await until('the revocation', async () => (await revoked(heir, group)) === 1);
+    }
+    expect(await texts(a, groups.get(b)!)).toEqual(['stays']);
+    expect(await texts(a, groups.get(c)!)).toEqual(['421']);
   });
 
   test('a new swarm gets messages, deletions and revocations of the accounts that are now its own', async () => {
