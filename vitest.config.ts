@@ -29,6 +29,7 @@ export default defineConfig({
                   '@bufbuild/protobuf',
                   '@bufbuild/protobuf/codegenv2',
                   '@noble/ciphers/aes.js',
+                  '@noble/ciphers/_poly1305.js',
                   '@noble/ciphers/chacha.js',
                   '@noble/ciphers/salsa.js',
                   '@noble/curves/ed25519.js',

@@ -26,6 +26,7 @@ export class ParseError extends AlliumError<
   | 'data_push'
   | 'envelope'
   | 'evidence'
+  | 'file_url'
   | 'hex'
   | 'json'
   | 'mnemonic'

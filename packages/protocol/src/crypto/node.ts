@@ -15,10 +15,13 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { blake2b as nobleBlake2b } from '@noble/hashes/blake2.js';
 import sodium from 'sodium-native';
 import { checkArgon2id, checkBlake2b, checkLength, lowOrder, zeroScalar } from './checks.ts';
-import type { Argon2idOptions, Blake2bOptions, KeyPair } from './provider.ts';
+import type { Argon2idOptions, Blake2bOptions, Hasher, KeyPair, Secretstream } from './provider.ts';
 
 const TAG = 16;
 const SEAL = 48;
+/** What secretstream adds to a chunk. */
+const STREAM = 17;
+const STREAM_FINAL = 3;
 /** sodium-native refuses keys and outputs below this, BLAKE2b itself does not. */
 const SODIUM_BLAKE2B_MIN = 16;
 const HSALSA_CONSTANT = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574); // "expand 32-byte k"
@@ -42,12 +45,7 @@ export function blake2b(
     options?.salt !== undefined ||
     options?.personal !== undefined
   ) {
-    const state = nobleBlake2b.create({
-      dkLen: length,
-      ...(key !== undefined && { key }),
-      ...(options?.salt !== undefined && { salt: options.salt }),
-      ...(options?.personal !== undefined && { personalization: options.personal }),
-    });
+    const state = blake2bHasher(length, options);
     if (data instanceof Uint8Array) state.update(data);
     else for (const part of data) state.update(part);
     return state.digest();
@@ -56,6 +54,17 @@ export function blake2b(
   if (data instanceof Uint8Array) sodium.crypto_generichash(out, data, key);
   else sodium.crypto_generichash_batch(out, data, key);
   return out;
+}
+
+export function blake2bHasher(length: number, options?: Blake2bOptions): Hasher {
+  checkBlake2b(length, options);
+  const key = options?.key === undefined || options.key.length === 0 ? undefined : options.key;
+  return nobleBlake2b.create({
+    dkLen: length,
+    ...(key !== undefined && { key }),
+    ...(options?.salt !== undefined && { salt: options.salt }),
+    ...(options?.personal !== undefined && { personalization: options.personal }),
+  });
 }
 
 function sha2(algorithm: 'sha256' | 'sha512', data: Uint8Array | readonly Uint8Array[]): Uint8Array {
@@ -77,9 +86,12 @@ export function sha512(data: Uint8Array | readonly Uint8Array[]): Uint8Array {
   return sha2('sha512', data);
 }
 
-export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
+export function hmacSha256(key: Uint8Array, data: Uint8Array | readonly Uint8Array[]): Uint8Array {
   // createSecretKey first: Node 24 takes three times as long with raw bytes, here and for ciphers.
-  return new Uint8Array(createHmac('sha256', createSecretKey(key)).update(data).digest());
+  const state = createHmac('sha256', createSecretKey(key));
+  if (data instanceof Uint8Array) state.update(data);
+  else for (const part of data) state.update(part);
+  return new Uint8Array(state.digest());
 }
 
 export function ed25519KeyPair(seed: Uint8Array): KeyPair {
@@ -202,6 +214,65 @@ export function xchacha20Poly1305Open(
     return undefined;
   }
   return out;
+}
+
+export function secretstream(key: Uint8Array, header: Uint8Array): Secretstream {
+  checkLength('secretstream key', key, 32);
+  checkLength('secretstream header', header, 24);
+  const state = Buffer.alloc(sodium.crypto_secretstream_xchacha20poly1305_STATEBYTES);
+  // Pushing needs the same state; init_push would choose a header of its own.
+  sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, key);
+  const tagOut = Buffer.alloc(1);
+  return {
+    push(plaintext, isLast) {
+      const out = new Uint8Array(plaintext.length + STREAM);
+      const tag = isLast ? STREAM_FINAL : 0;
+      sodium.crypto_secretstream_xchacha20poly1305_push(state, out, plaintext, null, tag);
+      return out;
+    },
+    pull(ciphertext) {
+      if (ciphertext.length < STREAM) return undefined;
+      const plaintext = new Uint8Array(ciphertext.length - STREAM);
+      try {
+        sodium.crypto_secretstream_xchacha20poly1305_pull(state, plaintext, tagOut, ciphertext, null);
+      } catch {
+        return undefined;
+      }
+      return { plaintext, isLast: tagOut[0] === STREAM_FINAL };
+    },
+  };
+}
+
+export function aesCbcEncrypt(key: Uint8Array, iv: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  checkLength('AES-256-CBC key', key, 32);
+  checkLength('AES-256-CBC iv', iv, 16);
+  const cipher = createCipheriv('aes-256-cbc', createSecretKey(key), iv);
+  const out = new Uint8Array(plaintext.length + 16 - (plaintext.length % 16));
+  const begin = cipher.update(plaintext);
+  out.set(begin);
+  out.set(cipher.final(), begin.length);
+  return out;
+}
+
+export function aesCbcDecrypt(
+  key: Uint8Array,
+  iv: Uint8Array,
+  ciphertext: Uint8Array,
+): Uint8Array | undefined {
+  checkLength('AES-256-CBC key', key, 32);
+  checkLength('AES-256-CBC iv', iv, 16);
+  if (ciphertext.length === 0 || ciphertext.length % 16 !== 0) return undefined;
+  const decipher = createDecipheriv('aes-256-cbc', createSecretKey(key), iv);
+  const begin = decipher.update(ciphertext);
+  try {
+    const end = decipher.final();
+    const out = new Uint8Array(begin.length + end.length);
+    out.set(begin);
+    out.set(end, begin.length);
+    return out;
+  } catch {
+    return undefined;
+  }
 }
 
 export function secretboxSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array): Uint8Array {

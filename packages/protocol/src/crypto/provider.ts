@@ -33,15 +33,32 @@ export interface Argon2idOptions {
   readonly length: number;
 }
 
+/** A hash that takes its input in pieces. */
+export interface Hasher {
+  update(data: Uint8Array): void;
+  /** Ends it. */
+  digest(): Uint8Array;
+}
+
+/** Chunks in order, each with its own tag; 17 bytes longer than they were. One object either pushes or pulls. */
+export interface Secretstream {
+  /** Encrypts the next chunk; `isLast` marks it as final. */
+  push(plaintext: Uint8Array, isLast: boolean): Uint8Array;
+  /** Undefined for a chunk that does not verify, or that is not the next one. Of no use after that. */
+  pull(ciphertext: Uint8Array): { readonly plaintext: Uint8Array; readonly isLast: boolean } | undefined;
+}
+
 export interface CryptoProvider {
   randomBytes(length: number): Uint8Array;
 
   // Hashes. A list is hashed as its concatenation, without making it.
   /** `length` 1…64 bytes. */
   blake2b(data: Uint8Array | readonly Uint8Array[], length: number, options?: Blake2bOptions): Uint8Array;
+  /** The same in pieces. */
+  blake2bHasher(length: number, options?: Blake2bOptions): Hasher;
   sha256(data: Uint8Array | readonly Uint8Array[]): Uint8Array;
   sha512(data: Uint8Array | readonly Uint8Array[]): Uint8Array;
-  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;
+  hmacSha256(key: Uint8Array, data: Uint8Array | readonly Uint8Array[]): Uint8Array;
 
   // Ed25519 (RFC 8032)
   ed25519KeyPair(seed: Uint8Array): KeyPair;
@@ -69,6 +86,14 @@ export interface CryptoProvider {
   /** XChaCha20-Poly1305 (IETF), 24-byte nonce. */
   xchacha20Poly1305Seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array): Uint8Array;
   xchacha20Poly1305Open(key: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined;
+
+  /** secretstream XChaCha20-Poly1305 with a given 24-byte header; tags 0 and 3 (final), no associated data. */
+  secretstream(key: Uint8Array, header: Uint8Array): Secretstream;
+
+  // AES-256-CBC with PKCS#7, 16-byte IV. No authentication: only under a MAC that was checked before.
+  aesCbcEncrypt(key: Uint8Array, iv: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** Undefined for a wrong length or padding. */
+  aesCbcDecrypt(key: Uint8Array, iv: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined;
 
   // NaCl. Boxes carry their 16-byte tag in front (XSalsa20-Poly1305).
   secretboxSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array): Uint8Array;

@@ -71,6 +71,23 @@ declare module 'sodium-native' {
       key: Uint8Array,
     ): number;
 
+    readonly crypto_secretstream_xchacha20poly1305_STATEBYTES: number;
+    crypto_secretstream_xchacha20poly1305_init_pull(state: Buffer, header: Uint8Array, key: Uint8Array): void;
+    crypto_secretstream_xchacha20poly1305_push(
+      state: Buffer,
+      ciphertext: Uint8Array,
+      message: Uint8Array,
+      additional: Uint8Array | null,
+      tag: number,
+    ): void;
+    crypto_secretstream_xchacha20poly1305_pull(
+      state: Buffer,
+      message: Uint8Array,
+      tag: Uint8Array,
+      ciphertext: Uint8Array,
+      additional: Uint8Array | null,
+    ): number;
+
     crypto_pwhash(
       out: Uint8Array,
       password: Uint8Array,

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
 // CryptoProvider for browsers (and any place without native code): libsodium as WASM, noble for AES-GCM, HMAC and
 // BLAKE2b with salt or personalization, which libsodium's wrapper lacks. Importing waits until the WASM is ready.
-import { gcm } from '@noble/ciphers/aes.js';
+import { cbc, gcm } from '@noble/ciphers/aes.js';
 import { blake2b as nobleBlake2b } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
 import sodium from 'libsodium-wrappers-sumo';
 import { concat } from '../bytes.ts';
 import { checkArgon2id, checkBlake2b, checkLength, lowOrder, zeroScalar } from './checks.ts';
-import type { Argon2idOptions, Blake2bOptions, KeyPair } from './provider.ts';
+import type { Argon2idOptions, Blake2bOptions, Hasher, KeyPair, Secretstream } from './provider.ts';
 
 await sodium.ready;
 
 const TAG = 16;
 const SEAL = 48;
+const STREAM_FINAL = 3;
 
 export function randomBytes(length: number): Uint8Array {
   return length === 0 ? new Uint8Array(0) : sodium.randombytes_buf(length);
@@ -30,11 +31,19 @@ export function blake2b(
   if (options?.salt === undefined && options?.personal === undefined) {
     return sodium.crypto_generichash(length, whole, key ?? null);
   }
-  return nobleBlake2b(whole, {
+  const state = blake2bHasher(length, options);
+  state.update(whole);
+  return state.digest();
+}
+
+export function blake2bHasher(length: number, options?: Blake2bOptions): Hasher {
+  checkBlake2b(length, options);
+  const key = options?.key === undefined || options.key.length === 0 ? undefined : options.key;
+  return nobleBlake2b.create({
     dkLen: length,
     ...(key !== undefined && { key }),
-    ...(options.salt !== undefined && { salt: options.salt }),
-    ...(options.personal !== undefined && { personalization: options.personal }),
+    ...(options?.salt !== undefined && { salt: options.salt }),
+    ...(options?.personal !== undefined && { personalization: options.personal }),
   });
 }
 
@@ -46,8 +55,11 @@ export function sha512(data: Uint8Array | readonly Uint8Array[]): Uint8Array {
   return sodium.crypto_hash_sha512(inOne(data));
 }
 
-export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
-  return hmac(nobleSha256, key, data);
+export function hmacSha256(key: Uint8Array, data: Uint8Array | readonly Uint8Array[]): Uint8Array {
+  const state = hmac.create(nobleSha256, key);
+  if (data instanceof Uint8Array) state.update(data);
+  else for (const part of data) state.update(part);
+  return state.digest();
 }
 
 export function ed25519KeyPair(seed: Uint8Array): KeyPair {
@@ -129,6 +141,42 @@ export function xchacha20Poly1305Open(
   return orUndefined(() =>
     sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(null, ciphertext, null, nonce, key),
   );
+}
+
+export function secretstream(key: Uint8Array, header: Uint8Array): Secretstream {
+  checkLength('secretstream key', key, 32);
+  checkLength('secretstream header', header, 24);
+  // Pushing needs the same state; init_push would choose a header of its own.
+  const state = sodium.crypto_secretstream_xchacha20poly1305_init_pull(header, key);
+  return {
+    push: (plaintext, isLast) =>
+      sodium.crypto_secretstream_xchacha20poly1305_push(state, plaintext, null, isLast ? STREAM_FINAL : 0),
+    pull(ciphertext) {
+      const pulled = orUndefined(() =>
+        sodium.crypto_secretstream_xchacha20poly1305_pull(state, ciphertext, null),
+      );
+      // The wrapper answers false for what does not verify.
+      if (!pulled) return undefined;
+      return { plaintext: pulled.message, isLast: pulled.tag === STREAM_FINAL };
+    },
+  };
+}
+
+export function aesCbcEncrypt(key: Uint8Array, iv: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  checkLength('AES-256-CBC key', key, 32);
+  checkLength('AES-256-CBC iv', iv, 16);
+  return cbc(key, iv).encrypt(plaintext);
+}
+
+export function aesCbcDecrypt(
+  key: Uint8Array,
+  iv: Uint8Array,
+  ciphertext: Uint8Array,
+): Uint8Array | undefined {
+  checkLength('AES-256-CBC key', key, 32);
+  checkLength('AES-256-CBC iv', iv, 16);
+  if (ciphertext.length === 0 || ciphertext.length % 16 !== 0) return undefined;
+  return orUndefined(() => cbc(key, iv).decrypt(ciphertext));
 }
 
 export function secretboxSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array): Uint8Array {

@@ -142,6 +142,52 @@ export function cryptoSuite(name: string, provider: CryptoProvider): void {
       expect(p.sha256([])).toEqual(p.sha256(new Uint8Array(0)));
     });
 
+    test('secretstream, chunk by chunk, and that it refuses what is changed or out of order', () => {
+      const chunks = fc.array(message, { minLength: 1, maxLength: 4 });
+      fc.assert(
+        fc.property(bytes(32), bytes(24), chunks, fc.nat(), (key, header, texts, bit) => {
+          const [ours, theirs] = [p.secretstream(key, header), reference.secretstream(key, header)];
+          const sealed = texts.map((text, i) => ours.push(text, i === texts.length - 1));
+          expect(sealed).toEqual(texts.map((text, i) => theirs.push(text, i === texts.length - 1)));
+          const reader = p.secretstream(key, header);
+          for (const [i, chunk] of sealed.entries()) {
+            expect(reader.pull(chunk)).toEqual({ plaintext: texts[i], isLast: i === texts.length - 1 });
+          }
+          expect(p.secretstream(key, header).pull(flipped(sealed[0]!, bit))).toBeUndefined();
+          if (sealed.length > 1) expect(p.secretstream(key, header).pull(sealed[1]!)).toBeUndefined();
+          expect(p.secretstream(key, header).pull(new Uint8Array(16))).toBeUndefined();
+        }),
+        { numRuns: 50 },
+      );
+    });
+
+    test('AES-256-CBC, and that it refuses broken padding and lengths', () => {
+      fc.assert(
+        fc.property(bytes(32), bytes(16), message, (key, iv, text) => {
+          const sealed = p.aesCbcEncrypt(key, iv, text);
+          expect(sealed).toEqual(reference.aesCbcEncrypt(key, iv, text));
+          expect(p.aesCbcDecrypt(key, iv, sealed)).toEqual(text);
+          expect(p.aesCbcDecrypt(key, iv, sealed.slice(1))).toBeUndefined();
+          expect(p.aesCbcDecrypt(key, iv, new Uint8Array(0))).toBeUndefined();
+          const other = flipped(sealed, 8 * (sealed.length - 1));
+          expect(p.aesCbcDecrypt(key, iv, other)).toEqual(reference.aesCbcDecrypt(key, iv, other));
+        }),
+      );
+    });
+
+    test('hashes in pieces', () => {
+      const options = fc.record({ salt: bytes(16), key: bytes(32) }, { requiredKeys: [] });
+      fc.assert(
+        fc.property(message, message, bytes(32), options, (a, b, key, chosen) => {
+          const state = p.blake2bHasher(33, chosen);
+          state.update(a);
+          state.update(b);
+          expect(state.digest()).toEqual(reference.blake2b(concat(a, b), 33, chosen));
+          expect(p.hmacSha256(key, [a, b])).toEqual(reference.hmacSha256(key, concat(a, b)));
+        }),
+      );
+    });
+
     test('BLAKE2b with every option', () => {
       const options = fc.record(
         { key: fc.uint8Array({ maxLength: 64 }), salt: bytes(16), personal: bytes(16) },
@@ -347,6 +393,9 @@ export function cryptoSuite(name: string, provider: CryptoProvider): void {
       ['x25519', [32, 32]],
       ['boxKey', [32, 32]],
       ['aesGcmSeal', [32, 12, undefined]],
+      ['aesCbcEncrypt', [32, 16, undefined]],
+      ['aesCbcDecrypt', [32, 16, undefined]],
+      ['secretstream', [32, 24]],
       ['aesGcmOpen', [32, 12, undefined]],
       ['xchacha20Poly1305Seal', [32, 24, undefined]],
       ['xchacha20Poly1305Open', [32, 24, undefined]],

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A CryptoProvider of noble alone: slow, independent of libsodium, and the judge of the conformance suite. Where
 // libsodium is stricter than RFC 8032 (points of small order), the same check stands here in the open.
-import { gcm } from '@noble/ciphers/aes.js';
-import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
+
+import { poly1305 } from '@noble/ciphers/_poly1305.js';
+import { cbc, gcm } from '@noble/ciphers/aes.js';
+import { chacha20, hchacha, xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa.js';
 import { ed25519, x25519 as nobleX25519 } from '@noble/curves/ed25519.js';
 import { argon2id as nobleArgon2id } from '@noble/hashes/argon2.js';
@@ -11,7 +13,7 @@ import { hmac } from '@noble/hashes/hmac.js';
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import { concat, equal } from '../../src/bytes.ts';
 import { checkArgon2id, checkBlake2b, checkLength, lowOrder, zeroScalar } from '../../src/crypto/checks.ts';
-import type { CryptoProvider } from '../../src/crypto/provider.ts';
+import type { CryptoProvider, Secretstream } from '../../src/crypto/provider.ts';
 
 const { Point } = ed25519;
 const L = Point.Fn.ORDER;
@@ -52,6 +54,51 @@ function pointOf(bytes: Uint8Array, nonCanonical: boolean) {
   return point === undefined || point.isSmallOrder() || !point.isTorsionFree() ? undefined : point;
 }
 
+/** libsodium's secretstream from its description, for streams shorter than 2^32 chunks. */
+function referenceStream(key: Uint8Array, header: Uint8Array): Secretstream {
+  const sigma = new Uint32Array(new TextEncoder().encode('expand 32-byte k').buffer);
+  const words = new Uint32Array(8);
+  const input = new Uint32Array(header.slice(0, 16).buffer);
+  hchacha(sigma, new Uint32Array(key.slice().buffer), input, words);
+  const subkey = new Uint8Array(words.buffer);
+  const inner = header.slice(16);
+  let counter = 1;
+  const stream = (data: Uint8Array, block: number) =>
+    chacha20(subkey, concat(Uint8Array.of(counter, counter >> 8, 0, 0), inner), data, undefined, block);
+  const mac = (tagBlock: Uint8Array, body: Uint8Array) => {
+    const sizes = new DataView(new ArrayBuffer(16));
+    sizes.setUint32(8, 64 + body.length, true);
+    // The padding is what libsodium does, not what it means to do.
+    const filled = concat(tagBlock, body, new Uint8Array(body.length & 15), new Uint8Array(sizes.buffer));
+    return poly1305(filled, stream(new Uint8Array(32), 0));
+  };
+  const advance = (tag: Uint8Array) => {
+    for (let i = 0; i < 8; i++) inner[i]! ^= tag[i]!;
+    counter++;
+  };
+  return {
+    push(plaintext, isLast) {
+      const tagBlock = stream(Uint8Array.of(isLast ? 3 : 0, ...new Uint8Array(63)), 1);
+      const body = stream(plaintext, 2);
+      const tag = mac(tagBlock, body);
+      advance(tag);
+      return concat(tagBlock.subarray(0, 1), body, tag);
+    },
+    pull(ciphertext) {
+      if (ciphertext.length < 17) return undefined;
+      const zero = stream(new Uint8Array(64), 1);
+      const tagBlock = zero.slice();
+      tagBlock[0] = ciphertext[0]!;
+      const body = ciphertext.slice(1, -16);
+      const tag = mac(tagBlock, body);
+      if (!equal(tag, ciphertext.slice(-16))) return undefined;
+      const plaintext = stream(body, 2);
+      advance(tag);
+      return { plaintext, isLast: (tagBlock[0]! ^ zero[0]!) === 3 };
+    },
+  };
+}
+
 const FIXED_SECRET = new Uint8Array(32).fill(9);
 
 export const reference: CryptoProvider = {
@@ -68,7 +115,14 @@ export const reference: CryptoProvider = {
   },
   sha256: (data) => sha256(whole(data)),
   sha512: (data) => sha512(whole(data)),
-  hmacSha256: (key, data) => hmac(sha256, key, data),
+  blake2bHasher(length, options) {
+    const parts: Uint8Array[] = [];
+    return {
+      update: (data) => void parts.push(data.slice()),
+      digest: () => reference.blake2b(parts, length, options),
+    };
+  },
+  hmacSha256: (key, data) => hmac(sha256, key, whole(data)),
 
   ed25519KeyPair(seed) {
     checkLength('seed', seed, 32);
@@ -132,6 +186,19 @@ export const reference: CryptoProvider = {
   xchacha20Poly1305Open(key, nonce, ciphertext) {
     lengths(key, nonce, 24);
     return orUndefined(() => xchacha20poly1305(key, nonce).decrypt(ciphertext));
+  },
+  secretstream(key, header) {
+    lengths(key, header, 24);
+    return referenceStream(key, header);
+  },
+  aesCbcEncrypt(key, iv, plaintext) {
+    lengths(key, iv, 16);
+    return cbc(key, iv).encrypt(plaintext);
+  },
+  aesCbcDecrypt(key, iv, ciphertext) {
+    lengths(key, iv, 16);
+    if (ciphertext.length === 0 || ciphertext.length % 16 !== 0) return undefined;
+    return orUndefined(() => cbc(key, iv).decrypt(ciphertext));
   },
   secretboxSeal(key, nonce, plaintext) {
     lengths(key, nonce, 24);
