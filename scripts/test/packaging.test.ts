@@ -148,7 +148,12 @@ describe('the Docker image', () => {
 describe('the dashboard', () => {
   test('asks for metrics that exist', async () => {
     const size = { used: 0, total: 0, max: 0 };
-    const observed = new Proxy({}, { get: (_, name) => () => (name === 'databaseBytes' ? size : 0) });
+    const answers: Record<string | symbol, unknown> = {
+      databaseBytes: size,
+      failingPeers: [],
+      governance: undefined,
+    };
+    const observed = new Proxy({}, { get: (_, name) => () => (name in answers ? answers[name] : 0) });
     const text = await new Metrics(systemEnv()).text(observed as Parameters<Metrics['text']>[0]);
     const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
     const dashboard = JSON.parse(read('grafana/allium-node.json')) as {

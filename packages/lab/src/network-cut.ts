@@ -5,6 +5,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 const owner = new AsyncLocalStorage<NetworkCut>();
 
@@ -37,7 +38,9 @@ export class NetworkCut {
 }
 
 function sever(socket: Socket): void {
-  socket.resetAndDestroy();
+  // Only a bare TCP socket can be reset.
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 subscribe('net.client.socket', (message) => {

@@ -55,7 +55,9 @@ describe('sabotage is found', () => {
       const { lost, doubled, disordered } = await runChaos({ ...TINY, sabotage }, SILENT);
       const figures = { lost, doubled, disordered };
       expect(figures[found]).toBeGreaterThan(0);
-      expect(figures).toEqual({ lost: 0, doubled: 0, disordered: 0, [found]: figures[found] });
+      // What a device lost it may well show again, when the sender stores it a second time.
+      const mayDouble = sabotage === 'drop' ? { doubled: figures.doubled } : {};
+      expect(figures).toEqual({ lost: 0, doubled: 0, disordered: 0, ...mayDouble, [found]: figures[found] });
     },
     60_000,
   );

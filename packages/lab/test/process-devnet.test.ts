@@ -14,9 +14,12 @@ afterAll(() => net.stop());
 test('a message survives kill -9 straight after its answer', async () => {
   const account = Account.create();
   const [first, second] = net.nodes as [ProcessNode, ProcessNode];
-  const { status } = await store(first, account, 'kept');
+  const { status, json } = await store(first, account, 'kept');
   await Promise.all([first.kill(), second.kill()]);
   expect(status).toBe(200);
+  // Else the second had not answered in time, and the promise below is not made.
+  const results = Object.values(json.swarm) as { failed?: boolean }[];
+  expect(results.filter(({ failed }) => failed !== true)).toHaveLength(2);
   expect(first.pid).toBe(0);
   await Promise.all([first.start(), second.start()]);
   expect(await texts(first, account)).toEqual(['kept']);
