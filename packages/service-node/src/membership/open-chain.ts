@@ -4,9 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChainNetwork } from '@allium/chain/chain-view';
-import { finishedDeployment, parseDeploymentFile } from '@allium/chain/deployment';
+import { finishedDeployment, networkOf, parseDeploymentFile } from '@allium/chain/deployment';
 import { ChainFollower } from '@allium/chain/follower';
-import { PRESETS } from '@allium/chain/presets';
 import { snapshotFile } from '@allium/chain/snapshot-file';
 import type { Env } from '@allium/protocol/env';
 import type { ServiceNodeOptions } from '../config.ts';
@@ -60,15 +59,5 @@ export function readNetwork(path: string): ChainNetwork {
       { cause: error },
     );
   }
-  const { chainId, registry, deploymentBlock, t0, preset } = finishedDeployment(parseDeploymentFile(text));
-  const { epochLength, revealWindow } = PRESETS[preset];
-  return {
-    chainId,
-    registry,
-    deploymentBlock: BigInt(deploymentBlock),
-    t0,
-    epochSeconds: epochLength,
-    revealSeconds: revealWindow,
-    preset,
-  };
+  return networkOf(finishedDeployment(parseDeploymentFile(text)));
 }
