@@ -3,11 +3,13 @@
 import { Command, CommanderError } from 'commander';
 import { addAccounts } from './program/accounts.ts';
 import { addCalculators } from './program/calculate.ts';
+import { addChain } from './program/chain.ts';
 import { addLocalNetwork } from './program/local-network.ts';
 import { addLooks } from './program/looks.ts';
 import { addMessages } from './program/messages.ts';
 import { addNetworks } from './program/networks.ts';
 import type { Done } from './program/options.ts';
+import { addStake } from './program/stake.ts';
 
 const VERSION = '0.1.0';
 
@@ -59,6 +61,8 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
   addMessages(program, done);
   addLooks(program, done);
   addNetworks(program, done);
+  addChain(program, done);
+  addStake(program, done);
   addCalculators(program, done);
   program
     .command('node')

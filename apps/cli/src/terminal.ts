@@ -114,13 +114,19 @@ export async function readInput(maxBytes: number): Promise<string> {
 
 export interface Progress {
   update(done: number): void;
+  /** What is being done at the moment. */
+  note(what: string): void;
   done(): void;
 }
 
 /** A line on a terminal's standard error that shows how far a start is; silent where nobody looks. */
 export function progress(what: string): Progress {
-  if (!process.stderr.isTTY) return { update: () => {}, done: () => {} };
+  if (!process.stderr.isTTY) return { update: () => {}, note: () => {}, done: () => {} };
   const show = (text: string) => process.stderr.write(`\r\x1b[K${text}`);
   show(`${what} …`);
-  return { update: (done) => show(`${what} … ${done} up`), done: () => show('') };
+  return {
+    update: (done) => show(`${what} … ${done} up`),
+    note: (text) => show(`${what} … ${text}`),
+    done: () => show(''),
+  };
 }

@@ -18,8 +18,28 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+test('on a chain: contracts, registrations, epoch and quorum, then the walk; a second start goes on with the chain', async () => {
+  const args = ['demo', '--once', '--nodes', '8', '--folder', join(folder, 'net')];
+  const first = await shell.run(...args);
+  expect(first).toMatchObject({ code: 0, stderr: '' });
+  expect(first.stdout).toMatch(/registry 0x[0-9a-f]{40}/);
+  expect(first.stdout).toMatch(/operator 0x[0-9a-f]{40}: 300 tokens locked for nodes 00 01 02/);
+  expect(first.stdout).toMatch(/Epoch \d+ is in force/);
+  // Seven can test the eighth; five are two thirds of them and one more.
+  expect(first.stdout).toMatch(/the seed draws nodes( \d\d){7} to test it/);
+  expect(first.stdout).toContain('5 of these 7');
+  expect(first.stdout).toContain('Every step worked.');
+  const again = await shell.run(...args);
+  expect(again.code).toBe(0);
+  expect(again.stdout).toContain('found, and continued');
+  const swarms = (output: string) => output.split('\n').filter((line) => line.includes('  swarm '));
+  expect(swarms(again.stdout)).toEqual(swarms(first.stdout));
+  const mixed = await shell.run(...args, '--static');
+  expect(mixed).toMatchObject({ code: 1, stderr: expect.stringContaining('holds a network on a chain') });
+}, 60_000);
+
 test('demo --once tells every step and ends with 0; a second start finds the state of the first', async () => {
-  const args = ['demo', '--once', '--folder', join(folder, 'net')];
+  const args = ['demo', '--once', '--static', '--folder', join(folder, 'net')];
   const first = await shell.run(...args);
   expect(first).toMatchObject({ code: 0, stderr: '' });
   for (const step of [
@@ -41,7 +61,7 @@ test('demo --once tells every step and ends with 0; a second start finds the sta
 });
 
 test('demo stays up, says what to type, and that works; Ctrl-C ends it', async () => {
-  const demo = shell.start('demo', '--folder', join(folder, 'net'));
+  const demo = shell.start('demo', '--static', '--folder', join(folder, 'net'));
   await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null, 30_000);
   const commands = demo.lines
     .filter((line) => line.trim().startsWith('npx allium'))
@@ -58,12 +78,12 @@ test('demo stays up, says what to type, and that works; Ctrl-C ends it', async (
 
 test('a listener on an account of the demo keeps it over a restart: a stand-in takes the part', async () => {
   const net = join(folder, 'net');
-  expect((await shell.run('demo', '--once', '--folder', net)).code).toBe(0);
+  expect((await shell.run('demo', '--once', '--static', '--folder', net)).code).toBe(0);
   const { ports } = JSON.parse(readFileSync(join(net, 'devnet.json'), 'utf8'));
   const seed = `https://127.0.0.1:${ports[0][0]}`;
   const listener = shell.start('listen', '--home', join(net, 'home'), '--seed', seed, '--account', 'bob');
   await until(() => listener.stderr.includes('Listening'), 20_000);
-  const { code, stdout } = await shell.run('demo', '--once', '--folder', net);
+  const { code, stdout } = await shell.run('demo', '--once', '--static', '--folder', net);
   expect(stdout).toMatch(/Process \d+ listens for bob, who is left to it: dave takes the part\./);
   expect(code).toBe(0);
   expect(listener.stdout).toBe('');

@@ -188,6 +188,7 @@ interface IServiceNodeRegistry {
     event Accrued(uint256 amount, uint256 accPerNode, uint40 time);
     /// The node earns from now on (true) or no longer (false).
     event PayableChanged(uint32 indexed nodeId, bool payable_);
+    /// At the deployment for every key, with fromEpoch 0; then for each change.
     event ParamChanged(uint8 indexed key, uint256 value, uint32 fromEpoch);
     event SuccessorNamed(address successor);
     event MigrationAgreed(uint32 indexed nodeId, uint8 index, address successor);

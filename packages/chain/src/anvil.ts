@@ -16,8 +16,10 @@ export class AnvilError extends AlliumError<'no_binary' | 'start_failed'> {
 export interface AnvilOptions {
   /** Default: chosen by the system. */
   port?: number;
-  /** File that the chain is loaded from if it exists, and written to at the stop and every 10 s. */
+  /** File that the chain is loaded from if it exists, and written to at the stop and now and then. */
   statePath?: string;
+  /** How often it is written. Default 10. */
+  stateIntervalSeconds?: number;
   /** Seconds between blocks. Default: a block per transaction, and none without. */
   blockTimeSeconds?: number;
   /** Default 31337. */
@@ -70,6 +72,16 @@ function anvilBinary(): string {
   throw new AnvilError('no_binary', `anvil for this machine is not installed: npm package ${name}`);
 }
 
+/** Whether npm has anvil for this machine. */
+export function isAnvilInstalled(): boolean {
+  try {
+    anvilBinary();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** @throws AnvilError when the binary is missing or does not start (port taken, unreadable state file). */
 export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
   const flags = ['--host', '127.0.0.1', '--port', String(options.port ?? 0)];
@@ -80,7 +92,8 @@ export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
   }
   if (options.timestamp !== undefined) flags.push('--timestamp', String(options.timestamp));
   if (options.statePath !== undefined) {
-    flags.push('--state', options.statePath, '--state-interval', String(STATE_INTERVAL_SECONDS));
+    const interval = options.stateIntervalSeconds ?? STATE_INTERVAL_SECONDS;
+    flags.push('--state', options.statePath, '--state-interval', String(interval));
   }
   flags.push(...(options.flags ?? []));
 

@@ -4,7 +4,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AlliumError } from '@allium/protocol/errors';
-import type { Hex } from './chain-view.ts';
+import type { ChainNetwork, Hex } from './chain-view.ts';
 import { PRESETS, type PresetName } from './presets.ts';
 
 /**
@@ -130,6 +130,21 @@ export function finishedDeployment(file: DeploymentFile): Deployment {
   }
   const { chainId, preset } = file;
   return { chainId, preset, registry, pool, token, pools, lens, timelock, deploymentBlock, t0 };
+}
+
+/** What followers of the chain need to know. */
+export function networkOf(deployment: Deployment): ChainNetwork {
+  const { chainId, registry, deploymentBlock, t0, preset } = deployment;
+  const { epochLength, revealWindow } = PRESETS[preset];
+  return {
+    chainId,
+    registry,
+    deploymentBlock: BigInt(deploymentBlock),
+    t0,
+    epochSeconds: epochLength,
+    revealSeconds: revealWindow,
+    preset,
+  };
 }
 
 function isAddress(value: unknown): value is Hex {

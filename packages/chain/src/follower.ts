@@ -54,8 +54,6 @@ export interface FollowerOptions {
   readonly network: ChainNetwork;
   /** Addresses of JSON-RPC endpoints of the same chain; two or more are held against each other. */
   readonly endpoints: readonly string[];
-  /** Parameters that the registry was deployed with; default: those of the preset. */
-  readonly parameters?: ChainParameters;
   /** Default `latest`. */
   readonly blockTag?: BlockTag;
   readonly timings?: Partial<FollowTimings>;
@@ -477,8 +475,9 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   }
 
   #newFold(): ChainFold {
-    const { network, parameters } = this.#options;
-    const initial = initialParameters(parameters ?? PRESETS[network.preset].params);
+    const { network } = this.#options;
+    // The registry tells its own parameters with its deployment; until that block is read these stand in.
+    const initial = initialParameters(PRESETS[network.preset].params);
     return new ChainFold(network, ChainFold.genesis(network, initial));
   }
 

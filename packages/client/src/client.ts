@@ -16,6 +16,7 @@ import { Outbox, type Sent } from './messaging/outbox.ts';
 import { Poller } from './messaging/poller.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
+import type { TrustState } from './network/trust.ts';
 import type {
   ConversationSummary,
   HistoryQuery,
@@ -73,6 +74,8 @@ export interface Health {
   readonly lastPollAt: number | undefined;
   readonly lastError: ClientError['code'] | undefined;
   readonly unreadableMessages: number;
+  /** Whether the node list could be checked, and what vouches for it. */
+  readonly trust: TrustState;
 }
 
 export class Client {
@@ -154,7 +157,7 @@ export class Client {
     return this.#events.on(name, listener);
   }
 
-  /** Waits for a path that passed its probe. @throws ClientError `no_path`, `no_nodes`, `no_network` */
+  /** Waits for a path that passed its probe. @throws ClientError `no_path`, `no_nodes`, `unverified`, `no_network` */
   async ready(options: { signal?: AbortSignal } = {}): Promise<void> {
     this.#check();
     await this.#network.ready(options.signal);
@@ -245,6 +248,7 @@ export class Client {
       lastPollAt: lastAt,
       lastError: error,
       unreadableMessages: this.#inbox.unreadable,
+      trust: this.#network.trust,
     };
   }
 

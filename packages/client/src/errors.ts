@@ -6,6 +6,7 @@ import { AlliumError } from '@allium/protocol/errors';
 /**
  * - `no_network`: nothing is reachable from this machine; nobody else is to blame. Try again later.
  * - `no_nodes`: no seed, stored or bundled list gave a usable node list.
+ * - `unverified`: a verified node list is required, and none could be verified. The message says what to do.
  * - `no_path`: the node list is there, but no path through it passed its probe.
  * - `no_swarm`: nobody told the swarm of an account, or none of its members is known.
  * - `not_stored`: no member of the recipient's swarm confirmed the message; it is kept as failed and may be resent.
@@ -19,6 +20,7 @@ import { AlliumError } from '@allium/protocol/errors';
 export type ClientErrorCode =
   | 'no_network'
   | 'no_nodes'
+  | 'unverified'
   | 'no_path'
   | 'no_swarm'
   | 'not_stored'

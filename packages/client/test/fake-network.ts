@@ -2,7 +2,7 @@
 // A network of service nodes in memory behind the transport port: onions are really opened layer by layer, requests are
 // really parsed and verified, answers are really signed; only sockets and disks are missing. Each node has knobs with
 // which tests break it.
-import { toHex, utf8 } from '@allium/protocol/bytes';
+import { fromUtf8, toHex, utf8 } from '@allium/protocol/bytes';
 import {
   ed25519KeyPair,
   ed25519PublicKeyToX25519,
@@ -18,12 +18,14 @@ import {
   type TransportRequest,
   type TransportResponse,
 } from '@allium/protocol/env';
+import { type Json, parseJson } from '@allium/protocol/json';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { openLayer, type ReceivedEncType } from '@allium/protocol/onion/layer';
 import { parseEntry, parseLayer, sealFinalReply } from '@allium/protocol/onion/request';
 import { decodeJsonBody } from '@allium/protocol/storage/request-reader';
 import {
   type AccountPubkey,
+  type OxendRequest,
   RequestError,
   type RetrieveRequest,
   type StorageRequest,
@@ -57,6 +59,8 @@ export class FakeNode {
   readonly ed25519: KeyPair;
   readonly x25519: KeyPair;
   swarm = 0;
+  /** Its uptime proof as base64, for those who ask seeds for it. */
+  proof: string | undefined;
   /** Who runs it; undefined: the list does not say. */
   operator: string | undefined;
   /** By account. */
@@ -152,6 +156,10 @@ export class FakeNetwork implements Transport {
   isSeedDown = false;
   /** Instead of the real answer of the seed. */
   seedAnswer: (() => TransportResponse) | undefined;
+  /** The results of seeds and nodes for questions about members; undefined: they do not know the question. */
+  evidence: ((method: string, params: Json) => string | undefined) | undefined;
+  /** Further seeds by origin: the result for a question. */
+  readonly otherSeeds = new Map<string, (method: string, params: Json) => string | undefined>();
   /** Swarms of accounts that are not where their first digit puts them. */
   readonly swarmOf = new Map<string, number>();
   /** Requests by kind, for tests that count. */
@@ -191,6 +199,7 @@ export class FakeNetwork implements Transport {
         pubkey_ed25519: node.ed25519Hex,
         requested_unlock_height: 0,
         operator_address: node.operator,
+        proof: node.proof,
       })),
       height: 1_000,
       status: 'OK',
@@ -225,9 +234,12 @@ export class FakeNetwork implements Transport {
       this.seen.push({ kind: 'seed', node: origin });
       if (this.isSeedDown) throw new TransportError('unreachable', 'refused');
       if (this.seedAnswer !== undefined) return this.seedAnswer();
-      const text = `{"jsonrpc":"2.0","id":"0","result":${this.listJson()}}`;
-      return { status: 200, headers: { 'content-type': 'application/json' }, body: utf8(text) };
+      return seedAnswer(body, (method, params) =>
+        method === 'get_n_service_nodes' ? this.listJson() : this.evidence?.(method, params),
+      );
     }
+    const other = this.otherSeeds.get(origin);
+    if (other !== undefined) return seedAnswer(body, other);
     const node = this.nodes.find((other) => origin === `https://${other.host}:${other.httpsPort}`);
     if (node === undefined || node.isDead) throw new TransportError('unreachable', 'refused');
     if (node.isSilent) await silence(signal);
@@ -308,7 +320,7 @@ export class FakeNetwork implements Transport {
       case 'get_swarm':
         return ok(this.#swarmBody(request.account, stamp));
       case 'oxend_request':
-        return { status: 200, body: `{"result":${this.listJson()},"t":${now},"hf":[21,2]}` };
+        return this.#oxend(request, now);
       case 'batch':
       case 'sequence': {
         const results: string[] = [];
@@ -327,6 +339,14 @@ export class FakeNetwork implements Transport {
       default:
         return { status: 400, body: `no method ${request.method}` };
     }
+  }
+
+  #oxend({ endpoint, params }: OxendRequest, now: number): Reply {
+    const isList = endpoint === 'get_service_nodes';
+    const result = isList ? this.listJson() : this.evidence?.(endpoint, params ?? {});
+    return result === undefined
+      ? { status: 400, body: 'unknown' }
+      : { status: 200, body: `{"result":${result},"t":${now},"hf":[21,2]}` };
   }
 
   #swarmBody(account: AccountPubkey, stamp: object) {
@@ -375,6 +395,20 @@ export class FakeNetwork implements Transport {
     const waited = node.canWait && request.wait !== undefined ? { waited: 0 } : {};
     return ok({ messages: page, more: after + 10 < inbox.length, ...waited, ...stamp });
   }
+}
+
+function seedAnswer(
+  body: Uint8Array,
+  result: (method: string, params: Json) => string | undefined,
+): TransportResponse {
+  const { method, params } = parseJson(fromUtf8(body)) as { method: string; params: Json };
+  const text = result(method, params);
+  const answer = text === undefined ? '"error":{"code":-32601,"message":"?"}' : `"result":${text}`;
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json' },
+    body: utf8(`{"jsonrpc":"2.0","id":"0",${answer}}`),
+  };
 }
 
 /** Of the retrieves in a batch. */

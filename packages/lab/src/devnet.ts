@@ -10,6 +10,8 @@ import { delay, type Logger } from '@allium/protocol/env';
 import { chooseSwarm, parseSwarmId, swarmIdHex, swarmPosition } from '@allium/protocol/swarm';
 import { ServiceNode } from '@allium/service-node';
 import { type ServiceNodeOptions, serviceNodeOptions } from '@allium/service-node/config';
+import type { DevChain } from './chain/dev-chain.ts';
+import { chainOf, untilAcquainted } from './chain/start.ts';
 import { DevnetError, type Layout, type LayoutOptions, NodeLayout, openLayout } from './layout.ts';
 import { NetworkCut } from './network-cut.ts';
 import { type ScenarioClientOptions, type ScenarioNetwork, type ScenarioNode, UNTIL_MS } from './scenario.ts';
@@ -23,6 +25,10 @@ export interface DevnetOptions extends LayoutOptions {
   readonly node?: Partial<ServiceNodeOptions>;
   /** Told the number of nodes that are up, each time it grows. */
   readonly onProgress?: (up: number) => void;
+  /** Told what is done to bring up the chain of a network that has one. */
+  readonly onChainStep?: (step: string) => void;
+  /** Told that the chain is up, before the nodes are started. */
+  readonly onChain?: (chain: DevChain) => void;
 }
 
 /** How often `until` looks. */
@@ -102,10 +108,13 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
   readonly networkFile: string;
   readonly clock = systemClock;
   readonly transport = new HttpsTransport();
+  /** Undefined: a signed list says who is in the network. */
+  readonly chain: DevChain | undefined;
   readonly #layout: Layout;
 
-  private constructor(layout: Layout, options: DevnetOptions) {
+  private constructor(layout: Layout, chain: DevChain | undefined, options: DevnetOptions) {
     this.#layout = layout;
+    this.chain = chain;
     this.folder = layout.folder;
     this.networkFile = layout.networkFile;
     const unlimited = {
@@ -115,7 +124,7 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
     this.nodes = layout.nodes.map((node, index) => {
       const serviceOptions = serviceNodeOptions({
         dataDir: node.folder,
-        networkFile: layout.networkFile,
+        ...(chain?.nodeOptions(node) ?? { networkFile: layout.networkFile }),
         bindHost: node.host,
         publicIp: node.host,
         httpsPort: node.port,
@@ -127,9 +136,11 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
     });
   }
 
-  /** Starts all nodes. @throws DevnetError */
+  /** Starts all nodes. @throws DevnetError, and AnvilError where the chain does not start */
   static async start(options: DevnetOptions = {}): Promise<Devnet> {
-    const net = new Devnet(await openLayout(options), options);
+    const layout = await openLayout(options);
+    const chain = await chainOf(layout, options);
+    const net = new Devnet(layout, chain, options);
     let up = 0;
     const starts = await Promise.allSettled(
       net.nodes.map(async (node) => {
@@ -144,6 +155,12 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
       throw new DevnetError('start_failed', `a node did not start: ${(failure.reason as Error).message}`, {
         cause: failure.reason,
       });
+    }
+    try {
+      if (chain !== undefined) await untilAcquainted(chain, layout.nodes);
+    } catch (error) {
+      await net.stop();
+      throw error;
     }
     return net;
   }
@@ -207,6 +224,7 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
 
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.stop()));
+    await this.chain?.stop();
     this.transport.close();
     this.#layout.release();
   }

@@ -4,6 +4,7 @@
 //   devnet.json     nodes, swarms by hand, ports          admin.key   seed of the list's only admin, hex
 //   network.json    the signed list                       lock        process that uses the folder now
 //   nodes/00 …      data folder of each node
+//   chain/          instead of list and admin: the chain that says who is in the network (chain/dev-chain.ts)
 import {
   existsSync,
   mkdirSync,
@@ -41,6 +42,8 @@ export interface LayoutOptions {
   readonly nodes?: number;
   /** Sizes of swarms fixed by hand, e.g. [5, 5]; default: the algorithm composes them (spec/chain §3.6). */
   readonly swarms?: readonly number[];
+  /** A chain of its own says who is in the network, instead of a signed list. Default false. */
+  readonly chain?: boolean;
   /** Where the state is kept; default: a temporary folder that goes when the devnet stops. */
   readonly folder?: string;
 }
@@ -67,9 +70,15 @@ export class NodeLayout implements NodeFacts {
   readonly omqPort: number;
   readonly ed25519: string;
   readonly x25519: string;
-  readonly swarm: string;
+  readonly #swarm: () => string;
 
-  constructor(node: NodeFacts & { readonly name: string; readonly folder: string }) {
+  constructor(
+    node: Omit<NodeFacts, 'swarm'> & {
+      readonly name: string;
+      readonly folder: string;
+      readonly swarmNow: () => string;
+    },
+  ) {
     this.name = node.name;
     this.folder = node.folder;
     this.host = node.host;
@@ -77,7 +86,16 @@ export class NodeLayout implements NodeFacts {
     this.omqPort = node.omqPort;
     this.ed25519 = node.ed25519;
     this.x25519 = node.x25519;
-    this.swarm = node.swarm;
+    this.#swarm = node.swarmNow;
+  }
+
+  /** The one that it is in now; empty: none, or not known yet. */
+  get swarm(): string {
+    return this.#swarm();
+  }
+
+  get swarmNow(): () => string {
+    return this.#swarm;
   }
 
   get url(): string {
@@ -93,8 +111,12 @@ export class NodeLayout implements NodeFacts {
 
 export interface Layout {
   readonly folder: string;
+  /** Of the chain's endpoint; undefined: a signed list says who is in the network. */
+  readonly chainPort: number | undefined;
   readonly networkFile: string;
   readonly nodes: readonly NodeLayout[];
+  /** Who knows from now on in which swarm a node is, in hex without padding. */
+  swarmsFrom(swarmOf: (ed25519Hex: string) => string): void;
   /** Unlocks the folder, and removes it when it was a temporary one. */
   release(): void;
 }
@@ -109,6 +131,8 @@ interface Saved {
   readonly swarms: readonly number[] | null;
   /** HTTPS and OMQ port of each node. */
   readonly ports: readonly (readonly [number, number])[];
+  /** Of a network on a chain. */
+  readonly chainPort?: number;
 }
 
 /** Prepares or finds the network of a folder and locks it. @throws DevnetError */
@@ -124,12 +148,18 @@ export async function openLayout(options: LayoutOptions = {}): Promise<Layout> {
     if (temporary) rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const saved = readSaved(folder, count, options.swarms) ?? (await create(folder, count, options.swarms));
+    const saved = readSaved(folder, count, options) ?? (await create(folder, count, options));
     await checkPorts(saved, folder);
+    let swarmOf: (ed25519Hex: string) => string =
+      saved.chainPort === undefined ? listedSwarms(folder) : () => '';
     return {
       folder,
+      chainPort: saved.chainPort,
       networkFile: join(folder, 'network.json'),
-      nodes: describeNodes(folder, saved),
+      nodes: describeNodes(folder, saved, (ed25519Hex) => swarmOf(ed25519Hex)),
+      swarmsFrom: (newSource) => {
+        swarmOf = newSource;
+      },
       release,
     };
   } catch (error) {
@@ -161,7 +191,13 @@ export function resetLayout(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
 }
 
-function countNodes({ nodes, swarms }: LayoutOptions): number {
+function countNodes({ nodes, swarms, chain }: LayoutOptions): number {
+  if (chain === true && swarms !== undefined) {
+    throw new DevnetError(
+      'bad_options',
+      'on a chain the swarms follow from its events: they cannot be fixed by hand',
+    );
+  }
   const sum = swarms?.reduce((a, b) => a + b, 0);
   if (sum !== undefined && nodes !== undefined && sum !== nodes) {
     throw new DevnetError('bad_options', `the swarms hold ${sum} nodes together, not ${nodes}`);
@@ -182,7 +218,7 @@ function lock(folder: string): () => void {
   );
 }
 
-function readSaved(folder: string, nodes: number, swarms: readonly number[] | undefined): Saved | undefined {
+function readSaved(folder: string, nodes: number, { swarms, chain }: LayoutOptions): Saved | undefined {
   const path = join(folder, 'devnet.json');
   if (!existsSync(path)) return undefined;
   let saved: Saved;
@@ -199,17 +235,31 @@ function readSaved(folder: string, nodes: number, swarms: readonly number[] | un
       `${folder} holds a network of ${held}: reset it, or choose another folder`,
     );
   }
+  if ((saved.chainPort !== undefined) !== (chain === true)) {
+    const held = saved.chainPort === undefined ? 'with a signed list' : 'on a chain';
+    throw new DevnetError(
+      'other_network',
+      `${folder} holds a network ${held}: reset it, or choose another folder`,
+    );
+  }
   return saved;
 }
 
-async function create(folder: string, nodes: number, swarms: readonly number[] | undefined): Promise<Saved> {
-  const ports = await freePorts(2 * nodes, HOST);
+async function create(folder: string, nodes: number, { swarms, chain }: LayoutOptions): Promise<Saved> {
+  const ports = await freePorts(2 * nodes + 1, HOST);
   const saved: Saved = {
     nodes,
     swarms: swarms ?? null,
     ports: Array.from({ length: nodes }, (_, i) => [ports[2 * i] as number, ports[2 * i + 1] as number]),
+    ...(chain === true && { chainPort: ports.at(-1) as number }),
   };
-  const ids = swarms === undefined ? undefined : handMadeSwarms(swarms);
+  if (chain !== true) createList(folder, saved);
+  writeFileSync(join(folder, 'devnet.json'), `${JSON.stringify(saved)}\n`);
+  return saved;
+}
+
+function createList(folder: string, { ports, swarms }: Saved): void {
+  const ids = swarms === null ? undefined : handMadeSwarms(swarms);
   const now = Math.floor(Date.now() / 1000);
   const admin = ed25519KeyPair(randomBytes(32));
   const list = createStaticList({
@@ -217,7 +267,7 @@ async function create(folder: string, nodes: number, swarms: readonly number[] |
     expires: now + YEARS_10_SECONDS,
     admins: [toHex(admin.publicKey)],
     threshold: 1,
-    nodes: saved.ports.map(([httpsPort, omqPort], index): StaticNodeInput => {
+    nodes: ports.map(([httpsPort, omqPort], index): StaticNodeInput => {
       const { ed25519Hex } = loadOrCreateNodeKeys(nodeFolder(folder, index));
       const swarmId = ids?.[index];
       return { ed25519Hex, host: HOST, httpsPort, omqPort, ...(swarmId === undefined ? {} : { swarmId }) };
@@ -225,8 +275,6 @@ async function create(folder: string, nodes: number, swarms: readonly number[] |
   });
   writeFileSync(join(folder, 'admin.key'), `${toHex(admin.secretKey.subarray(0, 32))}\n`, { mode: 0o600 });
   writeFileSync(join(folder, 'network.json'), encodeStaticList(signStaticList(list, admin)));
-  writeFileSync(join(folder, 'devnet.json'), `${JSON.stringify(saved)}\n`);
-  return saved;
 }
 
 /** The admin's key pair, for tests that change the list. */
@@ -240,9 +288,14 @@ export function handMadeSwarms(sizes: readonly number[]): bigint[] {
   return sizes.flatMap((size, i) => Array.from({ length: size }, () => step * BigInt(i) + step / 2n));
 }
 
-function describeNodes(folder: string, saved: Saved): NodeLayout[] {
+/** By the list that the network began with. */
+function listedSwarms(folder: string): (ed25519Hex: string) => string {
   const list = parseStaticList(readFileSync(join(folder, 'network.json')));
   const swarmOf = new Map(list.nodes.map((node) => [node.ed25519Hex, swarmIdHex(node.swarmId)]));
+  return (ed25519Hex) => swarmOf.get(ed25519Hex) ?? '';
+}
+
+function describeNodes(folder: string, saved: Saved, swarmOf: (ed25519Hex: string) => string): NodeLayout[] {
   return saved.ports.map(([port, omqPort], index) => {
     const { ed25519Hex: ed25519, x25519Hex: x25519 } = loadOrCreateNodeKeys(nodeFolder(folder, index));
     return new NodeLayout({
@@ -253,13 +306,13 @@ function describeNodes(folder: string, saved: Saved): NodeLayout[] {
       omqPort,
       ed25519,
       x25519,
-      swarm: swarmOf.get(ed25519) ?? '',
+      swarmNow: () => swarmOf(ed25519),
     });
   });
 }
 
 async function checkPorts(saved: Saved, folder: string): Promise<void> {
-  for (const port of saved.ports.flat()) {
+  for (const port of [...saved.ports.flat(), ...(saved.chainPort === undefined ? [] : [saved.chainPort])]) {
     if (!(await isFree(port, HOST))) {
       throw new DevnetError(
         'port_taken',

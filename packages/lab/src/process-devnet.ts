@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DevChain } from './chain/dev-chain.ts';
+import { chainOf, untilAcquainted } from './chain/start.ts';
 import {
   DevnetError,
   type Layout,
@@ -23,6 +25,10 @@ export interface ProcessDevnetOptions extends LayoutOptions {
   readonly arguments?: readonly string[];
   /** Told the number of nodes that answer, each time it grows. */
   readonly onProgress?: (up: number) => void;
+  /** Told what is done to bring up the chain of a network that has one. */
+  readonly onChainStep?: (step: string) => void;
+  /** Told that the chain is up, before the nodes are started. */
+  readonly onChain?: (chain: DevChain) => void;
 }
 
 export interface ProcessDevnet extends AsyncDisposable {
@@ -30,6 +36,8 @@ export interface ProcessDevnet extends AsyncDisposable {
   /** URL of a node that new clients can start from. */
   readonly seed: string;
   readonly nodes: readonly ProcessNode[];
+  /** Undefined: a signed list says who is in the network. */
+  readonly chain: DevChain | undefined;
   stop(): Promise<void>;
 }
 
@@ -48,14 +56,15 @@ export class ProcessNode extends NodeLayout {
   readonly #silent: boolean;
   #child: ChildProcess | undefined;
 
-  constructor(layout: NodeLayout, networkFile: string, options: ProcessDevnetOptions) {
+  /** `membership`: the arguments that name the list or the chain. */
+  constructor(layout: NodeLayout, membership: readonly string[], options: ProcessDevnetOptions) {
     super(layout);
     const level = options.logLevel ?? 'error';
     this.#silent = level === 'silent';
     const limits = ['--rpc-burst', '--rpc-per-second', '--onion-burst', '--onion-per-second'];
     limits.push('--connection-burst', '--connections-per-second', '--all-connections-per-second');
     this.#arguments = [
-      ...['--data-dir', layout.folder, '--network-file', networkFile],
+      ...['--data-dir', layout.folder, ...membership],
       ...['--bind-host', layout.host, '--public-ip', layout.host],
       ...['--https-port', `${layout.port}`, '--omq-port', `${layout.omqPort}`],
       ...['--log-level', this.#silent ? 'error' : level],
@@ -142,9 +151,13 @@ export class ProcessNode extends NodeLayout {
 /** Starts all nodes and waits until each answers. @throws DevnetError */
 export async function startProcessDevnet(options: ProcessDevnetOptions = {}): Promise<ProcessDevnet> {
   const layout: Layout = await openLayout(options);
-  const nodes = layout.nodes.map((node) => new ProcessNode(node, layout.networkFile, options));
+  const chain = await chainOf(layout, options);
+  const nodes = layout.nodes.map((node) => {
+    return new ProcessNode(node, membershipArguments(node, layout, chain), options);
+  });
   const stop = async () => {
     await Promise.all(nodes.map((node) => node.stop()));
+    await chain?.stop();
     layout.release();
   };
   let up = 0;
@@ -160,25 +173,46 @@ export async function startProcessDevnet(options: ProcessDevnetOptions = {}): Pr
     await stop();
     throw failure.reason;
   }
+  try {
+    if (chain !== undefined) await untilAcquainted(chain, nodes);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   const first = nodes[0] as ProcessNode;
   return {
     folder: layout.folder,
     seed: first.url,
     nodes,
+    chain,
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+function membershipArguments(node: NodeLayout, layout: Layout, chain: DevChain | undefined): string[] {
+  if (chain === undefined) return ['--network-file', layout.networkFile];
+  const { chainRpc, chainDeployment, peers } = chain.nodeOptions(node);
+  const network = ['--chain-rpc', chainRpc.join(), '--chain-deployment', chainDeployment];
+  return [...network, '--peers', peers.join()];
 }
 
 export interface ReadyNode extends NodeFacts {
   readonly pid: number;
 }
 
+export interface ReadyNetwork {
+  readonly seed: string;
+  readonly nodes: readonly ReadyNode[];
+  /** Endpoint and path of deployment.json, of a network on a chain. */
+  readonly chain?: { readonly rpc: string; readonly deployment: string } | undefined;
+}
+
 /** Tells other programs that the devnet is up. They see the whole file or none. */
-export function writeReadyFile(path: string, seed: string, nodes: readonly ReadyNode[]): void {
+export function writeReadyFile(path: string, { seed, nodes, chain }: ReadyNetwork): void {
   const listed = nodes.map(({ host, port, omqPort, ed25519, x25519, swarm, pid }) => {
     return { host, port, omqPort, ed25519, x25519, swarm, pid };
   });
-  writeFileSync(`${path}.${process.pid}`, `${JSON.stringify({ seed, nodes: listed })}\n`);
+  writeFileSync(`${path}.${process.pid}`, `${JSON.stringify({ seed, nodes: listed, chain })}\n`);
   renameSync(`${path}.${process.pid}`, path);
 }

@@ -5,7 +5,7 @@ import type { Server } from 'node:http';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import { systemClock } from '@allium/net/system-env';
 import { type HttpBindings, serve as listen } from '@hono/node-server';
-import type { Hono } from 'hono';
+import type { Context, Hono } from 'hono';
 import { createMiddleware } from 'hono/factory';
 
 // Ours.
@@ -13,6 +13,7 @@ const HEAD_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 const MAX_CONNECTIONS = 10_000;
 const STOP_GRACE_MS = 5_000;
+const IDLE_CHECK_MS = 50;
 
 /** What a hono app of ours knows of the connection. */
 export interface ServerEnv {
@@ -24,6 +25,8 @@ export interface ServeOptions {
   readonly host?: string;
   /** 0: any free one. */
   readonly port: number;
+  /** Time for one whole request, its body included; default a minute. */
+  readonly requestTimeoutMs?: number;
 }
 
 export interface RunningServer {
@@ -44,20 +47,34 @@ export function serve(app: Hono<ServerEnv>, options: ServeOptions): Promise<Runn
     }) as Server;
     server.once('error', reject);
     server.headersTimeout = HEAD_TIMEOUT_MS;
-    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    server.requestTimeout = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
     server.maxConnections = MAX_CONNECTIONS;
   });
 }
 
+/**
+ * Who asks. Behind a proxy of the operator's own it is what that proxy says: the last of X-Forwarded-For, since whatever
+ * stands before it came from outside. Undefined in tests, which call the app without a socket.
+ */
+export function clientAddress(context: Context<ServerEnv>, behindProxy = false): string | undefined {
+  const forwarded = behindProxy
+    ? context.req.header('x-forwarded-for')?.split(',').at(-1)?.trim()
+    : undefined;
+  return forwarded || context.env?.incoming?.socket.remoteAddress;
+}
+
 /** At most `burst` requests of one client at once, `perSecond` on average; others get 429. */
-export function rateLimit(options: { readonly burst: number; readonly perSecond: number }) {
+export function rateLimit(options: {
+  readonly burst: number;
+  readonly perSecond: number;
+  readonly behindProxy?: boolean;
+}) {
   const limiter = new RateLimiter(
     { capacity: options.burst, refillMicroseconds: 1_000_000 / options.perSecond },
     systemClock,
   );
   return createMiddleware<ServerEnv>(async (context, next) => {
-    // Undefined in tests, which call the app without a socket.
-    const address = context.env?.incoming?.socket.remoteAddress;
+    const address = clientAddress(context, options.behindProxy);
     if (address !== undefined && !limiter.take(address)) return context.text('Too many requests', 429);
     return next();
   });
@@ -66,7 +83,10 @@ export function rateLimit(options: { readonly burst: number; readonly perSecond:
 async function close(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
+  // Those that become idle only now would stay open for their client.
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
   const timer = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
   await closed;
+  clearInterval(idle);
   clearTimeout(timer);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `allium demo`, also `npm start`: a network on this machine, a message through it, then it stays up to be played with.
+// `allium demo`, also `npm start`: a network on this machine, the chain that says who is in it, a message through it; then it
+// stays up to be played with.
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { Devnet } from '@allium/lab';
+import type { DevChain } from '@allium/lab/dev-chain';
 import { resetLayout } from '@allium/lab/layout';
 import { type WalkNode, type WalkStep, walk } from '@allium/lab/walk';
 import { Account } from '@allium/protocol/account';
@@ -17,29 +19,49 @@ import { asCliError } from './devnet.ts';
 export interface DemoOptions {
   readonly once?: boolean;
   readonly nodes: number;
-  readonly folder: string;
+  readonly folder?: string;
+  readonly static?: boolean;
   readonly reset?: boolean;
 }
 
+const CHAIN_FOLDER = '.allium/chain-devnet';
+const STATIC_FOLDER = '.allium/devnet';
+
 export async function runDemo(options: DemoOptions): Promise<number> {
   const { signal, stopped } = onStopSignal();
-  const folder = resolve(options.folder);
-  const again = existsSync(join(folder, 'devnet.json'));
-  if (options.reset === true) resetLayout(folder);
   print(styled('bold', 'Allium: a message crosses the network'));
   print('');
+  const onChain = options.static !== true && (await hasChain());
+  const folder = resolve(options.folder ?? (onChain ? CHAIN_FOLDER : STATIC_FOLDER));
+  const again = existsSync(join(folder, 'devnet.json'));
+  if (options.reset === true) resetLayout(folder);
   const began = performance.now();
   const bar = progress(`Starting ${counted(options.nodes, 'service node')}`);
   let net: Devnet;
+  let chainMs = 0;
   try {
-    net = await Devnet.start({ nodes: options.nodes, folder, onProgress: bar.update });
+    net = await Devnet.start({
+      nodes: options.nodes,
+      folder,
+      chain: onChain,
+      onProgress: bar.update,
+      onChainStep: bar.note,
+      onChain: () => {
+        chainMs = performance.now() - began;
+      },
+    });
   } catch (error) {
     throw asCliError(error);
   } finally {
     bar.done();
   }
   try {
-    step('Network', performance.now() - began);
+    const upMs = performance.now() - began;
+    if (net.chain !== undefined) {
+      const { tellChain } = await import('./demo-chain.ts');
+      await tellChain(net.chain, chainMs);
+    }
+    step('Network', upMs - chainMs);
     describeNetwork(net, again && options.reset !== true);
     const home = join(folder, 'home');
     const alice = await person(home, 'alice', 'carol');
@@ -60,7 +82,10 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     print(styled('green', 'Every step worked.'));
     if (options.once === true) return 0;
     saveSeeds(home, [net.seed]);
-    suggest(net.seed, home, { alice, bob }, folder);
+    suggest(net.seed, home, { alice, bob });
+    if (net.chain !== undefined) suggestChain(net.chain);
+    print('');
+    print(`Ctrl-C stops everything; ${shown(folder)} keeps the state for the next start.`);
     await stopped;
     print('Stopping …');
     return 0;
@@ -157,7 +182,6 @@ function suggest(
   seed: string,
   home: string,
   { alice, bob }: { alice: AccountEntry; bob: AccountEntry },
-  folder: string,
 ): void {
   const at = shown(home);
   print('');
@@ -176,7 +200,27 @@ function suggest(
   print('');
   print(`An account of your own: npx allium account new; then add --seed ${seed}, or type`);
   print(`npx allium network use ${seed} once.`);
-  print(`Ctrl-C stops everything; ${shown(folder)} keeps the state for the next start.`);
+}
+
+function suggestChain({ url, deploymentFile, operators }: DevChain): void {
+  const [operator] = operators;
+  const chain = `--chain-rpc ${url} --chain-deployment ${shown(deploymentFile)}`;
+  print('');
+  print("What an operator has locked and earned; anvil signs for the devnet's operators:");
+  print('');
+  print(`  npx allium stake status ${chain} --rpc-signer ${operator}`);
+}
+
+/** Says in words when this machine cannot run one. */
+async function hasChain(): Promise<boolean> {
+  const { isAnvilInstalled } = await import('@allium/chain/anvil');
+  if (isAnvilInstalled()) return true;
+  print(
+    `npm has no development chain (anvil) for ${process.platform}-${process.arch}, or it was not installed: a signed list says who is in`,
+  );
+  print('the network, as with --static.');
+  print('');
+  return false;
 }
 
 /** A path as a person would type it here. */

@@ -2,7 +2,9 @@
 // `allium devnet`: a network on this machine that stays up until it is told to stop.
 import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { AnvilError } from '@allium/chain/anvil';
 import { Devnet } from '@allium/lab';
+import type { DevChain } from '@allium/lab/dev-chain';
 import { DevnetError, resetLayout } from '@allium/lab/layout';
 import { type ReadyNode, startProcessDevnet, writeReadyFile } from '@allium/lab/process-devnet';
 import { CliError, usage } from '../cli-error.ts';
@@ -13,6 +15,7 @@ import { counted, print, progress, styled } from '../terminal.ts';
 export interface DevnetCommandOptions {
   readonly nodes?: number;
   readonly swarms?: readonly number[];
+  readonly chain?: boolean;
   readonly processes?: boolean;
   readonly readyFile?: string;
   readonly folder?: string;
@@ -23,6 +26,7 @@ export interface DevnetCommandOptions {
 
 interface RunningNetwork {
   readonly folder: string;
+  readonly chain: DevChain | undefined;
   readonly seed: string;
   readonly nodes: readonly ReadyNode[];
   stop(): Promise<void>;
@@ -45,8 +49,12 @@ export async function runDevnet(options: DevnetCommandOptions): Promise<number> 
     );
     print(`Seed     ${styled('bold', net.seed)}`);
     print(`State    ${net.folder}${options.folder === undefined ? ' (temporary; --folder keeps it)' : ''}`);
+    const chain = net.chain && { rpc: net.chain.url, deployment: net.chain.deploymentFile };
+    if (chain !== undefined) {
+      print(`Chain    ${chain.rpc}, contracts in ${chain.deployment}`);
+    }
     if (options.readyFile !== undefined) {
-      writeReadyFile(resolve(options.readyFile), net.seed, net.nodes);
+      writeReadyFile(resolve(options.readyFile), { seed: net.seed, nodes: net.nodes, chain });
       print(`Listed   ${resolve(options.readyFile)}`);
     }
     print('');
@@ -68,6 +76,7 @@ async function start(options: DevnetCommandOptions): Promise<RunningNetwork> {
     ...(options.nodes === undefined ? {} : { nodes: options.nodes }),
     ...(options.swarms === undefined ? {} : { swarms: options.swarms }),
     ...(options.folder === undefined ? {} : { folder: options.folder }),
+    chain: options.chain === true,
   };
   const total = options.swarms?.reduce((a, b) => a + b, 0) ?? options.nodes ?? 14;
   const bar = progress(`starting ${counted(total, 'service node')}`);
@@ -76,6 +85,7 @@ async function start(options: DevnetCommandOptions): Promise<RunningNetwork> {
     rateLimit: options.rateLimit,
     logLevel: options.logLevel,
     onProgress: bar.update,
+    onChainStep: bar.note,
   };
   try {
     if (options.processes === true) return await startProcessDevnet(common);
@@ -83,6 +93,7 @@ async function start(options: DevnetCommandOptions): Promise<RunningNetwork> {
     return {
       folder: net.folder,
       seed: net.seed,
+      chain: net.chain,
       nodes: net.nodes.map((node) => ({ ...node.describe(), pid: process.pid })),
       stop: () => net.stop(),
     };
@@ -95,6 +106,10 @@ async function start(options: DevnetCommandOptions): Promise<RunningNetwork> {
 
 /** What a devnet complains about, with the option that helps. */
 export function asCliError(error: unknown): unknown {
+  if (error instanceof AnvilError) {
+    const advice = error.code === 'no_binary' ? '; without --chain, or with --static, none is needed' : '';
+    return new CliError(`the chain did not start: ${error.message}${advice}`, 1, { cause: error });
+  }
   if (!(error instanceof DevnetError)) return error;
   const advice = error.code === 'other_network' || error.code === 'port_taken' ? ' (--reset, --folder)' : '';
   return new CliError(`${error.message}${advice}`, error.code === 'bad_options' ? 2 : 1, { cause: error });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The command line of `allium node key` and `allium node doctor`: words and flags of their own among the options of the node.
+// The command line of `allium node key`, `doctor`, `peers` and `registration`: words and flags of their own among the options of the node.
 import { ConfigError, readConfig, type ServiceNodeOptions } from '@allium/service-node/config';
 import { usage } from '../cli-error.ts';
 import type { PassphraseOptions } from '../passphrase.ts';
@@ -10,6 +10,9 @@ export interface NodeCommand extends PassphraseOptions {
   readonly json: boolean;
   /** Names of checks of the doctor. */
   readonly only?: readonly string[];
+  /** Of a registration: the operator's address, and the file to write. */
+  readonly operator?: string;
+  readonly out?: string;
   readonly node: ServiceNodeOptions;
 }
 
@@ -20,11 +23,16 @@ export function parseNodeCommand(args: readonly string[]): NodeCommand {
   let json = false;
   let passphraseFd: number | undefined;
   let only: string[] | undefined;
+  const texts: { operator?: string; out?: string } = {};
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]!;
     if (argument === '--json') json = true;
     else if (argument === '--only') only = (args[++i] ?? '').split(',');
     else if (argument.startsWith('--only=')) only = argument.slice(7).split(',');
+    else if (argument === '--operator') texts.operator = args[++i] ?? '';
+    else if (argument.startsWith('--operator=')) texts.operator = argument.slice(11);
+    else if (argument === '--out') texts.out = args[++i] ?? '';
+    else if (argument.startsWith('--out=')) texts.out = argument.slice(6);
     else if (argument === '--passphrase-fd') passphraseFd = descriptor(args[++i]);
     else if (argument.startsWith('--passphrase-fd=')) passphraseFd = descriptor(argument.slice(16));
     else if (argument.startsWith('--')) {
@@ -39,6 +47,7 @@ export function parseNodeCommand(args: readonly string[]): NodeCommand {
       words,
       json,
       node: options,
+      ...texts,
       ...(only !== undefined && { only }),
       ...(passphraseFd !== undefined && { passphraseFd }),
     };

@@ -6,10 +6,16 @@ import { type Done, wholeNumber } from './options.ts';
 export function addLocalNetwork(program: Command, done: Done): void {
   program
     .command('demo')
-    .description('start a network on this machine and send a message through it, step by step')
+    .description(
+      'start a network on this machine, with a chain that says who is in it, and send a message through it, step by step',
+    )
     .option('--once', 'end after the walk: exit code 0 when every step worked, else 1')
     .option('--nodes <n>', 'number of service nodes', wholeNumber(8, 200), 14)
-    .option('--folder <folder>', 'where its state is kept, below the current directory', '.allium/devnet')
+    .option('--static', 'without chain and tokens: a signed list says who is in the network')
+    .option(
+      '--folder <folder>',
+      'where its state is kept (default: .allium/chain-devnet, with --static .allium/devnet)',
+    )
     .option('--reset', 'forget the state of earlier runs first')
     .action(async (_options, command: Command) => {
       const { runDemo } = await import('../commands/demo.ts');
@@ -23,6 +29,7 @@ export function addLocalNetwork(program: Command, done: Done): void {
       'number of service nodes (14 are the fewest that make two swarms)',
       wholeNumber(1, 500),
     )
+    .option('--chain', 'with a chain of its own that says who is in the network, instead of a signed list')
     .option('--swarms <sizes>', 'fix the swarms by hand, e.g. 5,5 for two swarms of five', swarmSizes)
     .option('--processes', 'run each node as a process of its own')
     .option('--ready-file <file>', 'write addresses, keys and process ids there once all nodes answer')
@@ -40,8 +47,10 @@ export function addLocalNetwork(program: Command, done: Done): void {
 Examples:
   allium devnet --nodes 14
   allium devnet --swarms 5,5 --processes --ready-file ready.json --no-rate-limit
+  allium devnet --chain --folder net
 
-The ready file holds {"seed":"https://127.0.0.1:P","nodes":[{"host","port","omqPort","ed25519","x25519","swarm","pid"}…]}.`,
+The ready file holds {"seed":"https://127.0.0.1:P","nodes":[{"host","port","omqPort","ed25519","x25519","swarm","pid"}…]};
+with --chain also {"chain":{"rpc","deployment"}}, the file being what --chain-deployment takes.`,
     )
     .action(async (_options, command: Command) => {
       const { runDevnet } = await import('../commands/devnet.ts');

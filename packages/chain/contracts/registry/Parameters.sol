@@ -27,6 +27,26 @@ abstract contract Parameters is RegistryState {
         Notices storage n = _notices;
         n.oldQuorumSize = p.quorumSize;
         n.oldMinVoters = p.minVoters;
+        // The events alone tell everything: who follows them needs no list of presets.
+        uint256[16] memory values = [
+            uint256(p.stakingRequirement),
+            p.maxContributors,
+            p.unlockDelay,
+            p.deregLock,
+            p.penaltyBps,
+            p.payableDelay,
+            p.shortOutage,
+            p.smallDelay,
+            p.creditInitial,
+            p.creditMax,
+            (uint256(p.creditRateNum) << 16) | p.creditRateDen,
+            p.minGrace,
+            (uint256(p.rateNum) << 32) | p.rateDen,
+            (uint256(p.quorumSize) << 8) | p.minVoters,
+            p.deactivationBps,
+            p.registrationBps
+        ];
+        for (uint8 key; key < values.length; ++key) emit ParamChanged(key, values[key], 0);
     }
 
     function setParam(Param key, uint256 value) external onlyGovernor {

@@ -17,6 +17,8 @@ abstract contract Rewards is Seats, ReentrancyGuard {
     uint256 internal constant YEAR = 365 days;
     /// Due entries that every call works off on its way.
     uint256 internal constant STEPS = 8;
+    /// A pool that releases less than one unit in it releases nothing.
+    uint256 private constant ROUNDING_TIME = 1 days;
 
     function poke(uint256 max) external returns (bool done) {
         return _poke(max);
@@ -73,7 +75,11 @@ abstract contract Rewards is Seats, ReentrancyGuard {
             }
             uint256 free = balance - allocated;
             uint256 released = (free * _params.rateNum * (time - last)) / (_params.rateDen * YEAR);
-            if (released == 0) return; // time is not lost to rounding
+            if (released == 0) {
+                // Time is not lost to rounding; but a gift to a pool of a few units is not paid for the time before it.
+                if (time - last > ROUNDING_TIME) a.lastAccrual = uint40(time);
+                return;
+            }
             if (released > free) released = free; // years without a call
             uint256 increase = (released * SCALE) / count;
             // Rounded up, so that allocated is never less than what the nodes can claim; never more than released.
@@ -174,7 +180,7 @@ abstract contract Rewards is Seats, ReentrancyGuard {
             paid += amount;
             emit RewardsClaimed(nodeId, index, beneficiary, amount);
             if (beneficiary != to) {
-                if (sum > 0) IRewardPool(rewardPool).pay(to, sum);
+                _pay(to, sum);
                 (to, sum) = (beneficiary, 0);
             }
             sum += amount;
@@ -183,7 +189,13 @@ abstract contract Rewards is Seats, ReentrancyGuard {
             if (capped) revert CapExceeded();
             revert NothingToClaim();
         }
-        _accounting.allocated -= uint128(paid);
+        _pay(to, sum);
+    }
+
+    /// Booked before the tokens move: at no moment holds the pool less than what is allocated.
+    function _pay(address to, uint256 sum) private {
+        if (sum == 0) return;
+        _accounting.allocated -= uint128(sum);
         IRewardPool(rewardPool).pay(to, sum);
     }
 

@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: MIT
-// What a refused transaction means and what to do about it, in words: every error of the registry, the pools, the reward
-// pool and the token (spec/chain §4.15).
-import { BaseError, ContractFunctionRevertedError } from 'viem';
+// What a refused transaction means and what to do about it, in words: every error of the contracts (spec/chain §4.15).
+import { type Abi, decodeErrorResult } from 'viem';
+import type { Hex } from '../chain-view.ts';
+import * as contributionPools from '../contracts/generated/ContributionPools.ts';
+import * as rewardPool from '../contracts/generated/RewardPool.ts';
+import * as serviceNodeRegistry from '../contracts/generated/ServiceNodeRegistry.ts';
+import * as sessionToken from '../contracts/generated/SessionToken.ts';
+import * as timelockController from '../contracts/generated/TimelockController.ts';
+import { tokens } from './amounts.ts';
 
 type Arguments = readonly unknown[];
 
 const when = (value: unknown) => new Date(Number(value) * 1000).toISOString().replace('.000Z', 'Z');
 const STATES = ['not registered', '', 'active', 'suspended', 'removed', 'gone'];
 const state = (value: unknown) => STATES[Number(value)] || `in state ${String(value)}`;
+const POOL_STATES = [
+  'there is no pool of this number',
+  'the pool is still open',
+  'the pool is full',
+  'the pool is registered as a node',
+  'the pool was cancelled',
+];
 
 const WORDS: Readonly<Record<string, (args: Arguments) => string>> = {
   // Registry
@@ -59,40 +72,65 @@ const WORDS: Readonly<Record<string, (args: Arguments) => string>> = {
   AboveRemaining: ([remaining]) => `only ${tokens(remaining)} tokens are missing; allow a part, or give less`,
   RequirementChanged: () =>
     'the required stake has changed since the pool was opened; it cannot fill any more',
+  NotDeployer: () => 'only whoever deployed the contracts may do that',
+  AlreadyBound: () => 'the contract belongs to a registry already',
+  NotRegistry: () => 'only the registry may do that',
+  ReentrancyGuardReentrantCall: () => 'the contract was called from within itself',
+  SafeERC20FailedOperation: () => 'the token did not move; look at balance and allowance',
   // Token
   ERC20InsufficientBalance: ([, balance, needed]) =>
     `the wallet holds ${tokens(balance)} tokens, ${tokens(needed)} are needed`,
   ERC20InsufficientAllowance: ([, allowance, needed]) =>
     `the contract may take ${tokens(allowance)} tokens of this wallet, ${tokens(needed)} are needed`,
+  ERC20InvalidApprover: () => 'nobody can allow anything for the zero address',
+  ERC20InvalidReceiver: ([address]) => `tokens cannot be sent to ${String(address)}`,
+  ERC20InvalidSender: () => 'tokens cannot come from the zero address',
+  ERC20InvalidSpender: () => 'the zero address cannot be allowed to take tokens',
+  InvalidAccountNonce: () => 'the permit was signed for another state of the wallet; sign it anew',
+  PermitExpired: () => 'the permit is no longer valid; sign it anew',
+  PermitNotSigned: () => 'the permit is not signed by this wallet',
+  SupplyTooLarge: () => 'more tokens than the contracts can count',
+  // Timelock
+  AccessControlUnauthorizedAccount: ([account]) => `the timelock does not take that from ${String(account)}`,
+  AccessControlBadConfirmation: () => 'a role can be given up only by whoever holds it',
+  FailedCall: () => 'what the timelock should have done was refused',
+  TimelockInsufficientDelay: ([, least]) => `the timelock wants a delay of at least ${String(least)} seconds`,
+  TimelockInvalidOperationLength: () => 'the operation of the timelock has lists of different lengths',
+  TimelockUnauthorizedCaller: () => 'only the timelock itself may do that',
+  TimelockUnexecutedPredecessor: () => 'another operation of the timelock has to come first',
+  TimelockUnexpectedOperationState: () => 'the operation of the timelock is not due, or was done already',
 };
 
-const DECIMALS = 9;
-
-/** An amount of atomic units as people write it: `15000`, `0.5`. */
-export function tokens(amount: unknown): string {
-  const digits = String(amount).padStart(DECIMALS + 1, '0');
-  const rest = digits.slice(-DECIMALS).replace(/0+$/, '');
-  return rest === '' ? digits.slice(0, -DECIMALS) : `${digits.slice(0, -DECIMALS)}.${rest}`;
-}
+const ALL_ERRORS: Abi = [
+  contributionPools,
+  rewardPool,
+  serviceNodeRegistry,
+  sessionToken,
+  timelockController,
+].flatMap(({ abi }) => (abi as Abi).filter((item) => item.type === 'error'));
 
 export interface Refusal {
-  /** Name of the contract's error; undefined: it gave none. */
+  /** Name of the contract's error; undefined: it gave none that we know. */
   readonly error: string | undefined;
   readonly words: string;
 }
 
-/** Undefined when no contract refused: then the endpoint, or the wallet, is the matter. */
-export function refusalOf(error: unknown): Refusal | undefined {
-  if (!(error instanceof BaseError)) return undefined;
-  const reverted = error.walk((cause) => cause instanceof ContractFunctionRevertedError);
-  if (!(reverted instanceof ContractFunctionRevertedError)) return undefined;
-  const name = reverted.data?.errorName;
-  if (name === undefined) {
-    return { error: undefined, words: `the contract refuses: ${reverted.reason ?? 'without a reason'}` };
+/** `data`: what the call returned when it was reverted; `contract`: which one was called. */
+export function refusalOf(data: Hex, contract?: string): Refusal {
+  try {
+    const { errorName, args = [] } = decodeErrorResult({ abi: ALL_ERRORS, data });
+    if (errorName === 'Error' || errorName === 'Panic') {
+      return { error: errorName, words: `the contract refuses: ${String(args[0]).slice(0, 200)}` };
+    }
+    const ofPool = contract === 'ContributionPools' && errorName === 'BadState';
+    const poolState = ofPool ? POOL_STATES[Number(args[0])] : undefined;
+    return {
+      error: errorName,
+      words: poolState === undefined ? wordsOf(errorName, args) : `that is not possible now: ${poolState}`,
+    };
+  } catch {
+    return { error: undefined, words: 'the contract refuses, for a reason that it does not name' };
   }
-  if (name === 'Error')
-    return { error: name, words: `the contract refuses: ${String(reverted.data?.args?.[0])}` };
-  return { error: name, words: wordsOf(name, reverted.data?.args ?? []) };
 }
 
 /** What a contract's error means. */

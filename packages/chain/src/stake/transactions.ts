@@ -3,8 +3,9 @@
 // he signs. Nothing here talks to a chain.
 import { type Abi, encodeFunctionData, erc20Abi } from 'viem';
 import type { Hex } from '../chain-view.ts';
+import { abi as poolsAbi } from '../contracts/generated/ContributionPools.ts';
 import { abi as registryAbi } from '../contracts/generated/IServiceNodeRegistry.ts';
-import { tokens } from './reverts.ts';
+import { tokens } from './amounts.ts';
 
 export interface PlannedTransaction {
   /** What it does, for a person: "Allow the registry to take 15000 tokens". */
@@ -16,6 +17,8 @@ export interface PlannedTransaction {
   readonly args: readonly unknown[];
   /** As it goes onto the chain. */
   readonly data: Hex;
+  /** A part of it may fail without the whole failing: estimates of its gas are too low then. */
+  readonly catchesFailure?: boolean;
 }
 
 /** What a node prepares for its operator; 0x-hex. */
@@ -36,11 +39,6 @@ export interface RegistrationTerms {
 }
 
 const ZERO_ADDRESS = `0x${'00'.repeat(20)}` as Hex;
-
-export interface Addresses {
-  readonly registry: Hex;
-  readonly token: Hex;
-}
 
 export function approve(token: Hex, spender: Hex, who: string, amount: bigint): PlannedTransaction {
   return plan(
@@ -96,8 +94,77 @@ export function setBeneficiary(
   );
 }
 
+export function transfer(token: Hex, to: Hex, amount: bigint): PlannedTransaction {
+  return plan(`Send ${tokens(amount)} tokens to ${to}`, token, 'SessionToken', erc20Abi, 'transfer', [
+    to,
+    amount,
+  ]);
+}
+
+export interface PoolTerms extends RegistrationTerms {
+  /** The operator's own contribution. */
+  readonly amount: bigint;
+  readonly reserved: readonly { readonly staker: Hex; readonly amount: bigint }[];
+  /** The operator registers the full pool himself. */
+  readonly manualFinalize: boolean;
+}
+
+export function openPool(pools: Hex, terms: PoolTerms): PlannedTransaction {
+  const { amount, reserved, manualFinalize } = terms;
+  const title = `Lock ${tokens(amount)} tokens and open a pool for the node`;
+  return onPools(pools, title, 'open', [registrationOf(terms), reserved, manualFinalize, amount]);
+}
+
+export interface Contribution {
+  readonly poolId: number;
+  readonly amount: bigint;
+  /** Default: the wallet itself. */
+  readonly beneficiary?: Hex;
+  /** Take what is missing when the amount is more … */
+  readonly allowPartial: boolean;
+  /** … but not less than this. */
+  readonly minAccepted: bigint;
+}
+
+export function contribute(pools: Hex, contribution: Contribution): PlannedTransaction {
+  const { poolId, amount, beneficiary = ZERO_ADDRESS, allowPartial, minAccepted } = contribution;
+  const title = `Lock ${allowPartial ? 'up to ' : ''}${tokens(amount)} tokens in pool ${poolId}`;
+  const args = [BigInt(poolId), amount, beneficiary, allowPartial, minAccepted];
+  return { ...onPools(pools, title, 'contribute', args), catchesFailure: true };
+}
+
+export function withdrawFromPool(pools: Hex, poolId: number): PlannedTransaction {
+  return onPools(pools, `Take back the contribution to pool ${poolId}`, 'withdraw', [BigInt(poolId)]);
+}
+
+export function cancelPool(pools: Hex, poolId: number): PlannedTransaction {
+  return onPools(pools, `Cancel pool ${poolId}; everyone can then take back his own`, 'cancel', [
+    BigInt(poolId),
+  ]);
+}
+
+export function finalizePool(pools: Hex, poolId: number): PlannedTransaction {
+  return onPools(pools, `Register the full pool ${poolId} as a node`, 'finalize', [BigInt(poolId)]);
+}
+
+export function releaseReservation(pools: Hex, poolId: number, staker: Hex): PlannedTransaction {
+  return onPools(pools, `Give up what is reserved for ${staker} in pool ${poolId}`, 'releaseReservation', [
+    BigInt(poolId),
+    staker,
+  ]);
+}
+
+export function setPoolBeneficiary(pools: Hex, poolId: number, beneficiary: Hex): PlannedTransaction {
+  return onPools(
+    pools,
+    `Pay the rewards of your share in pool ${poolId} to ${beneficiary}`,
+    'setBeneficiary',
+    [BigInt(poolId), beneficiary],
+  );
+}
+
 /** The struct that registry and pools take. */
-export function registrationOf(terms: RegistrationTerms) {
+function registrationOf(terms: RegistrationTerms) {
   const { keys, feeBps, beneficiary } = terms;
   return {
     ed25519: keys.ed25519,
@@ -113,7 +180,10 @@ export function registrationOf(terms: RegistrationTerms) {
 const onRegistry = (to: Hex, title: string, functionName: string, args: readonly unknown[]) =>
   plan(title, to, 'ServiceNodeRegistry', registryAbi as Abi, functionName, args);
 
-export function plan(
+const onPools = (to: Hex, title: string, functionName: string, args: readonly unknown[]) =>
+  plan(title, to, 'ContributionPools', poolsAbi as Abi, functionName, args);
+
+function plan(
   title: string,
   to: Hex,
   contract: string,

@@ -28,6 +28,17 @@ export class Revert extends Error {
   }
 }
 
+/** The name of the custom error that ends the call; 'none' when nothing does. */
+export async function refusal(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof Revert) return error.errorName;
+    throw error;
+  }
+  return 'none';
+}
+
 export class Evm {
   readonly anvil: Anvil;
   /** ABIs whose errors are known by name. */
@@ -133,6 +144,35 @@ export class Evm {
     const data = encodeFunctionData({ abi: contract.abi, functionName, args });
     const result = await this.rpc<Hex>('eth_call', { from, to: contract.address, data }, 'latest');
     return decodeFunctionResult({ abi: contract.abi, functionName, data: result }) as T;
+  }
+
+  /** Several transactions in one block, in this order when they are of one sender. Which of them succeeded. */
+  async sendTogether(from: Hex, contract: Contract, calls: [functionName: string, ...args: unknown[]][]) {
+    await this.rpc('evm_setAutomine', false);
+    const hashes: Hex[] = [];
+    for (const [functionName, ...args] of calls) {
+      const data = encodeFunctionData({ abi: contract.abi, functionName, args });
+      const transaction = { from, to: contract.address, data, gas: '0x300000' };
+      hashes.push(await this.rpc<Hex>('eth_sendTransaction', transaction));
+    }
+    await this.rpc('evm_setNextBlockTimestamp', this.#now);
+    await this.rpc('evm_mine');
+    await this.rpc('evm_setAutomine', true);
+    const done: boolean[] = [];
+    for (const hash of hashes) done.push((await this.#receipt(hash)).status === '0x1');
+    return done;
+  }
+
+  /** Puts other code in a contract's place; its storage stays. */
+  async setCode(contract: Contract, code: Hex): Promise<void> {
+    await this.rpc('anvil_setCode', contract.address, code);
+  }
+
+  /** Deploys from an account that anvil knows. */
+  async deploy(from: Hex, abi: Abi, code: Hex): Promise<Contract> {
+    const receipt = await this.sendRaw({ from, data: code });
+    this.errorAbis.push(abi);
+    return { address: (receipt as unknown as { contractAddress: Hex }).contractAddress, abi };
   }
 
   async fund(address: Hex): Promise<void> {

@@ -29,6 +29,7 @@ import { ANY_NODES, NodePool, shuffle } from './pool.ts';
 import { Semaphore } from './semaphore.ts';
 import { judge, type Route, type Verdict } from './status.ts';
 import { Swarms } from './swarms.ts';
+import { Trust, type TrustOptions, type TrustState } from './trust.ts';
 
 // From the specification.
 const REQUEST_TIMEOUT_MS = 10_000; // §2.6
@@ -45,7 +46,10 @@ const FREE_SWARM_CHANGES = 2;
 /** Lost paths that one request survives before they count as attempts. */
 const FREE_PATHS = 3;
 
-export type NetworkOptions = NodeListOptions;
+export interface NetworkOptions extends NodeListOptions {
+  /** What node lists are checked against. Absent: they are used unverified. */
+  readonly trust?: TrustOptions;
+}
 
 interface NetworkDeps {
   readonly storage: Storage;
@@ -115,6 +119,7 @@ export class Network {
   readonly #swarms: Swarms;
   readonly #onions: Onions;
   readonly #list: NodeList;
+  readonly #trust: Trust;
   readonly #tasks: Tasks;
   readonly #slots = new Semaphore(CONCURRENT_REQUESTS);
   readonly #options: NetworkOptions;
@@ -129,13 +134,15 @@ export class Network {
     this.#tasks = new Tasks(deps.env.log);
     this.clock = new NetworkClock(deps.env.clock);
     this.pool = new NodePool(deps);
+    this.#trust = new Trust(options.trust ?? {}, deps);
     this.#onions = new Onions({ pool: this.pool, transport: deps.transport, env: deps.env });
     this.#list = new NodeList(options, {
       pool: this.pool,
+      trust: this.#trust,
+      tasks: this.#tasks,
       storage: deps.storage,
       transport: deps.transport,
       env: deps.env,
-      signal: this.#tasks.signal,
       askOne: (node, request, read) => this.#askOne(node, request, read),
     });
     this.#paths = new Paths(options.preset, {
@@ -166,9 +173,16 @@ export class Network {
     // Node list and guards of another network would only delay this one.
     const network = `${preset.name} ${preset.seeds.map((seed) => seed.url).join(' ')}`;
     if ((await storage.setting('network')) !== network) {
-      await storage.write({ nodes: [], guards: [], settings: { network } });
+      await storage.write({
+        nodes: [],
+        guards: [],
+        settings: { network, trust: undefined, list_trust: undefined },
+      });
     }
-    await this.pool.load();
+    await this.#trust.load();
+    // A list that was never verified is fetched anew when it can be.
+    const isVerified = await this.#trust.restore();
+    if (isVerified || !this.#trust.isGiven) await this.pool.load();
     await this.#paths.load();
     this.#tasks.run('refresh', async () => {
       await delay(env.clock, preset.firstRefreshMs, this.#tasks.signal);
@@ -187,6 +201,11 @@ export class Network {
 
   paths(): readonly Path[] {
     return this.#paths.list();
+  }
+
+  /** Whether the node list could be checked. */
+  get trust(): TrustState {
+    return this.#trust.state;
   }
 
   /** Whether paths begin at this node, now or as soon as they are built. */

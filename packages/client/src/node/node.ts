@@ -11,6 +11,7 @@ import { Client } from '../client.ts';
 import { ClientError } from '../errors.ts';
 import { type BundledList, readBundledList } from '../network/bootstrap.ts';
 import { NETWORKS, type NetworkName, type NetworkPreset, type Seed } from '../network/presets.ts';
+import type { TrustOptions } from '../network/trust.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { Storage } from '../storage/storage.ts';
 import { SqliteStorage } from './sqlite.ts';
@@ -23,6 +24,8 @@ export interface OpenOptions {
   readonly seeds?: readonly (string | Seed)[];
   /** A node list in the form that seeds answer; used when no seed answers, and alone when `seeds` is not given. */
   readonly nodesFile?: string;
+  /** What node lists are checked against. Absent: they are used unverified. */
+  readonly trust?: TrustOptions;
   /** Where this account's messages are kept; made if needed. Absent: in memory. One process at a time. */
   readonly folder?: string;
   /** False: only send. Default true. */
@@ -38,7 +41,7 @@ export interface OpenOptions {
  * @throws ClientError `wrong_account`, `no_nodes` (an unreadable nodes file); StorageError
  */
 export async function openClient(options: OpenOptions): Promise<Client> {
-  const { account, folder, seeds, nodesFile, receive, pollEveryMs, waitMs, log } = options;
+  const { account, folder, seeds, nodesFile, trust, receive, pollEveryMs, waitMs, log } = options;
   const { network = seeds === undefined && nodesFile === undefined ? 'main' : 'local' } = options;
   const preset = typeof network === 'string' ? NETWORKS[network] : network;
   const ownSeeds = seeds ?? (nodesFile === undefined ? preset.seeds : []);
@@ -59,6 +62,7 @@ export async function openClient(options: OpenOptions): Promise<Client> {
           seeds: ownSeeds.map((seed) => (typeof seed === 'string' ? { url: seed } : seed)),
         },
         ...(bundled !== undefined && { bundled }),
+        ...(trust !== undefined && { trust }),
       },
       ...(receive !== undefined && { receive }),
       ...(pollEveryMs !== undefined && { pollEveryMs }),

@@ -59,7 +59,10 @@ export async function runFill(options: FillOptions, print: (line: string) => voi
   const metricsPorts = await freePorts(2, '127.0.0.1');
   const nodes = layout.nodes.map((node, i) => {
     const metrics = ['--metrics-port', String(metricsPorts[i])];
-    return new ProcessNode(node, layout.networkFile, { logLevel: 'error', arguments: metrics });
+    return new ProcessNode(node, ['--network-file', layout.networkFile], {
+      logLevel: 'error',
+      arguments: metrics,
+    });
   });
   const [holder, joiner] = nodes as [ProcessNode, ProcessNode];
   try {

@@ -7,7 +7,7 @@ import { type Json, type JsonObject, stringifyJson } from '../codec/json.ts';
 import { ParseError } from '../errors.ts';
 
 /** Ours: the documented bound. */
-export const HEALTHY_ABOVE = 50;
+const HEALTHY_ABOVE = 50;
 
 export interface ServiceNodeHealth {
   /** Active and decommissioned ones, whether an address is known of them or not. */

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // How much of a network is in few hands. Formulas: docs/guides/explorer.md.
+import { serviceNodeHealth } from '@allium/protocol/storage/network-health';
 import type { ExplorerNode } from './model.ts';
 
-/** Ours: the health rule of the documented example: more active nodes than this is a healthy network. */
-export const HEALTHY_ABOVE = 50;
 const LISTED_GROUPS = 20;
 const HOPS = 3;
 
@@ -53,7 +52,7 @@ export function statistics(nodes: readonly ExplorerNode[]): ExplorerStatistics {
     nodes: present.length,
     active: active.length,
     decommissioned: present.length - active.length,
-    healthy: active.length > HEALTHY_ABOVE,
+    healthy: serviceNodeHealth(present).healthy,
     swarms: new Set(active.flatMap((node) => node.swarm ?? [])).size,
     operators: onChain ? concentration(operators) : null,
     subnets_16: concentration(sizes(active, (node) => subnet(node, 16))),

@@ -39,11 +39,10 @@ const ANY_VERSION: Version = [0, 0, 0];
 
 /**
  * Why the configuration does not do. `no_address`, `private_address`: of this node. `bad_peer`: a key that is none.
- * `two_networks`: a list and a chain. `no_deployment`: it does not tell where the contracts are. `bad_voting_key`: a file
- * without one.
+ * `two_networks`: a list and a chain. `no_deployment`: it does not tell where the contracts are.
  */
 export class ChainNetworkError extends AlliumError<
-  'no_address' | 'private_address' | 'bad_peer' | 'two_networks' | 'no_deployment' | 'bad_voting_key'
+  'no_address' | 'private_address' | 'bad_peer' | 'two_networks' | 'no_deployment'
 > {
   override readonly name = 'ChainNetworkError';
 }

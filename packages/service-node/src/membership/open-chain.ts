@@ -4,22 +4,19 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChainNetwork } from '@allium/chain/chain-view';
-import { finishedDeployment, parseDeploymentFile } from '@allium/chain/deployment';
+import { finishedDeployment, networkOf, parseDeploymentFile } from '@allium/chain/deployment';
 import { ChainFollower } from '@allium/chain/follower';
-import { PRESETS } from '@allium/chain/presets';
 import { snapshotFile } from '@allium/chain/snapshot-file';
-import { fromHex, toHex } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
 import type { ServiceNodeOptions } from '../config.ts';
+import { readVotingKey } from '../voting/voting-key.ts';
 import { type ChainAccess, ChainNetworkError } from './chain-network.ts';
 
 const SNAPSHOT = 'chain.json';
-const VOTING_KEY = 'voting.key';
-const SECP256K1_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 
-/** Reads no chain yet. @throws ChainNetworkError, DeploymentError, ChainError with what to do about it */
+/** Reads no chain yet. @throws ChainNetworkError, VotingKeyError, DeploymentError, ChainError with what to do about it */
 export async function openChain(options: ServiceNodeOptions, env: Env): Promise<ChainAccess> {
-  const { chainRpc, chainDeployment, dataDir, networkFile, votingKeyFile } = options;
+  const { chainRpc, chainDeployment, dataDir, networkFile } = options;
   if (networkFile !== '') {
     throw new ChainNetworkError(
       'two_networks',
@@ -29,10 +26,7 @@ export async function openChain(options: ServiceNodeOptions, env: Env): Promise<
   const network = readNetwork(chainDeployment);
   const snapshots = snapshotFile(join(dataDir, SNAPSHOT));
   const view = new ChainFollower({ network, endpoints: chainRpc, snapshots }, env);
-  const votingKey = readVotingKey(votingKeyFile === '' ? join(dataDir, VOTING_KEY) : votingKeyFile);
-  if (votingKey === undefined && votingKeyFile !== '') {
-    throw new ChainNetworkError('bad_voting_key', `${votingKeyFile} (--voting-key-file) does not exist`);
-  }
+  const votingKey = readVotingKey(options);
   if (votingKey === undefined) {
     env.log.warn(
       {},
@@ -45,33 +39,6 @@ export async function openChain(options: ServiceNodeOptions, env: Env): Promise<
   const writer = new VotingKeyWriter({ network, endpoints: chainRpc, secretKey: votingKey }, env);
   env.log.info({ address: writer.address }, 'votes with its voting key');
   return { view, writer, votingKey };
-}
-
-/** Undefined: there is none. @throws ChainNetworkError */
-function readVotingKey(path: string): Uint8Array | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new ChainNetworkError(
-      'bad_voting_key',
-      `${path} cannot be read (${error instanceof Error ? error.message : error}): it must belong to the user of the node`,
-      { cause: error },
-    );
-  }
-  const key = /^(?:0x)?([0-9a-f]{64})$/i.exec(text)?.[1];
-  // The text may be a key with a slip in it: it is not repeated.
-  if (key === undefined || !isVotingKey(fromHex(key))) {
-    throw new ChainNetworkError('bad_voting_key', `${path} does not hold a voting key of 64 hex digits`);
-  }
-  return fromHex(key);
-}
-
-/** Whether the number is a private key of secp256k1. */
-function isVotingKey(key: Uint8Array): boolean {
-  const value = BigInt(`0x${toHex(key)}`);
-  return value > 0n && value < SECP256K1_ORDER;
 }
 
 /** @throws ChainNetworkError, DeploymentError */
@@ -92,15 +59,5 @@ export function readNetwork(path: string): ChainNetwork {
       { cause: error },
     );
   }
-  const { chainId, registry, deploymentBlock, t0, preset } = finishedDeployment(parseDeploymentFile(text));
-  const { epochLength, revealWindow } = PRESETS[preset];
-  return {
-    chainId,
-    registry,
-    deploymentBlock: BigInt(deploymentBlock),
-    t0,
-    epochSeconds: epochLength,
-    revealSeconds: revealWindow,
-    preset,
-  };
+  return networkOf(finishedDeployment(parseDeploymentFile(text)));
 }
