@@ -4,13 +4,15 @@ import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
 import type { Client } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
+import type { TrustOptions } from '@allium/client/network/trust';
 import { openClient } from '@allium/client/node';
 import { takePidLock } from '@allium/lab/pid-lock';
 import { type AccountEntry, type AccountOptions, chooseEntry, unlock } from './accounts.ts';
 import { CliError, usage } from './cli-error.ts';
 import { chosenSeeds, type SeedOptions } from './home.ts';
+import { chosenTrust, inOptions, type TrustSettings } from './trust.ts';
 
-export interface SessionOptions extends AccountOptions, SeedOptions {}
+export interface SessionOptions extends AccountOptions, SeedOptions, TrustSettings {}
 
 export interface Session extends AsyncDisposable {
   readonly client: Client;
@@ -23,14 +25,16 @@ export interface Session extends AsyncDisposable {
  */
 export async function openSession(options: SessionOptions, use: 'send' | 'receive'): Promise<Session> {
   const seeds = chosenSeeds(options);
+  const trust = await chosenTrust(options);
   const entry = await chooseEntry(options);
   const unlockFolder = use === 'receive' ? lockReceiving(entry) : () => {};
   try {
-    const client = await open(entry, seeds, options, use);
+    const client = await open(entry, seeds, trust.options, options, use);
     return {
       client,
       async [Symbol.asyncDispose]() {
         await client.close();
+        await trust[Symbol.asyncDispose]();
         unlockFolder();
       },
     };
@@ -54,6 +58,7 @@ function lockReceiving(entry: AccountEntry): () => void {
 async function open(
   entry: AccountEntry,
   seeds: readonly string[],
+  trust: TrustOptions,
   options: SessionOptions,
   use: 'send' | 'receive',
 ): Promise<Client> {
@@ -62,6 +67,7 @@ async function open(
     account,
     network: presetFor(seeds),
     seeds,
+    trust,
     folder: join(entry.folder, 'messages'),
     receive: use === 'receive',
   });
@@ -98,6 +104,8 @@ export function explain(error: unknown): CliError {
     case 'no_network':
     case 'no_nodes':
       return new CliError(`${message}. Is the network running, and is the seed right?`, 1, { cause: error });
+    case 'unverified':
+      return new CliError(inOptions(message), 1, { cause: error });
     case 'wrong_account':
       return new CliError(`${message}: its folder was moved from another account`, 1, { cause: error });
     default:

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Devnet } from '@allium/lab';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { until } from './system-node.ts';
+import { LAUNCHER, until } from './system-node.ts';
 
 let net: Devnet;
 let folder: string;
@@ -90,6 +90,30 @@ describe('chat', () => {
     expect(JSON.parse(health.stdout)).toMatchObject({ failed: 0 });
     expect(JSON.parse(health.stdout).nodes).toHaveLength(14);
   });
+});
+
+test('a list is checked against what is trusted, and refused when that is asked for and it cannot be', async () => {
+  const plain = await shell.run('path', '--account', 'ann', '--json');
+  expect(JSON.parse(plain.stdout).trust).toMatchObject({ state: 'unverified', reason: 'no_anchor' });
+  const refused = await shell.run('path', '--account', 'ann', '--require-verified');
+  expect(refused).toMatchObject({ code: 1, stdout: '' });
+  expect(refused.stderr).toMatch(/nothing to check the node list against.*--trust.*--chain-rpc/);
+
+  const file = join(folder, 'anchor.json');
+  const saved = await shell.run('network', 'anchor', file, '--json');
+  expect(JSON.parse(saved.stdout)).toMatchObject({ file, kind: 'static_list' });
+  expect((await shell.run('network', 'anchor', file)).stderr).toContain('exists');
+  const trusting = ['--trust', file, '--require-verified', '--json'];
+  const path = await shell.run('path', '--account', 'ann', ...trusting);
+  expect(JSON.parse(path.stdout).trust).toMatchObject({ state: 'verified', by: 'static_list', version: 1 });
+  const health = await shell.run('health', ...trusting);
+  expect(JSON.parse(health.stdout)).toMatchObject({
+    total: 14,
+    active: 14,
+    healthy: false,
+    trust: { state: 'verified' },
+  });
+  expect(await shell.run('health', '--trust', LAUNCHER)).toMatchObject({ code: 2 });
 });
 
 describe('what goes wrong is said', () => {

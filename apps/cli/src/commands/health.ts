@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `allium health`: the list of a seed, then one question to each node on it.
+// `allium health`: the list of a seed, whether it can be checked, then one question to each node on it.
+import { ClientError } from '@allium/client/errors';
+import { checkServiceNodeHealth, type ServiceNodeHealth } from '@allium/client/health';
+import { checkNodeList } from '@allium/client/network/list-check';
+import type { TrustOptions, TrustState } from '@allium/client/network/trust';
 import { HttpsTransport, httpsOrigin } from '@allium/net/https-transport';
+import { systemEnv } from '@allium/net/system-env';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
 import {
   decodeJsonRpcAnswer,
@@ -10,10 +15,13 @@ import {
 } from '@allium/protocol/storage/service-node-list';
 import { CliError } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
+import { explain } from '../session.ts';
 import { counted, harmless, print, printJson, styled } from '../terminal.ts';
+import { chosenTrust, type TrustSettings, trustLine } from '../trust.ts';
 
 /** Ours: a person waits for this command. */
 const TIMEOUT_MS = 5_000;
+const CHECK_TIMEOUT_MS = 30_000;
 const AT_ONCE = 16;
 
 interface NodeHealth {
@@ -29,10 +37,16 @@ interface NodeHealth {
   readonly problem: string | undefined;
 }
 
-export async function health(options: SeedOptions & { readonly json?: boolean }): Promise<number> {
+export async function health(
+  options: SeedOptions & TrustSettings & { readonly json?: boolean },
+): Promise<number> {
   const transport = new HttpsTransport();
+  await using trust = await chosenTrust(options);
   try {
-    const nodes = await fetchList(transport, chosenSeeds(options));
+    const seeds = chosenSeeds(options);
+    const nodes = await fetchList(transport, seeds);
+    const counts = await countNodes(transport, seeds);
+    const list = await checked(transport, seeds, trust.options);
     const results: NodeHealth[] = new Array(nodes.length);
     let next = 0;
     const worker = async () => {
@@ -42,12 +56,49 @@ export async function health(options: SeedOptions & { readonly json?: boolean })
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     const failed = results.filter((result) => result.problem !== undefined).length;
-    if (options.json === true) printJson({ nodes: results, failed });
-    else printTable(results, failed);
+    if (options.json === true) printJson({ nodes: results, failed, ...counts, trust: list });
+    else {
+      printTable(results, failed);
+      if (counts !== undefined) print(sizeLine(counts));
+      print(trustLine(list));
+    }
     return failed === 0 ? 0 : 1;
   } finally {
     await transport.close();
   }
+}
+
+/** Undefined: the seed lists its nodes without their states. */
+async function countNodes(
+  transport: HttpsTransport,
+  seeds: readonly string[],
+): Promise<ServiceNodeHealth | undefined> {
+  try {
+    return await checkServiceNodeHealth({ transport, seeds: seeds.map((url) => ({ url })) });
+  } catch (error) {
+    if (error instanceof ClientError) return undefined;
+    throw error;
+  }
+}
+
+async function checked(
+  transport: HttpsTransport,
+  seeds: readonly string[],
+  trust: TrustOptions,
+): Promise<TrustState> {
+  const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+  const list = { seeds: seeds.map((url) => ({ url })), transport, env: systemEnv(), signal, trust };
+  try {
+    return (await checkNodeList(list)).state;
+  } catch (error) {
+    if (signal.aborted) throw new CliError('the node list could not be checked in time');
+    throw explain(error);
+  }
+}
+
+function sizeLine({ total, active, healthy }: ServiceNodeHealth): string {
+  const rule = healthy ? 'healthy' : 'not healthy by the rule of more than 50 active nodes';
+  return `${counted(total, 'service node')}, ${active} active: ${rule}.`;
 }
 
 async function fetchList(

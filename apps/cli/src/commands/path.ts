@@ -4,6 +4,7 @@ import { CliError } from '../cli-error.ts';
 import { explain, openSession, type SessionOptions } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { print, printJson, styled } from '../terminal.ts';
+import { trustLine } from '../trust.ts';
 
 /** Ours: a path that needs longer is of no use to the person who waits. */
 const READY_TIMEOUT_MS = 30_000;
@@ -26,7 +27,7 @@ export async function showPath(options: SessionOptions & { readonly json?: boole
       hops: hops.map(({ ed25519Hex, host, httpsPort }) => ({ ed25519: ed25519Hex, host, port: httpsPort })),
     }));
     if (options.json === true) {
-      printJson({ paths });
+      printJson({ paths, trust: client.health().trust });
       return 0;
     }
     for (const [index, { hops, state, probeMs }] of paths.entries()) {
@@ -43,6 +44,7 @@ export async function showPath(options: SessionOptions & { readonly json?: boole
         print(`   └ ${hop.ed25519.slice(0, 8)}  ${`${hop.host}:${hop.port}`.padEnd(21)}${role}`);
       }
     }
+    print(trustLine(client.health().trust));
     return 0;
   } catch (error) {
     if (error instanceof DOMException && error.name === 'TimeoutError') {

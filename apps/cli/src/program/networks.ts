@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The table of `allium network`.
 import type { Command } from 'commander';
-import { collect, type Done, noPassphrase, passphraseDescriptor, wholeNumber } from './options.ts';
+import { collect, type Done, noPassphrase, passphraseDescriptor, seed, wholeNumber } from './options.ts';
 
 export function addNetworks(program: Command, done: Done): void {
   const network = program
@@ -103,6 +103,16 @@ Hand the signed file to one node ("allium node --network-file"); the nodes pass 
     .action(async (file: string, _options, command: Command) => {
       const { show } = await import('../commands/network.ts');
       done(await show(file, command.optsWithGlobals()));
+    });
+  network
+    .command('anchor')
+    .description('fetch what --trust takes: the certificate or signed list that the nodes of a network serve')
+    .argument('<file>', 'file to write')
+    .addOption(seed())
+    .option('--json', 'print {"file","kind","digest"} on one line')
+    .action(async (file: string, _options, command: Command) => {
+      const { saveAnchor } = await import('../commands/network-anchor.ts');
+      done(await saveAnchor(file, command.optsWithGlobals()));
     });
   network
     .command('use')

@@ -7,7 +7,24 @@ export type Done = (code: number) => void;
 
 /** The options of commands that use a network as an account. */
 export function withNetwork(command: Command): Command {
-  return command.addOption(accountName()).addOption(seed()).addOption(passphraseDescriptor());
+  return withTrust(command.addOption(accountName()).addOption(seed()).addOption(passphraseDescriptor()));
+}
+
+/** What the node list is checked against. */
+export function withTrust(command: Command): Command {
+  return command
+    .option(
+      '--trust <file>',
+      'check the node list against this certificate or signed list ("allium network anchor")',
+    )
+    .option('--require-verified', 'use no node list that cannot be checked')
+    .addOption(
+      new Option(
+        '--chain-rpc <url>',
+        'check the node list against the chain, read from this endpoint (repeat)',
+      ).argParser(collect),
+    )
+    .option('--chain-deployment <file>', 'where the contracts are (deployment.json), for --chain-rpc');
 }
 
 export function accountName(): Option {

@@ -137,7 +137,7 @@ async function askSeed(
 }
 
 /** Asks a seed who belongs to the network. */
-function seedEvidence(seed: Seed, signal: AbortSignal, transport: Transport): AskEvidence {
+export function seedEvidence(seed: Seed, signal: AbortSignal, transport: Transport): AskEvidence {
   return (method, params) => askSeed(seed, encodeJsonRpc(method, params), signal, transport);
 }
 

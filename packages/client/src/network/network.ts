@@ -180,9 +180,9 @@ export class Network {
       });
     }
     await this.#trust.load();
-    // A list that was never verified is fetched anew when it can be.
+    // A list that was never verified is fetched anew when that can be better.
     const isVerified = await this.#trust.restore();
-    if (isVerified || !this.#trust.isGiven) await this.pool.load();
+    if (isVerified || !(this.#trust.isGiven || this.#trust.isRequired)) await this.pool.load();
     await this.#paths.load();
     this.#tasks.run('refresh', async () => {
       await delay(env.clock, preset.firstRefreshMs, this.#tasks.signal);

@@ -124,6 +124,7 @@ export class Trust {
     this.#options = options;
     this.#deps = deps;
     const { anchor } = options;
+    if (!this.isGiven) this.#state = { ...NOT_CHECKED, reason: 'no_anchor' };
     this.#anchorName = anchorName(anchor);
     if (anchor?.kind === 'certificate') this.#trusted = readTrusted('certificate', anchor.certificate);
     if (anchor?.kind === 'static_list') this.#trusted = readTrusted('static_list', anchor.list);
@@ -450,9 +451,9 @@ const WORDS: Readonly<Record<TrustReason, string>> = {
 /** What a person should know, and do. */
 export function explainTrust({ reason }: TrustState): string {
   if (reason === undefined) return 'the node list is that of the network';
-  const advice =
-    reason === 'anchor_expired' || reason === 'no_anchor' || reason === 'seeds_agree'
-      ? 'Get a newer certificate or signed list of the network (option trust), or read the chain'
-      : 'Try another seed, get a newer certificate or signed list of the network (option trust), or read the chain';
-  return `${WORDS[reason]}. ${advice}`;
+  const isNew = reason === 'no_anchor' || reason === 'seeds_agree';
+  const anchor = `${isNew ? 'name a' : 'get a newer'} certificate or signed list of the network (option trust)`;
+  const isOfSeeds = reason === 'no_evidence' || reason === 'other_members';
+  const advice = `${isOfSeeds ? 'try another seed, ' : ''}${anchor}, or read the chain`;
+  return `${WORDS[reason]}. ${advice[0]!.toUpperCase()}${advice.slice(1)}`;
 }

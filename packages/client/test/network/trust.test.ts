@@ -371,6 +371,22 @@ describe('a client without an anchor', () => {
     await expect(world.clock.run(strict.ready())).rejects.toMatchObject({ code: 'unverified' });
   });
 
+  test('that requires verified lists does not use the unverified one of the last run', async () => {
+    world = new Governed();
+    const anchor = world.anchor(world.certify(24));
+    const storage = new MemoryStorage();
+    await world.trustOf(undefined, { storage });
+    expect(await storage.nodes()).toHaveLength(12);
+    const plain = await world.open(undefined, { storage: await copyOf(storage) });
+    expect(plain.health()).toMatchObject({ nodes: 12, trust: { state: 'unverified', reason: 'no_anchor' } });
+    world.network.isSeedDown = true;
+    for (const trust of [{ requireVerified: true }, { requireVerified: true, anchor }]) {
+      const strict = await world.open(trust, { storage: await copyOf(storage) });
+      await expect(world.clock.run(strict.ready())).rejects.toMatchObject({ code: 'no_nodes' });
+      expect(strict.health().nodes).toBe(0);
+    }
+  });
+
   test('says when three independent seeds name the same members, and leaves out what one of them adds', async () => {
     world = new Governed();
     world.certify(24);
