@@ -30,6 +30,8 @@ export interface RpcLog {
   readonly logIndex: number;
   /** Not told by all endpoints. */
   readonly timestamp: number | undefined;
+  /** Hash of its transaction; of no use to the fold. */
+  readonly transaction?: Hex;
 }
 
 export type BlockTag = 'latest' | 'safe' | 'finalized';
@@ -250,6 +252,9 @@ export function readLog(reader: FieldReader, value: unknown): RpcLog {
       o.blockTimestamp === undefined || o.blockTimestamp === null
         ? undefined
         : reader.quantity(o.blockTimestamp, 'blockTimestamp'),
+    ...(typeof o.transactionHash === 'string' && {
+      transaction: reader.bytes(o.transactionHash, 'transactionHash', 32),
+    }),
   };
 }
 

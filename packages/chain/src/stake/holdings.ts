@@ -29,7 +29,8 @@ export interface NodeHolding {
   readonly decommissionedAt: number;
   /** Seconds of absence that it can still afford. */
   readonly creditSeconds: number;
-  readonly isEarning: boolean;
+  /** From when on it earns rewards; 0: not, as long as nothing changes. */
+  readonly earnsFrom: number;
   /** When a requested exit is due. */
   readonly unlockAt: number;
   /** Of a deregistered node: until when its stake is locked. */
@@ -77,6 +78,7 @@ interface WholeNode {
     unlockAt: number;
     lockedUntil: number;
     flags: number;
+    payableAt: number;
     ed25519: Hex;
     stake: bigint;
     reasonsAny: number;
@@ -159,7 +161,7 @@ async function withClaims(session: StakeSession, list: readonly WholeNode[]): Pr
     activeSince: node.activeSince,
     decommissionedAt: node.decommissionedAt,
     creditSeconds: credit,
-    isEarning: (node.flags & 1) === 1,
+    earnsFrom: (node.flags & 1) === 1 ? node.activeSince : node.payableAt > 1 ? node.payableAt : 0,
     unlockAt: node.unlockAt,
     lockedUntil: node.lockedUntil,
     reasonsAny: node.reasonsAny,

@@ -8,15 +8,17 @@
 //   GET /api/network                            what network this is
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { HistoryType } from '@allium/chain/history';
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { etag } from 'hono/etag';
 import { secureHeaders } from 'hono/secure-headers';
 import { rateLimit, type ServerEnv } from '../serve.ts';
-import type { ExplorerEventType, ExplorerSnapshot, ExplorerSource, ExplorerSwarm } from './model.ts';
+import type { ExplorerSnapshot, ExplorerSource, ExplorerSwarm } from './model.ts';
 import { statistics } from './statistics.ts';
 
-const EVENT_TYPES: ReadonlySet<string> = new Set<ExplorerEventType>([
+/** `HISTORY_TYPES` of the chain package, which a network without a chain need not load. */
+const EVENT_TYPES: ReadonlySet<string> = new Set<HistoryType>([
   'register',
   'decommission',
   'recommission',

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the explorer shows, in the form of its JSON. Keys are lower-case hex; token amounts are decimal strings of atomic
 // units; times are Unix seconds.
+import type { HistoryType } from '@allium/chain/history';
 
 export type ExplorerNodeState = 'active' | 'decommissioned' | 'deregistered' | 'exited';
 
@@ -32,28 +33,32 @@ export interface ExplorerChainNode {
   readonly unlock_at: number | null;
   /** Its key is bound to the registration (spec/chain §4.5). */
   readonly valid: boolean;
+  /** It earns rewards. */
+  readonly earning: boolean;
 }
 
-export type ExplorerEventType =
-  | 'register'
-  | 'decommission'
-  | 'recommission'
-  | 'deregister'
-  | 'exit_requested'
-  | 'exit'
-  | 'withdraw'
-  | 'claim';
+export interface ExplorerRewards {
+  /** What the reward pool holds, and how much of it belongs to nodes already. */
+  readonly pool: string;
+  readonly owed: string;
+  readonly earning_nodes: number;
+  /** At the present rate; 0 while nobody earns. */
+  readonly per_day: string;
+  readonly per_node_and_day: string;
+}
 
 export interface ExplorerEvent {
-  readonly type: ExplorerEventType;
+  readonly type: HistoryType;
   readonly time: number;
   readonly block: number;
-  readonly transaction: string;
+  readonly transaction: string | null;
   readonly node_id: number;
   readonly pubkey_ed25519: string | null;
   /** Of votes: what all voters, and what any of them, gave as reason. */
   readonly reasons_all: readonly string[];
   readonly reasons_any: readonly string[];
+  /** The latter in words. */
+  readonly reason: string | null;
   /** Of withdrawals and claims. */
   readonly amount: string | null;
 }
@@ -75,6 +80,8 @@ export interface ExplorerNetwork {
     readonly epoch_started_at: number;
     readonly epoch_seconds: number;
     readonly staking_requirement: string;
+    /** Null until they were read. */
+    readonly rewards: ExplorerRewards | null;
   } | null;
 }
 

@@ -91,7 +91,8 @@ test('events come by type, newest first', async () => {
     node_id: 1,
     pubkey_ed25519: null,
     reasons_all: [],
-    reasons_any: ['proof'],
+    reasons_any: ['uptime'],
+    reason: 'no uptime proof of it has come',
     amount: null,
   });
   const source: ExplorerSource = {

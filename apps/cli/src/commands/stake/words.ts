@@ -15,7 +15,10 @@ export function nodeInWords(node: NodeHolding, now: number): string {
     case 'active':
       if (node.unlockAt > 0)
         return node.unlockAt > now ? `active, leaves at ${when(node.unlockAt)}` : 'has left';
-      return node.isEarning ? 'active, earns rewards' : 'active, does not earn yet';
+      if (node.earnsFrom === 0) return 'active, does not earn';
+      return node.earnsFrom <= now
+        ? 'active, earns rewards'
+        : `active, earns from ${when(node.earnsFrom)} on`;
     case 'decommissioned': {
       const why = reasonWords(node.reasonsAny);
       const rest =
