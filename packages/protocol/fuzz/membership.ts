@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Fuzz targets: what a node learns about the network from others. A target throws on a bug only.
 import type { FuzzTarget } from '../../../scripts/fuzz.ts';
-import { equal, fromBinary, toBinary, toHex, utf8 } from '../src/bytes.ts';
+import { equal, fromBinary, fromUtf8, toBinary, toHex, utf8 } from '../src/bytes.ts';
+import { parseJson } from '../src/codec/json.ts';
 import { ed25519KeyPair, ed25519Sign } from '../src/crypto/node.ts';
 import { ParseError } from '../src/errors.ts';
 import { encodeCertificate, parseCertificate, signStatement } from '../src/membership/certificate.ts';
+import { certificateAnswerJson, parseCertificateAnswer } from '../src/membership/evidence.ts';
 import { isCanonicalIp } from '../src/membership/ip-address.ts';
 import {
   acceptStaticList,
@@ -59,6 +61,11 @@ const CERTIFICATE = {
   signatures: new Map([[toHex(ADMIN.publicKey), signStatement(STATEMENT, ADMIN.secretKey)]]),
 };
 
+const EVIDENCE = certificateAnswerJson(
+  { epochs: [2, 24], certificate: encodeCertificate(CERTIFICATE), t0: 1_800_000_000, epochSeconds: 30 },
+  24,
+);
+
 const PROOF = signUptimeProof(
   {
     registry: `0x${'5f'.repeat(20)}`,
@@ -111,6 +118,16 @@ export const targets: Record<string, FuzzTarget> = {
     run(input) {
       const read = parsed(() => parseCertificate(input));
       if (read !== undefined) assert(equal(encodeCertificate(read), input), 'a second form');
+    },
+  },
+  /** What a client reads about members is what a node could have written. */
+  evidence: {
+    seeds: [utf8(EVIDENCE), utf8(EVIDENCE.replace(/"certificate":"[^"]*",/, ''))],
+    run(input) {
+      const read = parsed(() => parseCertificateAnswer(parseJson(fromUtf8(input))));
+      if (read === undefined) return;
+      const again = parseCertificateAnswer(parseJson(certificateAnswerJson(read, read.epochs[0])));
+      assert(JSON.stringify(again) === JSON.stringify(read), 'another answer');
     },
   },
   /** What is read is written the same; only what was signed verifies. */
