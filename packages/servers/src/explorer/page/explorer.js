@@ -15,9 +15,12 @@ const EVENT_WORDS = {
   claim: 'rewards paid',
 };
 
+const STATE_WORDS = { active: 'active', decommissioned: 'suspended' };
+
 const byId = (id) => document.getElementById(id);
 const sort = { by: 'key', descending: false };
 let nodes = [];
+let eventTypes = '';
 
 const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 const when = (seconds) => new Date(seconds * 1000).toLocaleString();
@@ -28,6 +31,11 @@ function tokens(amount) {
   const whole = BigInt(digits.slice(0, -DECIMALS)).toLocaleString();
   const rest = digits.slice(-DECIMALS).replace(/0+$/, '');
   return rest === '' ? whole : `${whole}.${rest}`;
+}
+
+/** Tokens with at most two decimals. */
+function rounded(amount) {
+  return (Number(BigInt(amount) / 10n ** BigInt(DECIMALS - 2)) / 100).toLocaleString();
 }
 
 /** A table cell; `options.code` shows it as a key with its whole text on hover. */
@@ -97,7 +105,7 @@ function showNodes() {
       .slice(0, MAX_ROWS)
       .map((node) => [
         cell(node.pubkey_ed25519, { code: true }),
-        cell(node.state, { className: `state-${node.state}` }),
+        cell(STATE_WORDS[node.state] ?? node.state, { className: `state-${node.state}` }),
         cell(node.swarm ?? '–', { code: node.swarm !== null }),
         cell(node.public_ip === null ? 'not announced' : `${node.public_ip}:${node.storage_port}`),
         cell(node.version ?? '–'),
@@ -144,6 +152,16 @@ function showStatistics(stats) {
       cell(String(value.third), { className: 'number' }),
     ]),
   );
+  fill(
+    'operators',
+    (stats.operators?.groups ?? [])
+      .slice(0, 10)
+      .map((group) => [
+        cell(group.name, { code: true }),
+        cell(String(group.nodes), { className: 'number' }),
+        cell(percent(group.share), { className: 'number' }),
+      ]),
+  );
   byId('paths-title').textContent =
     stats.paths_by === 'operator'
       ? 'What the largest operators see of all paths'
@@ -159,13 +177,32 @@ function showStatistics(stats) {
 }
 
 function showNetwork(network) {
+  const { chain } = network;
   document.body.classList.toggle('on-chain', network.mode === 'chain');
   byId('network').textContent =
-    network.chain === null
+    chain === null
       ? `A network from a signed list, read at ${when(network.taken_at)}`
-      : `Chain ${network.chain.chain_id}, registry ${network.chain.registry}, epoch ${network.chain.epoch}`;
+      : `Chain ${chain.chain_id}, registry ${chain.registry}, epoch ${chain.epoch} since ${when(chain.epoch_started_at)}`;
   byId('trouble').hidden = network.trouble === null;
   byId('trouble').textContent = network.trouble ?? '';
+  if (chain !== null) showRewards(chain);
+}
+
+function showRewards(chain) {
+  const locked = nodes.reduce((sum, node) => sum + BigInt(node.chain?.stake ?? 0), 0n);
+  const boxes = [
+    total('tokens are a stake', tokens(chain.staking_requirement)),
+    total('tokens are locked', tokens(String(locked))),
+  ];
+  if (chain.rewards !== null) {
+    const { pool, earning_nodes, per_node_and_day } = chain.rewards;
+    boxes.push(
+      total(earning_nodes === 1 ? 'node earns rewards' : 'nodes earn rewards', String(earning_nodes)),
+      total('tokens a day for each', rounded(per_node_and_day)),
+      total('tokens in the reward pool', rounded(pool)),
+    );
+  }
+  byId('rewards').replaceChildren(...boxes);
 }
 
 function showSwarms(swarms) {
@@ -183,11 +220,12 @@ function showEvents(events) {
     'events',
     events.map((event) => [
       cell(when(event.time)),
-      cell(EVENT_WORDS[event.type] ?? event.type),
+      cell(EVENT_WORDS[event.type] ?? event.type, { className: `event-${event.type}` }),
       cell(event.pubkey_ed25519 ?? `no. ${event.node_id}`, { code: event.pubkey_ed25519 !== null }),
-      cell(event.amount === null ? event.reasons_any.join(', ') : `${tokens(event.amount)} tokens`),
+      cell(event.amount === null ? (event.reason ?? '') : `${tokens(event.amount)} tokens`),
     ]),
   );
+  byId('events-note').textContent = events.length === 0 ? 'Nothing yet.' : '';
 }
 
 async function get(path) {
@@ -197,17 +235,20 @@ async function get(path) {
   return value;
 }
 
+const eventsPath = () => (eventTypes === '' ? 'events' : `events?type=${eventTypes}`);
+
 async function refresh() {
+  const asked = eventTypes;
   try {
     const [network, list, stats, swarms, events] = await Promise.all(
-      ['network', 'service_nodes', 'stats', 'swarms', 'events'].map((name) => get(`/api/${name}`)),
+      ['network', 'service_nodes', 'stats', 'swarms', eventsPath()].map((name) => get(`/api/${name}`)),
     );
     nodes = list;
     showNetwork(network);
     showStatistics(stats);
     showNodes();
     showSwarms(swarms);
-    showEvents(events);
+    if (asked === eventTypes) showEvents(events);
   } catch (error) {
     byId('trouble').hidden = false;
     byId('trouble').textContent = `The explorer does not answer: ${error.message}. Trying again.`;
@@ -215,6 +256,15 @@ async function refresh() {
   setTimeout(refresh, EVERY_MS);
 }
 
+for (const button of document.querySelectorAll('[data-types]')) {
+  button.addEventListener('click', async () => {
+    eventTypes = button.dataset.types;
+    for (const other of document.querySelectorAll('[data-types]'))
+      other.ariaPressed = String(other === button);
+    // What fails now comes with the next refresh.
+    await get(`/api/${eventsPath()}`).then(showEvents, () => {});
+  });
+}
 byId('filter').addEventListener('input', showNodes);
 for (const button of document.querySelectorAll('[data-sort]')) {
   button.addEventListener('click', () => {
