@@ -11,6 +11,7 @@ import type { Cancel, Env, Transport } from '@allium/protocol/env';
 import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
 import { ClientError } from './errors.ts';
 import { Events, Signal } from './events.ts';
+import { Files } from './files/files.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Outbox, type Sent } from './messaging/outbox.ts';
 import { Poller } from './messaging/poller.ts';
@@ -79,6 +80,8 @@ export interface Health {
 }
 
 export class Client {
+  /** Attachments: upload and download. */
+  readonly files: Files;
   readonly #options: ClientOptions;
   readonly #events: Events<ClientEvents>;
   readonly #network: Network;
@@ -124,6 +127,7 @@ export class Client {
       },
     );
     this.#poller.follow(this.#inbox);
+    this.files = new Files(network.preset.fileServers, { account, network: this.#network, env });
   }
 
   /**

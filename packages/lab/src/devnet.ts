@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A network on loopback in one process: real TLS, OMQ and SQLite files. What the integration tests run on.
 import { Client } from '@allium/client';
-import { NETWORKS } from '@allium/client/network/presets';
+import { type FileServerAddress, NETWORKS } from '@allium/client/network/presets';
 import { MemoryStorage } from '@allium/client/storage/memory';
 import { HttpsTransport } from '@allium/net/https-transport';
 import { systemClock, systemEnv } from '@allium/net/system-env';
@@ -195,12 +195,12 @@ export class Devnet implements ScenarioNetwork<DevnetNode> {
   }
 
   /** A client with everything in memory, unless it brings a storage. */
-  client(options: ScenarioClientOptions): Promise<Client> {
-    const { account, receive, pollEveryMs, storage } = options;
+  client(options: ScenarioClientOptions & { fileServers?: readonly FileServerAddress[] }): Promise<Client> {
+    const { account, receive, pollEveryMs, storage, fileServers = [] } = options;
     const transport = new HttpsTransport();
     return Client.open({
       account,
-      network: { preset: { ...NETWORKS.local, seeds: [{ url: this.seed }] } },
+      network: { preset: { ...NETWORKS.local, seeds: [{ url: this.seed }], fileServers } },
       ...(receive !== undefined && { receive }),
       ...(pollEveryMs !== undefined && { pollEveryMs }),
       storage: storage ?? new MemoryStorage(),

@@ -27,6 +27,7 @@ import { Onions } from './onions.ts';
 import { type Path, Paths, type ProbeResult } from './paths.ts';
 import { ANY_NODES, NodePool, shuffle } from './pool.ts';
 import { Semaphore } from './semaphore.ts';
+import { Servers } from './servers.ts';
 import { judge, type Route, type Verdict } from './status.ts';
 import { Swarms } from './swarms.ts';
 import { Trust, type TrustOptions, type TrustState } from './trust.ts';
@@ -115,6 +116,7 @@ export interface SwarmRequest<T> {
 export class Network {
   readonly clock: NetworkClock;
   readonly pool: NodePool;
+  readonly servers: Servers;
   readonly #paths: Paths;
   readonly #swarms: Swarms;
   readonly #onions: Onions;
@@ -158,6 +160,7 @@ export class Network {
         for (const look of [...this.#pathWatchers]) look();
       },
     });
+    this.servers = new Servers(this.#paths, this.#onions, this.#slots, this.#tasks.signal);
     this.#swarms = new Swarms(options.preset, {
       pool: this.pool,
       storage: deps.storage,

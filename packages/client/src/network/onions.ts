@@ -8,7 +8,9 @@ import { CryptoError } from '@allium/protocol/crypto/provider';
 import { type Env, type Transport, TransportError } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import { type Json, parseJson } from '@allium/protocol/json';
+import { openReply } from '@allium/protocol/onion/layer';
 import { type BuiltOnion, buildOnion, openFinalReply } from '@allium/protocol/onion/request';
+import { encodeV4Request, parseV4Response, type V4Request, type V4Response } from '@allium/protocol/onion/v4';
 import { encodeJsonBody } from '@allium/protocol/storage/request-writer';
 import { parseAccountPubkey, type StorageRequest } from '@allium/protocol/storage/requests';
 import { parseSwarm } from '@allium/protocol/storage/responses';
@@ -20,6 +22,16 @@ const GUARD_TEST_TIMEOUT_MS = 10_000; // spec/client §2.4
 // Ours.
 /** spec/storage-server §9.3.13: hops are counted from a random number, so that a node cannot tell its place. */
 const FIRST_HOP_NUMBERS = 6;
+
+const V4_TARGET = '/oxen/v4/lsrpc'; // spec/client §7.3
+
+/** A server beyond the network. */
+export interface ServerAddress {
+  readonly protocol: 'http' | 'https';
+  readonly host: string;
+  readonly port: number;
+  readonly x25519Key: Uint8Array;
+}
 
 interface OnionsDeps {
   readonly pool: NodePool;
@@ -65,25 +77,11 @@ export class Onions {
       for (const node of [...hops, target]) if (!canEncryptTo(node)) this.#deps.pool.drop(node.ed25519Hex);
       return { outcome: { at: 'transport', code: 'bad_response' }, body: '' };
     }
-    let response: Awaited<ReturnType<Transport['request']>>;
-    try {
-      response = await this.#deps.transport.request({
-        url: `${urlOf(guard)}/onion_req/v2`,
-        body: onion.body,
-        timeoutMs,
-        signal,
-      });
-    } catch (error) {
-      const code = error instanceof TransportError ? error.code : signal.aborted ? 'aborted' : 'bad_response';
-      return { outcome: { at: 'transport', code }, body: '' };
-    }
-    if (response.status !== 200) {
-      const body = textOfBody(response.body);
-      return { outcome: { at: 'hop', status: response.status, body }, body };
-    }
+    const response = await this.#post(guard, onion.body, timeoutMs, signal);
+    if ('outcome' in response) return response;
     let opened = false;
     try {
-      const reply = openFinalReply(response.body, onion.replyKey);
+      const reply = openFinalReply(response.bytes, onion.replyKey);
       if (reply === undefined) return { outcome: { at: 'unreadable', opened }, body: '' };
       opened = true;
       const outcome: Outcome = { at: 'destination', status: reply.status, body: reply.body };
@@ -92,6 +90,57 @@ export class Onions {
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       return { outcome: { at: 'unreadable', opened }, body: '' };
+    }
+  }
+
+  /** Through the hops to a server beyond them (spec/client §7.3). Never rejects but for faults of our own. */
+  async sendToServer(
+    hops: readonly PoolNode[],
+    server: ServerAddress,
+    request: V4Request,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly outcome: Outcome; readonly response?: V4Response }> {
+    const { protocol, host, port, x25519Key } = server;
+    const onion = buildOnion({
+      path: hops.map(keysOf),
+      destination: { kind: 'server', protocol, host, port, target: V4_TARGET, x25519Key },
+      payload: encodeV4Request(request),
+      hopNo: this.#deps.env.random.below(FIRST_HOP_NUMBERS),
+      padded: true,
+    });
+    const answer = await this.#post(hops[0]!, onion.body, timeoutMs, signal);
+    if ('outcome' in answer) return answer;
+    let opened = false;
+    try {
+      const plaintext = openReply(onion.replyKey, answer.bytes);
+      if (plaintext === undefined) return { outcome: { at: 'unreadable', opened } };
+      opened = true;
+      const response = parseV4Response(plaintext);
+      const body = response.code < 300 ? '' : textOfBody(response.body);
+      return { outcome: { at: 'server', status: response.code, body, isOfficial: false }, response };
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      return { outcome: { at: 'unreadable', opened } };
+    }
+  }
+
+  /** To the guard; what is not 200 comes back as an outcome. */
+  async #post(
+    guard: PoolNode,
+    body: Uint8Array,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Exchange | { readonly bytes: Uint8Array }> {
+    try {
+      const url = `${urlOf(guard)}/onion_req/v2`;
+      const response = await this.#deps.transport.request({ url, body, timeoutMs, signal });
+      if (response.status === 200) return { bytes: response.body };
+      const text = textOfBody(response.body);
+      return { outcome: { at: 'hop', status: response.status, body: text }, body: text };
+    } catch (error) {
+      const code = error instanceof TransportError ? error.code : signal.aborted ? 'aborted' : 'bad_response';
+      return { outcome: { at: 'transport', code }, body: '' };
     }
   }
 

@@ -2,10 +2,20 @@
 // Everything about a network that is configuration (spec/client §2.1, §12): where it begins, and the numbers of
 // spec/client §2.2–2.8 with which a client uses it. Take a preset and replace what differs.
 
+import { DEFAULT_FILE_SERVER } from '@allium/protocol/files/url';
+
 export interface Seed {
   readonly url: string;
   /** Base64 of SHA-256 over public key, hex fingerprint of the certificate. Absent: not checked. */
   readonly pins?: { readonly publicKey: string; readonly certificate: string };
+}
+
+/** A file server (spec/client §5.2). */
+export interface FileServerAddress {
+  /** Scheme, host and port. */
+  readonly url: string;
+  /** 64 hex digits; onions are encrypted to the X25519 key that follows from it. */
+  readonly ed25519Hex: string;
 }
 
 export interface NetworkPreset {
@@ -34,6 +44,10 @@ export interface NetworkPreset {
   /** With fewer known members the swarm is fetched anew; less in a swarm that is smaller than that. */
   readonly minimumSwarm: number;
   readonly ownSwarmEveryMs: number;
+
+  // Files (§5.2)
+  /** The first one that takes a file gets it. */
+  readonly fileServers: readonly FileServerAddress[];
 
   // Polling (§2.8)
   readonly pollEveryMs: number;
@@ -84,19 +98,38 @@ const MAIN: NetworkPreset = {
   hops: 3,
   minimumSwarm: 3,
   ownSwarmEveryMs: 60 * 60_000,
+  fileServers: [DEFAULT_FILE_SERVER],
   pollEveryMs: 3_000,
   waitMs: 25_000,
   crossCheckEveryMs: 5 * 60_000,
   secondMemberMs: 24 * 60 * 60_000,
 };
 
+/** spec/community-and-file-servers §2.1. */
+const TEST_FILE_SERVERS: readonly FileServerAddress[] = [
+  {
+    url: 'http://potatofiles.getsession.org',
+    ed25519Hex: 'ff86dcd4b26d1bfec944c59859494248626d6428efc12168749d65a1b92f5e28',
+  },
+  {
+    url: 'http://superduperfiles.oxen.io',
+    ed25519Hex: '929e33ded05e653fec04b49645117f51851f102a947e04806791be416ed76602',
+  },
+];
+
 /** The networks by name. `local` has no seeds of its own worth relying on: give those of the devnet. */
 export const NETWORKS = {
   main: MAIN,
-  test: { ...MAIN, name: 'test', seeds: [{ url: 'http://public.loki.foundation:38157' }] },
+  test: {
+    ...MAIN,
+    name: 'test',
+    fileServers: TEST_FILE_SERVERS,
+    seeds: [{ url: 'http://public.loki.foundation:38157' }],
+  },
   local: {
     ...MAIN,
     name: 'local',
+    fileServers: [],
     seeds: [{ url: 'http://sesh-net.local:1280' }],
     distinctSubnets: false, // all on 127.0.0.1
     distinctOperators: false, // often one account runs them all

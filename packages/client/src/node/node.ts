@@ -10,7 +10,13 @@ import { ParseError } from '@allium/protocol/errors';
 import { Client } from '../client.ts';
 import { ClientError } from '../errors.ts';
 import { type BundledList, readBundledList } from '../network/bootstrap.ts';
-import { NETWORKS, type NetworkName, type NetworkPreset, type Seed } from '../network/presets.ts';
+import {
+  type FileServerAddress,
+  NETWORKS,
+  type NetworkName,
+  type NetworkPreset,
+  type Seed,
+} from '../network/presets.ts';
 import type { TrustOptions } from '../network/trust.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -28,6 +34,8 @@ export interface OpenOptions {
   readonly trust?: TrustOptions;
   /** Where this account's messages are kept; made if needed. Absent: in memory. One process at a time. */
   readonly folder?: string;
+  /** Instead of those of the network. */
+  readonly fileServers?: readonly FileServerAddress[];
   /** False: only send. Default true. */
   readonly receive?: boolean;
   readonly pollEveryMs?: number;
@@ -59,6 +67,7 @@ export async function openClient(options: OpenOptions): Promise<Client> {
       network: {
         preset: {
           ...preset,
+          ...(options.fileServers !== undefined && { fileServers: options.fileServers }),
           seeds: ownSeeds.map((seed) => (typeof seed === 'string' ? { url: seed } : seed)),
         },
         ...(bundled !== undefined && { bundled }),

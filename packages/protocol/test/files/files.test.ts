@@ -214,13 +214,18 @@ describe('addresses', () => {
 
   test('no text makes it throw anything else', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.webUrl({ withFragments: true })), (text) => {
-        try {
-          parseFileUrl(text);
-        } catch (error) {
-          expect(error).toBeInstanceOf(ParseError);
-        }
-      }),
+      fc.property(
+        fc.constantFrom('', 'http://', 'http://files.example.org/file/', 'https://a/file/1#'),
+        fc.string(),
+        (a, b) => {
+          const text = a + b;
+          try {
+            parseFileUrl(text);
+          } catch (error) {
+            expect(error).toBeInstanceOf(ParseError);
+          }
+        },
+      ),
     );
   });
 });

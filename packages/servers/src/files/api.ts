@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import type { Env } from '@allium/protocol/env';
+import { CONTENT_ID_LENGTH } from '@allium/protocol/files/content-id';
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { readAll, TooLargeError } from '../body.ts';
@@ -32,7 +33,6 @@ interface Parts {
 
 // From the specification.
 const MAX_LEGACY_TEXT = 8_000_000;
-const EXTENDABLE_ID_LENGTH = 44;
 // Ours.
 const RATE = { burst: 1000, perSecond: 300 };
 /** Uploads are counted in pieces of this size, a small one as one of them. */
@@ -105,7 +105,7 @@ function endpoints(options: FileServerOptions, parts: Parts): Hono<ServerEnv> {
   app.post('/file/:id/extend', (context) => {
     const id = context.req.param('id');
     // §2.2: a number could have been given to another file since.
-    if (id.length < EXTENDABLE_ID_LENGTH) return fail(context, 404);
+    if (id.length < CONTENT_ID_LENGTH) return fail(context, 404);
     const ttl = lifetime(context);
     if (ttl === undefined) return fail(context, 400);
     const file = store.extend(id, ttl);

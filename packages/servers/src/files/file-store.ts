@@ -12,9 +12,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { copyFile, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { blake2bHasher } from '@allium/protocol/crypto';
 import type { Env } from '@allium/protocol/env';
 import { AlliumError } from '@allium/protocol/errors';
+import { CONTENT_ID_LENGTH, ContentIdHasher } from '@allium/protocol/files/content-id';
 
 /**
  * - `size`: nothing, or more than is taken.
@@ -64,10 +64,6 @@ interface Pool {
 }
 
 // From the specification.
-const CONTENT_ID_BYTES = 33;
-const CONTENT_ID_LENGTH = 44;
-const CONTENT_ID_SALT = new Uint8Array(16);
-CONTENT_ID_SALT.set(Buffer.from('SessionFileSvr'));
 const NUMBER_ATTEMPTS = 25;
 const TICK_MS = 10_000;
 // Ours.
@@ -85,15 +81,6 @@ const PART = '.part';
 const State = { live: 0, arriving: 1, leaving: 2 } as const;
 
 export const ID = /^[A-Za-z0-9_-]{1,44}$/;
-
-/** Hash that becomes the id of a file (§2.2). */
-export function contentIdHasher() {
-  const hasher = blake2bHasher(CONTENT_ID_BYTES, { salt: CONTENT_ID_SALT });
-  return {
-    update: (data: Uint8Array) => hasher.update(data),
-    digest: () => Buffer.from(hasher.digest()).toString('base64url'),
-  };
-}
 
 /** Path within a pool (§2.3). */
 export function pathOfId(id: string): string {
@@ -243,7 +230,7 @@ export class FileStore {
     using _space = this.reserve(sizeBytes ?? maxFileBytes);
     const path = join(folder, 'tmp', randomBytes(16).toString('hex'));
     try {
-      const hasher = contentIdHasher();
+      const hasher = new ContentIdHasher();
       let size = 0;
       const file = await open(path, 'wx', 0o600);
       try {

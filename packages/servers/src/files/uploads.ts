@@ -13,7 +13,8 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream, readdirSync, rmSync } from 'node:fs';
 import { open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { contentIdHasher, type FileStore, FileStoreError, storageError, writeAll } from './file-store.ts';
+import { ContentIdHasher } from '@allium/protocol/files/content-id';
+import { type FileStore, FileStoreError, storageError, writeAll } from './file-store.ts';
 
 // Ours.
 export const TUS_VERSION = '1.0.0';
@@ -163,7 +164,7 @@ export class Uploads {
 
   async #finish(row: Row): Promise<void> {
     const path = this.#pathOf(row.token);
-    const hasher = contentIdHasher();
+    const hasher = new ContentIdHasher();
     for await (const part of createReadStream(path)) hasher.update(part as Buffer);
     const { id, expires } = await this.#store.adopt(path, row.size, hasher.digest(), row.ttl);
     this.#store.db

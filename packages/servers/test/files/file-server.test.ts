@@ -20,6 +20,7 @@ import { systemEnv } from '@allium/net/system-env';
 import { fromHex, toHex, utf8 } from '@allium/protocol/bytes';
 import { blake2b, ed25519KeyPair, ed25519Sign, x25519PublicKey } from '@allium/protocol/crypto';
 import type { Env, LogFields } from '@allium/protocol/env';
+import { contentId } from '@allium/protocol/files/content-id';
 import { openReply, sealLayer } from '@allium/protocol/onion/layer';
 import { encodeEnvelope } from '@allium/protocol/onion/request';
 import { encodeV4Request, parseV4Response } from '@allium/protocol/onion/v4';
@@ -31,7 +32,7 @@ import {
   type StartFileServerOptions,
   startFileServer,
 } from '../../src/files/file-server.ts';
-import { contentIdHasher, FileStore, pathOfId } from '../../src/files/file-store.ts';
+import { FileStore, pathOfId } from '../../src/files/file-store.ts';
 import { onionRequests } from '../../src/onion-v4.ts';
 import type { ServerEnv } from '../../src/serve.ts';
 import { loadOrCreateServerKey, serverKeyOf } from '../../src/server-key.ts';
@@ -79,12 +80,6 @@ function handEnv() {
 
 const upload = (body: Uint8Array | string, headers: Record<string, string> = {}) =>
   fetch(`${server?.url}/file`, { method: 'POST', body: body as Uint8Array<ArrayBuffer>, headers });
-
-const idOf = (data: Uint8Array) => {
-  const hasher = contentIdHasher();
-  hasher.update(data);
-  return hasher.digest();
-};
 
 /** All files below a folder. */
 function filesIn(path: string): string[] {
@@ -203,8 +198,8 @@ describe('vectors', () => {
     expect(pathOfId(file_id)).toBe(path);
     if (data_seed !== null && data_seed !== undefined) {
       const parts = Array.from({ length: 188 }, (_, i) => createHash('sha256').update(`file/${i}`).digest());
-      expect(idOf(Buffer.concat(parts).subarray(0, 6000))).toBe(file_id);
-    } else if (typeof data === 'string') expect(idOf(fromHex(data))).toBe(file_id);
+      expect(contentId(Buffer.concat(parts).subarray(0, 6000))).toBe(file_id);
+    } else if (typeof data === 'string') expect(contentId(fromHex(data))).toBe(file_id);
   });
 
   test.each(vectors.sections.onion_envelope.cases)('opens and answers $id', async (item) => {
@@ -272,7 +267,7 @@ describe('by onion', () => {
     const ask = byOnion('aes-gcm');
     const stored = await ask({ method: 'POST', path: '/file', body: data });
     const { id } = JSON.parse(Buffer.from(stored.body).toString());
-    expect(id).toBe(idOf(data));
+    expect(id).toBe(contentId(data));
     const fetched = await ask({ method: 'GET', path: `/file/${id}` });
     expect(Buffer.compare(fetched.body, data)).toBe(0);
   });
@@ -310,13 +305,13 @@ describe('in pieces', () => {
     expect([found.status, header(found, 'upload-offset')]).toEqual([200, '100000']);
     const last = await patch(100_000, data.length);
     expect(last.status).toBe(204);
-    expect(header(last, 'x-fs-id')).toBe(idOf(data));
+    expect(header(last, 'x-fs-id')).toBe(contentId(data));
     expect(Number(header(last, 'x-fs-expires'))).toBeCloseTo(Date.now() / 1000 + 3600, -1);
     // The answer may be lost: it can be asked for again.
-    expect(header(await ask({ method: 'HEAD', path }), 'x-fs-id')).toBe(idOf(data));
+    expect(header(await ask({ method: 'HEAD', path }), 'x-fs-id')).toBe(contentId(data));
     const middle = await ask({
       method: 'GET',
-      path: `/file/${idOf(data)}`,
+      path: `/file/${contentId(data)}`,
       headers: { range: 'bytes=1000-1999' },
     });
     expect(middle.status).toBe(206);
@@ -383,7 +378,7 @@ describe('in pieces', () => {
   ])('range %s', async (range, status, length) => {
     await start();
     await upload(data);
-    const answer = await byHttp({ method: 'GET', path: `/file/${idOf(data)}`, headers: { range } });
+    const answer = await byHttp({ method: 'GET', path: `/file/${contentId(data)}`, headers: { range } });
     expect(answer.status).toBe(status);
     if (length !== undefined) expect(answer.body).toHaveLength(length);
   });
@@ -557,21 +552,21 @@ describe('the folder', () => {
     );
     await store.tick();
     await expect(add(store, '5')).rejects.toMatchObject({ code: 'no_pool' });
-    const handle = await store.read(idOf(utf8('1')));
+    const handle = await store.read(contentId(utf8('1')));
     expect((await handle?.readFile())?.toString()).toBe('1');
     await handle?.close();
     writeFileSync(join(folder, 'pools.json'), 'nonsense');
     await store.tick();
     expect(lines).toContain('pools.json cannot be used');
-    expect(store.find(idOf(utf8('1')))).toBeDefined();
+    expect(store.find(contentId(utf8('1')))).toBeDefined();
     await store.stop();
   });
 
   test('a file that is missing on the disk is not there, and can be uploaded again', async () => {
     await start();
     await upload('lost');
-    rmSync(join(folder, 'pools', 'main', pathOfId(idOf(utf8('lost')))));
-    const path = `/file/${idOf(utf8('lost'))}`;
+    rmSync(join(folder, 'pools', 'main', pathOfId(contentId(utf8('lost')))));
+    const path = `/file/${contentId(utf8('lost'))}`;
     expect((await byHttp({ method: 'GET', path })).status).toBe(404);
     expect((await upload('lost')).status).toBe(200);
     expect((await byHttp({ method: 'GET', path })).status).toBe(200);
