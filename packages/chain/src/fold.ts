@@ -25,6 +25,8 @@ export const KEPT_EPOCHS = 48;
 
 /** Ours: more epochs than that cannot pass at once; 138 days of the local preset. */
 const MAX_EPOCHS_AT_ONCE = 400_000;
+/** Turns are counted so long after the newest reveal: fewer than the three in a row that are a failing test. */
+const MAX_QUIET_EPOCHS = 2;
 const NO_ANCHOR = `0x${'00'.repeat(32)}`;
 
 /** The last block whose events are folded. */
@@ -382,7 +384,9 @@ export class ChainFold {
       seed = skippedSeed(state.lastSeed.seed, state.lastSeed.epoch, epoch);
     }
     const proposer = previous && drawProposer(previous.seed, epoch, state.slots, slotCount);
-    if (proposer !== undefined && !isRevealed) this.#missTurn(proposer.nodeId);
+    // Where nobody revealed for longer, the chain or the whole network was away, not this one node.
+    const isQuiet = epoch - state.lastSeed.epoch > MAX_QUIET_EPOCHS;
+    if (proposer !== undefined && !isRevealed && !isQuiet) this.#missTurn(proposer.nodeId);
     const memberIds = this.#membersAt(epoch, previous);
     this.#owned.delete('slots');
     state.closed = {

@@ -152,6 +152,20 @@ describe('seeds', () => {
     expect(counted).toBeGreaterThan(0);
   });
 
+  test('turns are missed only while others reveal: a network that was switched off blames nobody', () => {
+    const { writer } = networkOf(5, 2);
+    writer.passTo(epochStart(NETWORK, 3) + 1);
+    expect(writer.reveal()).toBe(true);
+    const fold = foldOf(writer.events);
+    fold.passTime(epochStart(NETWORK, 5) + R);
+    const missed = () => fold.records.reduce((sum, record) => sum + record.missedTurns, 0);
+    const atFirst = missed();
+    expect(atFirst).toBeGreaterThanOrEqual(2);
+    // Five nodes would have had some forty turns each.
+    fold.passTime(epochStart(NETWORK, 205) + R);
+    expect(missed()).toBe(atFirst);
+  });
+
   test('an epoch is closed at the end of its window, not a second before', () => {
     const fold = newFold();
     fold.passTime(epochStart(NETWORK, 4) + R - 1);
