@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { addAccounts } from './program/accounts.ts';
 import { addCalculators } from './program/calculate.ts';
 import { addChain } from './program/chain.ts';
+import { addFiles } from './program/files.ts';
 import { addLocalNetwork } from './program/local-network.ts';
 import { addLooks } from './program/looks.ts';
 import { addMessages } from './program/messages.ts';
@@ -63,6 +64,7 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
   addNetworks(program, done);
   addChain(program, done);
   addStake(program, done);
+  addFiles(program, done);
   addCalculators(program, done);
   program
     .command('node')
