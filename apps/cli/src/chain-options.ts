@@ -9,23 +9,28 @@ import type { StakeSigner } from '@allium/chain/stake/session';
 import { toHex } from '@allium/protocol/bytes';
 import { AlliumError } from '@allium/protocol/errors';
 import { CliError, usage } from './cli-error.ts';
+import { homeFolder, readSettings } from './home.ts';
 import { type PassphraseOptions, readPassphrase } from './passphrase.ts';
 
 export interface ChainOptions {
+  readonly home?: string;
   readonly rpc?: string;
   readonly deployment?: string;
 }
 
 export interface WalletOptions extends PassphraseOptions {
+  readonly home?: string;
   readonly keystore?: string;
   readonly rpcSigner?: string;
 }
 
-/** --rpc, else ALLIUM_CHAIN_RPC. @throws CliError */
+/** --rpc, else ALLIUM_CHAIN_RPC, else the settings. @throws CliError */
 export function chosenRpc(options: ChainOptions): string {
-  const rpc = options.rpc ?? process.env.ALLIUM_CHAIN_RPC;
-  if (rpc === undefined || rpc === '') {
-    throw usage('no chain chosen: name a JSON-RPC endpoint with --rpc URL (or ALLIUM_CHAIN_RPC)');
+  const rpc = chosen(options, options.rpc, 'ALLIUM_CHAIN_RPC', 'chainRpc');
+  if (rpc === undefined) {
+    throw usage(
+      'no chain chosen: name a JSON-RPC endpoint with --rpc URL (or ALLIUM_CHAIN_RPC, or "allium chain use")',
+    );
   }
   // Not quoted: the address of an endpoint often holds a key.
   if (!URL.canParse(rpc) || !/^https?:$/.test(new URL(rpc).protocol)) {
@@ -34,12 +39,12 @@ export function chosenRpc(options: ChainOptions): string {
   return rpc;
 }
 
-/** --deployment FILE (or its folder), else ALLIUM_CHAIN_DEPLOYMENT. @throws CliError */
+/** --deployment FILE (or its folder), else ALLIUM_CHAIN_DEPLOYMENT, else the settings. @throws CliError */
 export function chosenDeployment(options: ChainOptions): Deployment {
-  const given = options.deployment ?? process.env.ALLIUM_CHAIN_DEPLOYMENT;
-  if (given === undefined || given === '') {
+  const given = chosen(options, options.deployment, 'ALLIUM_CHAIN_DEPLOYMENT', 'deployment');
+  if (given === undefined) {
     throw usage(
-      'no contracts chosen: name the deployment.json of your network with --deployment FILE (or ALLIUM_CHAIN_DEPLOYMENT)',
+      'no contracts chosen: name the deployment.json of your network with --deployment FILE (or ALLIUM_CHAIN_DEPLOYMENT, or "allium chain use")',
     );
   }
   let path = given;
@@ -60,7 +65,7 @@ export function chosenDeployment(options: ChainOptions): Deployment {
   }
 }
 
-/** --keystore or --rpc-signer, else ALLIUM_KEYSTORE. Asks for the passphrase. @throws CliError */
+/** --keystore or --rpc-signer, else ALLIUM_KEYSTORE, else the settings. Asks for the passphrase. @throws CliError */
 export async function chosenSigner(options: WalletOptions): Promise<StakeSigner> {
   const keystore = keystorePath(options);
   if (options.rpcSigner !== undefined)
@@ -102,12 +107,21 @@ export function addressOption(name: string, text: string): Hex {
   }
 }
 
-function keystorePath({ keystore, rpcSigner }: WalletOptions): string | undefined {
-  if (keystore !== undefined && rpcSigner !== undefined) {
-    throw usage('both --keystore and --rpc-signer: only one of them can sign');
-  }
-  const path = keystore ?? process.env.ALLIUM_KEYSTORE;
-  return path === '' ? undefined : path;
+function keystorePath(options: WalletOptions): string | undefined {
+  if (options.rpcSigner === undefined)
+    return chosen(options, options.keystore, 'ALLIUM_KEYSTORE', 'keystore');
+  if (options.keystore === undefined) return undefined;
+  throw usage('both --keystore and --rpc-signer: only one of them can sign');
+}
+
+/** An empty variable counts as none. */
+function chosen(
+  options: { readonly home?: string },
+  option: string | undefined,
+  variable: string,
+  setting: 'chainRpc' | 'deployment' | 'keystore',
+): string | undefined {
+  return option ?? (process.env[variable] || readSettings(homeFolder(options))[setting]);
 }
 
 function keystoreText(path: string): string {

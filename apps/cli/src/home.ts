@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The folder of the command line: `accounts/NAME/` (account file and its messages) and `settings.json` (seeds to use).
+// The folder of the command line: `accounts/NAME/` (account file and its messages) and `settings.json` (seeds, chain and
+// wallet to use).
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -34,13 +35,27 @@ export function chosenSeeds(options: SeedOptions): string[] {
   );
 }
 
+/** What later commands use where nothing else is said. */
+export interface Settings {
+  readonly seeds?: readonly string[];
+  /** URL; may hold a key. */
+  readonly chainRpc?: string;
+  /** Paths. */
+  readonly deployment?: string;
+  readonly keystore?: string;
+}
+
 /** Remembers the seeds for later commands. */
 export function saveSeeds(home: string, seeds: readonly string[]): void {
+  saveSettings(home, { seeds: seeds.map(parseSeed) });
+}
+
+/** What `settings` does not name stays. */
+export function saveSettings(home: string, settings: Settings): void {
   makePrivateFolder(home);
   const path = join(home, 'settings.json');
-  writeFileSync(`${path}.new`, `${JSON.stringify({ seeds: seeds.map(parseSeed) }, undefined, 2)}\n`, {
-    mode: 0o600,
-  });
+  const whole = { ...readSettings(home), ...settings };
+  writeFileSync(`${path}.new`, `${JSON.stringify(whole, undefined, 2)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }
 
@@ -48,7 +63,8 @@ export function makePrivateFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
 }
 
-function readSettings(home: string): { seeds?: string[] } {
+/** @throws CliError when the file is damaged */
+export function readSettings(home: string): Settings {
   const path = join(home, 'settings.json');
   let text: string;
   try {
@@ -57,11 +73,13 @@ function readSettings(home: string): { seeds?: string[] } {
     return {};
   }
   try {
-    const { seeds } = JSON.parse(text) as { seeds?: unknown };
-    if (Array.isArray(seeds) && seeds.length > 0 && seeds.every((seed) => typeof seed === 'string')) {
-      return { seeds };
-    }
-    return {};
+    const { seeds, ...others } = (JSON.parse(text) ?? {}) as Record<string, unknown>;
+    const isText = (value: unknown) => typeof value === 'string' && value !== '';
+    const named = ['chainRpc', 'deployment', 'keystore'].filter((name) => isText(others[name]));
+    return {
+      ...(Array.isArray(seeds) && seeds.length > 0 && seeds.every(isText) && { seeds: seeds as string[] }),
+      ...Object.fromEntries(named.map((name) => [name, others[name]])),
+    };
   } catch (error) {
     throw new CliError(`${path} is not JSON: correct or delete it`, 1, { cause: error });
   }

@@ -144,6 +144,29 @@ test('what cannot succeed is refused before anything is spent', async () => {
   expect(await rpc('eth_blockNumber')).toBe(block);
 });
 
+test('"chain use" remembers endpoint and contracts; seeds stay', async () => {
+  const { ALLIUM_CHAIN_RPC, ALLIUM_CHAIN_DEPLOYMENT, ALLIUM_HOME } = process.env;
+  try {
+    process.env.ALLIUM_HOME = at('home');
+    await run('network use https://127.0.0.1:22021');
+    expect(await run(`chain use --rpc ${anvil.url} --deployment ${at('net')}`)).toBe(0);
+    process.env.ALLIUM_CHAIN_RPC = '';
+    process.env.ALLIUM_CHAIN_DEPLOYMENT = '';
+    expect(await json('chain show')).toMatchObject({ activeNodes: 1 });
+    expect(JSON.parse(readFileSync(at('home/settings.json'), 'utf8'))).toMatchObject({
+      seeds: ['https://127.0.0.1:22021'],
+      chainRpc: anvil.url,
+    });
+    process.env.ALLIUM_HOME = at('elsewhere');
+    await expect(run('chain show')).rejects.toThrow('no contracts chosen');
+    await expect(run('chain use')).rejects.toMatchObject({ exitCode: 2 });
+  } finally {
+    process.env = { ...process.env, ALLIUM_CHAIN_RPC, ALLIUM_CHAIN_DEPLOYMENT };
+    if (ALLIUM_HOME === undefined) delete process.env.ALLIUM_HOME;
+    else process.env.ALLIUM_HOME = ALLIUM_HOME;
+  }
+});
+
 test('a wrong passphrase opens no wallet; the right one signs', async () => {
   const key = Buffer.from('59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d', 'hex');
   writeFileSync(at('wallet.json'), sealKeystore(key, 'right passphrase', { n: 1024, r: 8, p: 1 }));
@@ -165,10 +188,20 @@ test('a pool that two others fill becomes a node', async () => {
   expect(output).toContain('Pool 1 is open; it fills at 100 tokens.');
   expect(await run(`stake status --wallet ${BOB}`)).toBe(0);
   expect(output).toContain('25 tokens are reserved for you: allium stake contribute 1 25');
+  expect(await json('stake pools')).toMatchObject([{ poolId: 1, least: '6250000000', most: '50000000000' }]);
+  expect(await json(`stake pools --wallet ${BOB}`)).toMatchObject([
+    { least: '25000000000', most: '75000000000' },
+  ]);
   await expect(run(`stake contribute 1 20 --rpc-signer ${BOB} --yes`)).rejects.toThrow(
     'takes 25 to 75 tokens',
   );
   expect(await run(`stake contribute 1 25 --rpc-signer ${BOB} --yes`)).toBe(0);
+  expect(await json(`stake contribute 1 50 --rpc-signer ${CAROL} --dry-run`)).toMatchObject({
+    steps: [
+      { function: 'approve' },
+      { function: 'contribute', arguments: { poolId: '1', amount: '50000000000' } },
+    ],
+  });
   await expect(run(`stake contribute 1 60 --rpc-signer ${CAROL} --yes`)).rejects.toThrow(
     'only 50 tokens are missing',
   );
@@ -197,9 +230,12 @@ test('rewards are told, claimed to the last unit, and reach the beneficiaries', 
   const { nodes: now } = await json(`stake status --wallet ${ALICE}`);
   const claimed = now.map(({ shares }: { shares: { claimed: string }[] }) => BigInt(shares[0]!.claimed));
   expect((await holds(ALICE)) - before).toBe(claimed[0] + claimed[1]);
-  // Both earn as much; of the second Alice has a tenth as the fee, and a quarter of the rest.
-  const part = Number(claimed[1]) / Number(claimed[0]);
-  expect(part).toBeCloseTo(0.1 + 0.9 / 4, 3);
+  // Of the second node Alice has a tenth as the fee, and a quarter of the rest; Carol half of the rest.
+  const whole = now[1].shares.map((share: { claimed: string; claimable: string }) =>
+    Number(BigInt(share.claimed) + BigInt(share.claimable)),
+  );
+  expect(whole[0] / whole[1]).toBeCloseTo((0.1 + 0.9 / 4) / (0.9 / 4), 6);
+  expect(whole[2] / whole[1]).toBeCloseTo(2, 6);
 });
 
 test('an exit pays back after its time, not before', async () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `allium chain deploy | show`: the contracts of a network.
+// `allium chain deploy | show | use`: the contracts of a network.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { ContractParams, PresetName } from '@allium/chain/presets';
 import { tokens } from '@allium/chain/stake/amounts';
 import { StakeSession } from '@allium/chain/stake/session';
@@ -9,12 +9,14 @@ import { AlliumError } from '@allium/protocol/errors';
 import {
   addressOption,
   type ChainOptions,
+  chosenAddress,
   chosenDeployment,
   chosenRpc,
   chosenSigner,
   type WalletOptions,
 } from '../chain-options.ts';
-import { CliError } from '../cli-error.ts';
+import { CliError, usage } from '../cli-error.ts';
+import { homeFolder, saveSettings } from '../home.ts';
 import { askLine, counted, print, printJson, remark } from '../terminal.ts';
 
 export interface DeployCommandOptions extends ChainOptions, WalletOptions {
@@ -120,6 +122,27 @@ export async function showChain(options: ChainOptions & { readonly json?: boolea
   );
   print(`rewards       ${tokens(rewards)} tokens in the pool`);
   print(`quorums       ${params.quorumSize} members, at least ${params.minVoters}`);
+  return 0;
+}
+
+/** Remembers what was named; checks it first. */
+export async function useChain(
+  options: ChainOptions & { readonly home?: string; readonly keystore?: string },
+): Promise<number> {
+  const { rpc, deployment, keystore } = options;
+  if (rpc === undefined && deployment === undefined && keystore === undefined) {
+    throw usage('name what to remember: --rpc, --deployment, --keystore');
+  }
+  if (rpc !== undefined) chosenRpc(options);
+  if (deployment !== undefined) chosenDeployment(options);
+  if (keystore !== undefined) await chosenAddress({ keystore });
+  const home = homeFolder(options);
+  saveSettings(home, {
+    ...(rpc !== undefined && { chainRpc: rpc }),
+    ...(deployment !== undefined && { deployment: resolve(deployment) }),
+    ...(keystore !== undefined && { keystore: resolve(keystore) }),
+  });
+  print(`Commands use it from now on (${join(home, 'settings.json')}).`);
   return 0;
 }
 

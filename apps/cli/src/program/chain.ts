@@ -55,6 +55,12 @@ The deployer gets all tokens but those of the reward pool. Exit codes: 0 all con
       const { showChain } = await import('../commands/chain.ts');
       done(await showChain(command.optsWithGlobals()));
     });
+  withChain(chain.command('use').description('remember endpoint, contracts and wallet for later commands'))
+    .option('--keystore <file>', 'wallet')
+    .action(async (_options, command: Command) => {
+      const { useChain } = await import('../commands/chain.ts');
+      done(await useChain(command.optsWithGlobals()));
+    });
 }
 
 export function withChain(command: Command): Command {

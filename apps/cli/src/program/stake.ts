@@ -71,6 +71,19 @@ Examples:
 }
 
 function addPoolActions(stake: Command, done: Done): void {
+  withChain(
+    stake
+      .command('pools')
+      .description('the pools that take contributions')
+      .option('--wallet <address>', 'from this wallet: places reserved for it count (default: from anybody)')
+      .option('--keystore <file>', 'the same, by its keystore')
+      .option('--rpc-signer <address>', 'the same, by an account of the endpoint'),
+  )
+    .option('--json', 'print one line of JSON')
+    .action(async (_options, command: Command) => {
+      const { listPools } = await import('../commands/stake/pools.ts');
+      done(await listPools(command.optsWithGlobals()));
+    });
   spending(
     stake
       .command('contribute')

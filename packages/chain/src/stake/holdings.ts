@@ -220,9 +220,38 @@ export async function readPool(
 }
 
 /** Pools, not yet nodes, in which the address has something, from the newest on. */
-export async function readPools(
+export function readPools(session: StakeSession, address: Hex = session.address): Promise<PoolHolding[]> {
+  return scanPools(session, address, ({ state, amount, reserved, operator }) =>
+    state === 'cancelled'
+      ? amount > 0n
+      : state !== 'registered' && (amount > 0n || reserved > 0n || operator === address),
+  );
+}
+
+/** What a pool would take from an address now; atomic units. */
+export interface OpenPool extends PoolHolding {
+  readonly least: bigint;
+  readonly most: bigint;
+}
+
+/** Pools that take contributions from the address, from the newest on. */
+export async function readOpenPools(
   session: StakeSession,
   address: Hex = session.address,
+): Promise<OpenPool[]> {
+  const open = await scanPools(session, address, ({ state }) => state === 'open');
+  const limits = await Promise.all(
+    open.map(({ poolId }) => session.read<[bigint, bigint]>('pools', 'limitsOf', BigInt(poolId), address)),
+  );
+  return open
+    .map((pool, n) => ({ ...pool, least: limits[n]![0], most: limits[n]![1] }))
+    .filter(({ most }) => most > 0n);
+}
+
+async function scanPools(
+  session: StakeSession,
+  address: Hex,
+  wanted: (pool: PoolHolding) => boolean,
 ): Promise<PoolHolding[]> {
   const count = Number(await session.read<bigint>('pools', 'poolCount'));
   const found: PoolHolding[] = [];
@@ -230,9 +259,7 @@ export async function readPools(
   for (let poolId = count; poolId >= last; poolId -= POOLS_AT_ONCE) {
     const ids = Array.from({ length: Math.min(POOLS_AT_ONCE, poolId - last + 1) }, (_, n) => poolId - n);
     for (const pool of await Promise.all(ids.map((id) => readPool(session, id, address)))) {
-      if (pool === undefined || pool.state === 'registered') continue;
-      const concerns = pool.amount > 0n || pool.reserved > 0n || pool.operator === address;
-      if (concerns && !(pool.state === 'cancelled' && pool.amount === 0n)) found.push(pool);
+      if (pool !== undefined && wanted(pool)) found.push(pool);
     }
   }
   return found;
