@@ -81,7 +81,8 @@ async function chainOf({ chainRpc, chainDeployment }: TrustSettings) {
       ? join(chainDeployment, 'deployment.json')
       : chainDeployment;
     const deployment = finishedDeployment(parseDeploymentFile(readFileSync(path, 'utf8')));
-    return chainVerifier({ rpc: chainRpc, deployment }, systemEnv());
+    const rpc = chainRpc.flatMap((text) => text.split(',')).filter((text) => text !== '');
+    return chainVerifier({ rpc, deployment }, systemEnv());
   } catch (error) {
     if (error instanceof AlliumError) throw usage(error.message);
     throw usage(`cannot read ${chainDeployment} (--chain-deployment): ${(error as Error).message}`);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium health`: the list of a seed, whether it can be checked, then one question to each node on it.
 import { ClientError } from '@allium/client/errors';
-import { checkServiceNodeHealth, type ServiceNodeHealth } from '@allium/client/health';
+import type { ServiceNodeHealth } from '@allium/client/health';
 import { checkNodeList } from '@allium/client/network/list-check';
 import type { TrustOptions, TrustState } from '@allium/client/network/trust';
+import { checkServiceNodeHealth } from '@allium/client/node';
 import { HttpsTransport, httpsOrigin } from '@allium/net/https-transport';
 import { systemEnv } from '@allium/net/system-env';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
@@ -45,7 +46,7 @@ export async function health(
   try {
     const seeds = chosenSeeds(options);
     const nodes = await fetchList(transport, seeds);
-    const counts = await countNodes(transport, seeds);
+    const counts = await countNodes(seeds);
     const list = await checked(transport, seeds, trust.options);
     const results: NodeHealth[] = new Array(nodes.length);
     let next = 0;
@@ -69,12 +70,9 @@ export async function health(
 }
 
 /** Undefined: the seed lists its nodes without their states. */
-async function countNodes(
-  transport: HttpsTransport,
-  seeds: readonly string[],
-): Promise<ServiceNodeHealth | undefined> {
+async function countNodes(seeds: readonly string[]): Promise<ServiceNodeHealth | undefined> {
   try {
-    return await checkServiceNodeHealth({ transport, seeds: seeds.map((url) => ({ url })) });
+    return await checkServiceNodeHealth({ seeds: seeds.map((url) => ({ url })) });
   } catch (error) {
     if (error instanceof ClientError) return undefined;
     throw error;

@@ -16,6 +16,7 @@ import {
 } from '@allium/protocol/membership/certificate';
 import {
   CERTIFICATE_METHOD,
+  type CertificateQuery,
   parseCertificateAnswer,
   parseStaticListAnswer,
   STATIC_LIST_METHOD,
@@ -301,21 +302,21 @@ export class Trust {
 
   /** Accepts the newest, over others in between where too many members have changed (spec/chain §4.22). */
   async #advanceCertificate(ask: AskEvidence): Promise<void> {
-    const fetch = async (epoch?: number) => {
-      const answer = parseCertificateAnswer(
-        await ask(CERTIFICATE_METHOD, epoch === undefined ? {} : { epoch }),
-      );
+    const fetch = async (query: CertificateQuery) => {
+      const answer = parseCertificateAnswer(await ask(CERTIFICATE_METHOD, { ...query }));
       const { certificate: bytes } = answer;
       return { ...answer, found: bytes === undefined ? undefined : readTrusted('certificate', bytes) };
     };
-    const { epochs, found: newest } = await fetch();
+    const held = this.#trusted?.kind === 'certificate' ? this.#trusted.certificate.epoch : undefined;
+    // A certificate of a thousand nodes has 100 kB: only a newer one is asked for.
+    const { epochs, found: newest } = await fetch(held === undefined ? {} : { after: held });
     let fetches = 1;
     if (newest === undefined) return;
     if (this.#trusted === undefined) {
       const digest = this.#anchorDigest;
       for (const epoch of [...epochs].reverse()) {
         if (fetches++ > MAX_FETCHES) return;
-        const { found } = await fetch(epoch);
+        const { found } = await fetch({ epoch });
         if (found === undefined || statementName(found.certificate) !== digest) continue;
         this.#trusted = found;
         break;
@@ -342,7 +343,7 @@ export class Trust {
       const middle = between[Math.floor((between.length - 1) / 2)];
       if (middle === undefined) return;
       fetches++;
-      const { found } = await fetch(middle);
+      const { found } = await fetch({ epoch: middle });
       if (found?.certificate.epoch !== middle) return;
       goal = found;
     }

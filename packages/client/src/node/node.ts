@@ -9,6 +9,11 @@ import type { Logger } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import { Client } from '../client.ts';
 import { ClientError } from '../errors.ts';
+import {
+  checkServiceNodeHealth as checkHealth,
+  type HealthOptions,
+  type ServiceNodeHealth,
+} from '../health.ts';
 import { type BundledList, readBundledList } from '../network/bootstrap.ts';
 import {
   type FileServerAddress,
@@ -85,6 +90,18 @@ export async function openClient(options: OpenOptions): Promise<Client> {
     await storage?.close();
     transport.close();
     throw error;
+  }
+}
+
+/** `checkServiceNodeHealth` over HTTPS of this machine. @throws as that */
+export async function checkServiceNodeHealth(
+  options: Omit<HealthOptions, 'transport'> = {},
+): Promise<ServiceNodeHealth> {
+  const transport = new HttpsTransport();
+  try {
+    return await checkHealth({ ...options, transport });
+  } finally {
+    transport.close();
   }
 }
 

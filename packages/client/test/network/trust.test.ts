@@ -61,8 +61,8 @@ class Governed {
   evidence(method: string, params: unknown): string | undefined {
     if (method !== 'get_membership_certificate') return undefined;
     const epochs = [...this.certificates.keys()].sort((a, b) => a - b);
-    const epoch = (params as { epoch?: number }).epoch ?? epochs.at(-1);
-    const certificate = epoch === undefined ? undefined : this.certificates.get(epoch);
+    const { epoch = epochs.at(-1), after = -1 } = params as { epoch?: number; after?: number };
+    const certificate = epoch === undefined || epoch <= after ? undefined : this.certificates.get(epoch);
     return certificateAnswerJson({ epochs, certificate, t0: this.t0, epochSeconds: EPOCH_SECONDS }, epoch);
   }
 

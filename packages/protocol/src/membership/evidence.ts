@@ -2,8 +2,8 @@
 // What a client asks for to check the node list that a stranger hands it, as JSON (spec/chain §4.22, §4.23): methods of
 // `POST /json_rpc` and endpoints of `oxend_request`.
 //
-//   get_membership_certificate {epoch?: n} → {epochs: [n…], epoch?: n, certificate?: base64, t0, epoch_seconds, status}
-//   get_static_list {}                     → {list: the signed file as text, status}
+//   get_membership_certificate {epoch?: n, after?: n} → {epochs: [n…], epoch?: n, certificate?: base64, t0, epoch_seconds, status}
+//   get_static_list {}                                → {list: the signed file as text, status}
 import { fromBase64, fromUtf8, toBase64, utf8 } from '../bytes.ts';
 import { type Json, type JsonObject, stringifyJson } from '../codec/json.ts';
 import { ParseError } from '../errors.ts';
@@ -26,11 +26,21 @@ export interface CertificateAnswer {
   readonly epochSeconds: number;
 }
 
-/** The epoch asked for; undefined: the newest. @throws ParseError `evidence` */
-export function parseCertificateQuery(params: Json | undefined): number | undefined {
-  const { epoch } = params === undefined || params === null ? {} : object(params, 'params');
-  if (epoch === undefined || epoch === null) return undefined;
-  return whole(epoch, 'epoch', MAX_EPOCH);
+export interface CertificateQuery {
+  /** Absent: the newest. */
+  readonly epoch?: number;
+  /** The newest only when it is of a later epoch than this one, which the client has. */
+  readonly after?: number;
+}
+
+/** @throws ParseError `evidence` */
+export function parseCertificateQuery(params: Json | undefined): CertificateQuery {
+  const { epoch, after } = params === undefined || params === null ? {} : object(params, 'params');
+  const isGiven = (value: Json | undefined) => value !== undefined && value !== null;
+  return {
+    ...(isGiven(epoch) && { epoch: whole(epoch, 'epoch', MAX_EPOCH) }),
+    ...(isGiven(after) && { after: whole(after, 'after', MAX_EPOCH) }),
+  };
 }
 
 /** @param answer its `certificate` is the one of `epoch` */

@@ -24,19 +24,23 @@ describe('answers about members', () => {
     const answer = { epochs: [2, 4], certificate, t0: 1_795_000_000, epochSeconds: 30 };
     expect(parsed([2, 4], certificate, 4)).toEqual(answer);
     expect(parsed([])).toEqual({ ...answer, epochs: [], certificate: undefined });
-    expect(parseCertificateQuery(undefined)).toBeUndefined();
-    expect(parseCertificateQuery({ epoch: 24 })).toBe(24);
+    expect(parseCertificateQuery(undefined)).toEqual({});
+    expect(parseCertificateQuery({ epoch: 24, after: 2 })).toEqual({ epoch: 24, after: 2 });
     expect(
       new TextDecoder().decode(parseStaticListAnswer(parseJson(staticListAnswerJson(utf8('{"a":1}'))))),
     ).toBe('{"a":1}');
   });
 
-  test.each([[{ epoch: -1 }], [{ epoch: 1.5 }], [{ epoch: 2 ** 32 }], [{ epoch: '4' }], [[]]])(
-    'the question %j is refused',
-    (params) => {
-      expect(() => parseCertificateQuery(params as never)).toThrow(ParseError);
-    },
-  );
+  test.each([
+    [{ epoch: -1 }],
+    [{ epoch: 1.5 }],
+    [{ epoch: 2 ** 32 }],
+    [{ epoch: '4' }],
+    [{ after: -1 }],
+    [[]],
+  ])('the question %j is refused', (params) => {
+    expect(() => parseCertificateQuery(params as never)).toThrow(ParseError);
+  });
 
   test('epochs out of order, or too many, and times that are none are refused', () => {
     const good = { epochs: [1], t0: 0, epoch_seconds: 30 };

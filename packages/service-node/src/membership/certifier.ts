@@ -144,7 +144,7 @@ export class Certifier {
   }
 
   #open(view: EpochView): void {
-    const { chain, keys } = this.#parts;
+    const { chain } = this.#parts;
     const { chainId, registry } = chain.network;
     const { epoch, seed, swarms } = view;
     const statement = { chainId, registry: fromHex(registry.slice(2), 20), epoch, seed, swarms };
@@ -164,8 +164,15 @@ export class Certifier {
       kept: 0,
     };
     this.#signings.set(epoch, signing);
+    this.#sign(signing);
+  }
+
+  /** Adds our signature, as soon as what we see of the chain can be relied on. */
+  #sign(signing: Signing): void {
+    const { chain, keys } = this.#parts;
     const own = signing.keys.indexOf(keys.ed25519Hex);
-    if (own < 0 || !chain.isFresh() || chain.nodeByEd25519(keys.ed25519Hex)?.state !== 'active') return;
+    if (own < 0 || signing.signatures.has(own) || !chain.isFresh()) return;
+    if (chain.nodeByEd25519(keys.ed25519Hex)?.state !== 'active') return;
     this.#add(signing, own, keys.sign(signing.signed));
     this.#keep(signing);
   }
@@ -213,6 +220,7 @@ export class Certifier {
   }
 
   async #round(): Promise<void> {
+    for (const signing of this.#signings.values()) this.#sign(signing);
     const open = [...this.#signings.values()].filter(({ signatures, keys }) => signatures.size < keys.length);
     const hasNews = [...this.#signings.values()].some(({ news }) => news.size > 0);
     const { epochSeconds } = this.#parts.chain.network;

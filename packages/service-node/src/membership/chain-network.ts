@@ -93,7 +93,7 @@ export class ChainNetwork implements NodeNetwork {
       validityMs: timings.proofValidity * 1000,
       toleranceMs: timings.proofTolerance * 1000,
       privateAddresses: view.network.preset !== 'production',
-      minimumVersion: () => view.minimumVersion?.() ?? ANY_VERSION,
+      minimumVersion: () => view.minimumVersion() ?? ANY_VERSION,
     };
     this.#host = ownHost(options, rules.privateAddresses);
     this.#peers = options.peers.map(knownPeer);
@@ -136,10 +136,11 @@ export class ChainNetwork implements NodeNetwork {
 
   readonly questions = {
     [CERTIFICATE_METHOD]: (params: Json | undefined) => {
-      const asked = parseCertificateQuery(params);
+      const { epoch: asked, after = -1 } = parseCertificateQuery(params);
       const epoch = asked ?? this.#certificates.newest()?.epoch;
       const { t0, epochSeconds } = this.chain.view.network;
-      const certificate = this.#certificates.bytes(epoch);
+      const isNews = asked !== undefined || (epoch ?? 0) > after;
+      const certificate = isNews ? this.#certificates.bytes(epoch) : undefined;
       const epochs = this.#certificates.epochs();
       return certificateAnswerJson({ epochs, certificate, t0, epochSeconds }, epoch);
     },

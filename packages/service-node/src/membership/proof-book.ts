@@ -291,7 +291,7 @@ export function hasMoved(before: UptimeProof, after: UptimeProof): boolean {
   );
 }
 
-function isBelow(version: Version, minimum: Version): boolean {
+export function isBelow(version: Version, minimum: Version): boolean {
   for (let i = 0; i < 3; i++) {
     if (version[i] !== minimum[i]) return version[i]! < minimum[i]!;
   }

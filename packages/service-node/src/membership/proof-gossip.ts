@@ -26,7 +26,7 @@ import type { NodeKeys } from '../node-keys.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { Allowance } from './allowance.ts';
-import { hasMoved, type ProofBook, type ProofOrigin, type ProofRefusal } from './proof-book.ts';
+import { hasMoved, isBelow, type ProofBook, type ProofOrigin, type ProofRefusal } from './proof-book.ts';
 
 // From the specification (spec/chain §4.17).
 const RANDOM_OF_SENDER = 8;
@@ -90,17 +90,21 @@ interface ProofCounts {
 }
 
 /** Why no own proof goes out. */
-type Silence = 'not_registered' | 'stale_chain' | 'storage' | 'other_process' | 'address';
+type Silence = 'not_registered' | 'stale_chain' | 'storage' | 'other_process' | 'address' | 'version';
 
 const SENTENCES: Readonly<Record<Silence, string>> = {
   not_registered:
     'this node is not registered on the chain: it sends no uptime proofs, and serves no accounts until it is',
   stale_chain:
-    'the chain cannot be read, or its endpoints contradict each other: no uptime proofs are sent until that ends',
+    'the chain cannot be read, its newest block is not of now by the clock of this machine, or its endpoints contradict each ' +
+    'other: no uptime proofs are sent until that ends',
   storage: 'the mailbox does not answer: no uptime proofs are sent until it does',
   other_process:
     'another process uses the key of this node at another address: no uptime proofs are sent. Stop one of the two, and ' +
     'never copy the key of a node that goes on running',
+  version:
+    'this node is older than the version that the network asks for: others refuse its uptime proofs and will suspend it. ' +
+    'Update it',
   address: 'the address of --public-ip is not public: others refuse the uptime proofs of this node',
 };
 
@@ -301,6 +305,7 @@ export class ProofGossip {
     if (chain.nodeByEd25519(keys.ed25519Hex) === undefined) return 'not_registered';
     // A view is fresh for ten minutes in production (spec/chain §4.17), and as long as its endpoints agree.
     if (!chain.isFresh()) return 'stale_chain';
+    if (isBelow(this.#own!.nodeVersion, book.rules.minimumVersion())) return 'version';
     if (now - this.#storageAt > frequencyMs) return 'storage';
     return this.#silence === 'address' ? 'address' : undefined;
   }
@@ -320,8 +325,9 @@ export class ProofGossip {
     const { frequencyMs, toleranceMs } = book.rules;
     const now = this.#env.clock.now();
     const own = this.#own!;
-    const head = chain.head();
-    if (head === undefined) return undefined;
+    // Not the newest: one that a small reorganisation takes back would speak against us until the next proof.
+    const block = chain.safeHead();
+    if (block === undefined) return undefined;
     const known = book.proofOf(keys.ed25519Hex);
     const moved = known !== undefined && hasMoved(known.proof, { ...known.proof, ...own });
     if (known !== undefined && !moved && now - known.receivedAt < frequencyMs - this.#scaled(EARLY_MS)) {
@@ -336,8 +342,8 @@ export class ProofGossip {
         registry,
         chainId,
         epoch: chain.epochView()?.epoch ?? Math.max(0, epochAt(chain.network, time)),
-        blockNumber: Number(head.number),
-        blockHash: head.hash,
+        blockNumber: Number(block.number),
+        blockHash: block.hash,
         time,
       },
       keys,
