@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const root = join(import.meta.dirname, '..');
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const files = globSync('packages/*/bench/*.bench.ts', { cwd: root })
   .sort()
   .filter((file) => wanted.length === 0 || wanted.some((name) => basename(file).includes(name)));

@@ -61,8 +61,12 @@ export function contractSourcesHash(): string {
 
 const ownFiles = () => ['', 'registry', 'test'].flatMap(contractFiles);
 
-/** path from the repository's root → text of the module. Throws with solc's words when the contracts do not compile. */
-export function compileContracts(): Map<string, string> {
+/** file → contract → what solc makes of it. @throws with solc's words when the contracts do not compile */
+function compile(
+  file: string,
+  contract: string,
+  edit?: (file: string, text: string) => string,
+): { contracts: Record<string, Record<string, Artifact>>; version: string } {
   const require = createRequire(join(ROOT, 'packages/chain/package.json'));
   const solc = require('solc') as {
     compile(
@@ -71,9 +75,11 @@ export function compileContracts(): Map<string, string> {
     ): string;
     version(): string;
   };
-  const own = ownFiles();
   const sources: Record<string, { content: string }> = {};
-  for (const file of own) sources[file] = { content: readFileSync(join(SOURCES, file), 'utf8') };
+  for (const file of ownFiles()) {
+    const content = readFileSync(join(SOURCES, file), 'utf8');
+    sources[file] = { content: edit?.(file, content) ?? content };
+  }
   const read = (path: string) => readFileSync(join(ROOT, 'node_modules', path), 'utf8');
   for (const file of FOREIGN) sources[file] = { content: read(file) };
   const input = {
@@ -82,8 +88,8 @@ export function compileContracts(): Map<string, string> {
     settings: {
       ...COMPILER_SETTINGS,
       outputSelection: {
-        '*': {
-          '*': [
+        [file]: {
+          [contract]: [
             'abi',
             'evm.bytecode.object',
             'evm.deployedBytecode.object',
@@ -101,12 +107,26 @@ export function compileContracts(): Map<string, string> {
     }
   };
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: imported })) as SolcOutput;
-  const problems = output.errors ?? [];
+  // Warnings are errors in what we deploy; sources that were broken on purpose may have some.
+  const problems = (output.errors ?? []).filter(({ severity }) => edit === undefined || severity === 'error');
   if (problems.length > 0) throw new Error(problems.map((problem) => problem.formattedMessage).join('\n'));
 
+  return { contracts: output.contracts ?? {}, version: solc.version() };
+}
+
+/** Creation code of the registry made from sources that `edit` has changed: to show that a fault is found. */
+export function compileRegistry(edit: (file: string, text: string) => string): `0x${string}` {
+  const { contracts } = compile('ServiceNodeRegistry.sol', 'ServiceNodeRegistry', edit);
+  return `0x${contracts['ServiceNodeRegistry.sol']?.ServiceNodeRegistry?.evm.bytecode.object ?? ''}`;
+}
+
+/** path from the repository's root → text of the module. */
+export function compileContracts(): Map<string, string> {
+  const own = ownFiles();
+  const { contracts: compiled, version } = compile('*', '*');
   const sourceHash = contractSourcesHash();
   const modules = new Map<string, string>();
-  for (const [file, contracts] of Object.entries(output.contracts ?? {})) {
+  for (const [file, contracts] of Object.entries(compiled)) {
     if (!own.includes(file) && !FOREIGN.includes(file)) continue;
     for (const [name, artifact] of Object.entries(contracts)) {
       const code = artifact.evm.bytecode.object;
@@ -114,7 +134,7 @@ export function compileContracts(): Map<string, string> {
       if (code === '' && !/^I[A-Z]/.test(file)) continue;
       const folder = file.startsWith('test/') ? TEST_OUTPUT : OUTPUT;
       const path = join(folder, `${name}.ts`).slice(ROOT.length + 1);
-      modules.set(path, moduleText(file, solc.version(), sourceHash, artifact));
+      modules.set(path, moduleText(file, version, sourceHash, artifact));
     }
   }
   return modules;

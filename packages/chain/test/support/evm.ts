@@ -73,6 +73,24 @@ export class Evm {
     throw new Error(`${method}: ${error.message}`);
   }
 
+  /** Many requests at once; the first error ends it. */
+  async rpcBatch<T>(requests: readonly (readonly [method: string, ...params: unknown[]])[]): Promise<T[]> {
+    if (requests.length === 0) return [];
+    const body = requests.map(([method, ...params], id) => ({ jsonrpc: '2.0', id, method, params }));
+    const response = await fetch(this.anvil.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const answers = (await response.json()) as { id: number; result: T; error?: { message: string } }[];
+    const results: T[] = [];
+    for (const { id, result, error } of answers) {
+      if (error !== undefined) throw new Error(`${requests[id]?.[0]}: ${error.message}`);
+      results[id] = result;
+    }
+    return results;
+  }
+
   /** Unix seconds of the next block, and of the newest one if `goTo` made it. */
   get now(): number {
     return this.#now;

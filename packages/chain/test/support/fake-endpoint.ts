@@ -133,6 +133,7 @@ const NAMES: Record<RegistryEvent['type'], string> = {
   exitRequested: 'ExitRequested',
   beneficiary: 'BeneficiaryChanged',
   parameter: 'ParamChanged',
+  minimumVersion: 'MinimumVersion',
 };
 
 function argumentsOf(event: RegistryEvent): Json {
@@ -148,6 +149,10 @@ function argumentsOf(event: RegistryEvent): Json {
       return { ...event, state: STATE_NUMBERS[event.state], epoch: 0 };
     case 'seed':
       return { ...event, pre: event.preimage };
+    case 'minimumVersion': {
+      const [major, minor, patch] = event.version;
+      return { major, minor, patch };
+    }
     case 'votingKey':
       return { ...event, key: event.votingKey };
     case 'payable':

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { utf8 } from '@allium/protocol/bytes';
 import { ed25519KeyPair } from '@allium/protocol/crypto';
-import type { Abi } from 'viem';
+import { type Abi, encodeDeployData } from 'viem';
 import type { Hex, StateAction } from '../../src/chain-view.ts';
-import { abi as poolsAbi } from '../../src/contracts/generated/ContributionPools.ts';
-import { abi as lensAbi } from '../../src/contracts/generated/RegistryLens.ts';
-import { abi as poolAbi } from '../../src/contracts/generated/RewardPool.ts';
-import { abi as registryAbi } from '../../src/contracts/generated/ServiceNodeRegistry.ts';
-import { abi as tokenAbi } from '../../src/contracts/generated/SessionToken.ts';
+import * as poolsArtifact from '../../src/contracts/generated/ContributionPools.ts';
+import * as lensArtifact from '../../src/contracts/generated/RegistryLens.ts';
+import * as poolArtifact from '../../src/contracts/generated/RewardPool.ts';
+import * as registryArtifact from '../../src/contracts/generated/ServiceNodeRegistry.ts';
+import * as tokenArtifact from '../../src/contracts/generated/SessionToken.ts';
 import { type DeployOptions, deployNetwork } from '../../src/deploy.ts';
 import type { Deployment } from '../../src/deployment.ts';
 import { hexOf, keccak256 } from '../../src/packed.ts';
@@ -105,20 +105,20 @@ export class RegistryFixture implements AsyncDisposable {
   readonly pool: Contract;
   readonly pools: Contract;
   readonly lens: Contract;
-  readonly #folder: string;
+  readonly #folder: string | undefined;
   /** By lower-case address of the voting key. */
   readonly #votingSecrets = new Map<string, Uint8Array>();
 
-  private constructor(evm: Evm, deployment: Deployment, preset: NetworkPreset, folder: string) {
+  private constructor(evm: Evm, deployment: Deployment, preset: NetworkPreset, folder: string | undefined) {
     this.evm = evm;
     this.deployment = deployment;
     this.preset = preset;
     this.#folder = folder;
-    this.registry = { address: deployment.registry, abi: registryAbi as Abi };
-    this.token = { address: deployment.token, abi: tokenAbi as Abi };
-    this.pool = { address: deployment.pool, abi: poolAbi as Abi };
-    this.pools = { address: deployment.pools, abi: poolsAbi as Abi };
-    this.lens = { address: deployment.lens, abi: lensAbi as Abi };
+    this.registry = { address: deployment.registry, abi: registryArtifact.abi as Abi };
+    this.token = { address: deployment.token, abi: tokenArtifact.abi as Abi };
+    this.pool = { address: deployment.pool, abi: poolArtifact.abi as Abi };
+    this.pools = { address: deployment.pools, abi: poolsArtifact.abi as Abi };
+    this.lens = { address: deployment.lens, abi: lensArtifact.abi as Abi };
     evm.errorAbis.push(this.registry.abi, this.pools.abi, this.pool.abi, this.token.abi);
   }
 
@@ -141,6 +141,61 @@ export class RegistryFixture implements AsyncDisposable {
     return new RegistryFixture(evm, deployment, preset, folder);
   }
 
+  /** As `deploy`, with a registry of other code and an account of the test's in place of the timelock. */
+  static async deployPlain(options: {
+    preset: NetworkPreset;
+    flags?: string[];
+    registryBytecode?: Hex;
+  }): Promise<RegistryFixture> {
+    const { preset, flags, registryBytecode = registryArtifact.bytecode } = options;
+    const evm = await Evm.start({ ...(flags && { flags }) });
+    const make = async (artifact: { abi: unknown; bytecode: Hex }, ...args: unknown[]) => {
+      const abi = artifact.abi as Abi;
+      const { address } = await evm.deploy(
+        DEPLOYER,
+        abi,
+        encodeDeployData({ abi, bytecode: artifact.bytecode, args }),
+      );
+      return { address, abi };
+    };
+    const timelock = addressNamed('governor');
+    const token = await make(tokenArtifact, 'Token', 'T', preset.totalSupply, DEPLOYER);
+    const pool = await make(poolArtifact, token.address, timelock, preset.payCap);
+    const pools = await make(poolsArtifact, token.address);
+    const config = {
+      token: token.address,
+      rewardPool: pool.address,
+      contributionPools: pools.address,
+      governor: timelock,
+      guardian: DEPLOYER,
+      epochLength: preset.epochLength,
+      revealWindow: preset.revealWindow,
+      t0: 0,
+      registrationOpenAt: 0,
+      seedMode: 0,
+    };
+    const artifact = { abi: registryArtifact.abi, bytecode: registryBytecode };
+    const registry = await make(artifact, config, preset.params, []);
+    await evm.send(DEPLOYER, pool, 'bind', registry.address);
+    await evm.send(DEPLOYER, pools, 'bind', registry.address);
+    await evm.send(DEPLOYER, token, 'transfer', pool.address, preset.poolShare);
+    const lens = await make(lensArtifact, registry.address);
+    const { t0 } = await evm.read<{ t0: number }>(registry, 'config');
+    const deployment: Deployment = {
+      chainId: 31337,
+      preset: preset.name,
+      registry: registry.address,
+      token: token.address,
+      pool: pool.address,
+      pools: pools.address,
+      lens: lens.address,
+      timelock,
+      deploymentBlock: Number(await evm.rpc<Hex>('eth_blockNumber')),
+      t0,
+    };
+    return new RegistryFixture(evm, deployment, preset, undefined);
+  }
+
   /** N nodes with one stake each, ids 1 … N, made by genesis operators in epoch 0, members of it from epoch 2 on. */
   static async withNodes(
     count: number,
@@ -158,7 +213,7 @@ export class RegistryFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.evm.anvil.stop();
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 
   // ---- time
