@@ -66,7 +66,7 @@ class Governed {
     return certificateAnswerJson({ epochs, certificate, t0: this.t0, epochSeconds: EPOCH_SECONDS }, epoch);
   }
 
-  proofOf(node: FakeNode, host: string, time = this.clock.now()): string {
+  proofOf(node: FakeNode, host: string, time = this.clock.now(), signer = node): string {
     const facts = {
       registry: `0x${toHex(REGISTRY)}` as const,
       chainId: 1,
@@ -80,7 +80,7 @@ class Governed {
       nodeVersion: [0, 1, 0] as const,
       time: Math.floor(time / 1000),
     };
-    const sign = (message: Uint8Array) => ed25519Sign(message, node.ed25519.secretKey);
+    const sign = (message: Uint8Array) => ed25519Sign(message, signer.ed25519.secretKey);
     return toBase64(encodeSignedProof(signUptimeProof(facts, { ed25519Key: node.ed25519Key, sign })));
   }
 
@@ -312,6 +312,7 @@ describe('a seed that lies', () => {
     const entry = (node: FakeNode) =>
       list.service_node_states.find((state) => state.pubkey_ed25519 === node.ed25519Hex)!;
     entry(moved!).public_ip = '10.66.0.1';
+    entry(moved!).proof = world.proofOf(moved!, '10.66.0.1', world.clock.now(), silent);
     entry(read!).pubkey_x25519 = toHex(
       ed25519PublicKeyToX25519(ed25519KeyPair(new Uint8Array(32).fill(99)).publicKey)!,
     );
