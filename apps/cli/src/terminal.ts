@@ -120,12 +120,12 @@ export interface Progress {
 }
 
 /** A line on a terminal's standard error that shows how far a start is; silent where nobody looks. */
-export function progress(what: string): Progress {
+export function progress(what: string, unit = 'up'): Progress {
   if (!process.stderr.isTTY) return { update: () => {}, note: () => {}, done: () => {} };
   const show = (text: string) => process.stderr.write(`\r\x1b[K${text}`);
   show(`${what} …`);
   return {
-    update: (done) => show(`${what} … ${done} up`),
+    update: (done) => show(`${what} … ${done} ${unit}`),
     note: (text) => show(`${what} … ${text}`),
     done: () => show(''),
   };

@@ -68,12 +68,15 @@ export function withdrawStake(registry: Hex, nodeId: number, index: number): Pla
   ]);
 }
 
+/** `expected`: what is due by now, in atomic units; it goes on growing. */
 export function claim(
   registry: Hex,
   entries: readonly { readonly nodeId: number; readonly index: number }[],
+  expected?: bigint,
 ): PlannedTransaction {
+  const due = expected === undefined ? '' : `: ${tokens(expected)} tokens so far`;
   const nodes = [...new Set(entries.map((entry) => entry.nodeId))].join(', ');
-  return onRegistry(registry, `Claim the rewards of node ${nodes}`, 'claim', [entries]);
+  return onRegistry(registry, `Claim the rewards of node ${nodes}${due}`, 'claim', [entries]);
 }
 
 export function setVotingKey(registry: Hex, nodeId: number, key: Hex): PlannedTransaction {

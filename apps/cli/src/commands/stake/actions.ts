@@ -127,12 +127,13 @@ export async function claimRewards(nodeIds: readonly number[], options: StakeOpt
     );
   const due = mine.filter(({ claimable }) => claimable > 0n).slice(0, MAX_CLAIMS);
   if (due.length === 0) throw new CliError('there is nothing to claim yet');
+  const sum = due.reduce((whole, { claimable }) => whole + claimable, 0n);
   const entries = due.map(({ nodeId, index }) => ({ nodeId, index }));
-  return carryOut(session, [claim(session.deployment.registry, entries)], options);
+  return carryOut(session, [claim(session.deployment.registry, entries, sum)], options);
 }
 
 async function lookThrough(session: StakeSession): Promise<NodeHolding[]> {
-  const line = progress('Looking through the nodes');
+  const line = progress('Looking through the nodes', 'seen');
   try {
     return await readNodes(session, session.address, (seen) => line.update(seen));
   } finally {

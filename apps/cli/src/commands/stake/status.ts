@@ -14,7 +14,7 @@ export async function status(options: StakeOptions & { wallet?: string }): Promi
   const signer = { kind: 'nobody', address } as const;
   const rpc = chosenRpc(options);
   const session = await StakeSession.open({ rpc, deployment: chosenDeployment(options), signer });
-  const line = progress('Looking through the nodes');
+  const line = progress('Looking through the nodes', 'seen');
   let nodes: NodeHolding[];
   let pools: PoolHolding[];
   try {
