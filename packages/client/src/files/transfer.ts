@@ -2,7 +2,7 @@
 // What uploads and downloads have in common.
 import type { V4Request, V4Response } from '@allium/protocol/onion/v4';
 
-export interface Progress {
+interface Progress {
   readonly doneBytes: number;
   readonly totalBytes: number;
 }
