@@ -20,6 +20,9 @@ export type NodeState = keyof typeof STATE_NUMBERS;
 export const StateAction = { decommission: 1, recommission: 2, deregister: 3 } as const;
 export type StateAction = (typeof StateAction)[keyof typeof StateAction];
 
+/** Of the node software: major, minor, patch. */
+export type Version = readonly [number, number, number];
+
 export interface Contributor {
   readonly staker: Hex;
   readonly beneficiary: Hex;
@@ -151,15 +154,17 @@ export interface ChainView {
   nodeByEd25519(ed25519Hex: string): NodeRecord | undefined;
   /** Those in force now; the size of an epoch's quorums stands in its view. */
   parameters(): ChainParameters;
-  /** Of the node software, as governance announced it last (spec/chain §4.14). Absent or undefined: any. */
-  minimumVersion?(): readonly [number, number, number] | undefined;
+  /** Of the node software, as governance announced it last (spec/chain §4.14). Undefined: any. */
+  minimumVersion(): Version | undefined;
   /** Of a target, in the epoch in force or one of the 47 before it. */
   quorumOf(nodeId: number, epoch: number): Quorum | undefined;
   /** Whose turn it is to reveal, also for the epoch after the one in force. */
   proposerOf(epoch: number): NodeRecord | undefined;
   /** Newest block read. */
   head(): ChainBlock | undefined;
-  /** False while the chain stands still, no endpoint answers, or endpoints contradict each other: then do not vote. */
+  /** A block at least `confirm` older than the head (spec/chain §4.3), by what is known the newest. Undefined until one is known. */
+  safeHead(): ChainBlock | undefined;
+  /** False while the chain stands still or is ahead of our clock, no endpoint answers, or endpoints contradict each other: then do not vote. */
   isFresh(): boolean;
   /** Undefined for a block that the chain does not have (any more), or when no endpoint answers. */
   blockAt(number: bigint): Promise<ChainBlock | undefined>;

@@ -115,6 +115,7 @@ export class Endpoints {
   async compare(
     read: ReadStretch,
     headTime: number,
+    nowSeconds: number,
     maxBehindSeconds: number,
     signal?: AbortSignal,
   ): Promise<{ agreement: Agreement; outvoted: boolean }> {
@@ -129,7 +130,9 @@ export class Endpoints {
         if (this.#silent.delete(endpoint)) {
           this.#log.info({ endpoint: endpoint.name }, 'the other chain endpoint answers again');
         }
-        if (head.timestamp > headTime + maxBehindSeconds) ahead ??= index;
+        const isAhead = head.timestamp > headTime + maxBehindSeconds;
+        // One that tells of the future is not believed for it.
+        if (isAhead && head.timestamp <= nowSeconds + maxBehindSeconds) ahead ??= index;
         // One that is behind can be compared once it has caught up.
         if (head.number < read.to) continue;
         if (await isSame(endpoint, this.#network, read, signal)) agreeing++;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the registry tells (spec/chain §4.15), as the fold takes it: only the events on which members, swarms, seeds and
 // quorums depend.
-import type { Contributor, Hex, NodeState } from './chain-view.ts';
+import type { Contributor, Hex, NodeState, Version } from './chain-view.ts';
 import type { ParameterChange } from './parameters.ts';
 
 /** Where an event stands in the chain. */
@@ -59,6 +59,7 @@ export type RegistryEvent =
       readonly index: number;
       readonly beneficiary: Hex;
     }
-  | ({ readonly type: 'parameter' } & ParameterChange);
+  | ({ readonly type: 'parameter' } & ParameterChange)
+  | { readonly type: 'minimumVersion'; readonly version: Version };
 
 export type ChainEvent = EventPlace & RegistryEvent;

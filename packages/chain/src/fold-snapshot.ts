@@ -11,6 +11,7 @@ import {
   type NodeRecord,
   type Slot,
   STATE_NUMBERS,
+  type Version,
 } from './chain-view.ts';
 import { FieldReader } from './fields.ts';
 import type { FoldState } from './fold.ts';
@@ -18,12 +19,13 @@ import { bytesOf, hexOf } from './packed.ts';
 import { PARAMETER_KEYS, type ParameterChange, type ParameterHistory } from './parameters.ts';
 import { PRESETS } from './presets.ts';
 
-const FORMAT = 'allium chain snapshot 1';
+const FORMAT = 'allium chain snapshot 2';
 
 // Ours: bounds of a file that we made. Several times the largest network ever seen.
 const MAX_CHARS = 256 * 1024 * 1024;
 const MAX_RECORDS = 200_000;
 const MAX_CONTRIBUTORS = 32;
+const MAX_U16 = 0xffff;
 const MAX_U32 = 0xffffffff;
 
 const reader = new FieldReader('bad_snapshot', 'the snapshot of the chain');
@@ -50,6 +52,7 @@ export function encodeSnapshot(network: ChainNetwork, state: FoldState): string 
     slotStarts,
     holders: [...state.holders],
     parameters: encodeParameters(state.parameters),
+    minimumVersion: state.minimumVersion ?? null,
     lastSeed: seedOf(lastSeed),
     nextSeed: nextSeed === undefined ? null : seedOf(nextSeed),
     closed: state.closed === undefined ? null : encodeView(state.closed, state.records),
@@ -107,6 +110,7 @@ export function parseBody(network: ChainNetwork, body: string): FoldState {
     slotStarts: starts.map((value) => reader.integer(value, 'start of a slot', MAX_U32)),
     holders: new Map(holders),
     parameters: parseParameters(o.parameters),
+    minimumVersion: o.minimumVersion === null ? undefined : parseVersion(o.minimumVersion),
     lastSeed: parseSeed(o.lastSeed),
     nextSeed: o.nextSeed === null ? undefined : parseSeed(o.nextSeed),
     closed: o.closed === null ? undefined : parseView(network, o.closed, records),
@@ -207,6 +211,12 @@ function parseParameters(value: unknown): ParameterHistory {
       };
     }),
   };
+}
+
+function parseVersion(value: unknown): Version {
+  const [major, minor, patch] = reader.array(value, 'minimumVersion', 3);
+  const part = (one: unknown) => reader.integer(one, 'minimumVersion', MAX_U16);
+  return [part(major), part(minor), part(patch)];
 }
 
 function encodeView(view: EpochView, records: readonly NodeRecord[]): unknown {

@@ -12,6 +12,7 @@ import {
   type Hex,
   type NodeRecord,
   type Slot,
+  type Version,
 } from './chain-view.ts';
 import { drawProposer } from './draw.ts';
 import type { ChainEvent } from './events.ts';
@@ -55,6 +56,8 @@ export interface FoldState {
   /** X25519 key, in hex, of each valid node that is neither deregistered nor exited → its id. */
   readonly holders: ReadonlyMap<string, number>;
   readonly parameters: ParameterHistory;
+  /** The newest that governance announced; undefined: any. */
+  readonly minimumVersion: Version | undefined;
   readonly lastSeed: RevealedSeed;
   /** Revealed for the epoch after `closed.epoch`. */
   readonly nextSeed: RevealedSeed | undefined;
@@ -94,6 +97,7 @@ export class ChainFold {
       slotStarts: [],
       holders: new Map(),
       parameters,
+      minimumVersion: undefined,
       lastSeed: { epoch: 0, seed: genesisSeed(network.chainId, network.registry) },
       nextSeed: undefined,
       closed: undefined,
@@ -115,6 +119,10 @@ export class ChainFold {
 
   get parameters(): ParameterHistory {
     return this.#state.parameters;
+  }
+
+  get minimumVersion(): Version | undefined {
+    return this.#state.minimumVersion;
   }
 
   /** Views of the newest epochs that are closed, newest last. */
@@ -235,6 +243,9 @@ export class ChainFold {
         break;
       case 'parameter':
         this.#state.parameters = withParameter(this.#state.parameters, event, this.#epochOf(event));
+        break;
+      case 'minimumVersion':
+        this.#state.minimumVersion = event.version;
     }
   }
 

@@ -16,6 +16,7 @@ import {
   epochAt,
   type NodeRecord,
   type Quorum,
+  type Version,
 } from './chain-view.ts';
 import { draw, quorumSeed, voteThreshold } from './draw.ts';
 import { Endpoints, markOf, type ReadStretch, readRanges } from './endpoints.ts';
@@ -63,7 +64,10 @@ export interface FollowerOptions {
 
 // Ours: bounds of what is remembered, and of how long a failing endpoint is left alone.
 const MAX_BLOCKS_KEPT = 256;
+/** Further back than the slowest confirmation on the quickest chain. */
+const MAX_STEP_BACK = 256;
 const MAX_BACKOFF_MS = 30_000;
+const BACKOFFS_PER_AGE = 10;
 const PROGRESS_MS = 5000;
 const COMPLAINT_MS = 60_000;
 /** Failures of the fold in a row, after which everything is read again. */
@@ -73,6 +77,8 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   readonly network: ChainNetwork;
   readonly #options: FollowerOptions;
   readonly #timings: FollowTimings;
+  /** Seconds after which a block is acted upon. */
+  readonly #confirm: number;
   readonly #endpoints: Endpoints;
   readonly #env: Env;
   readonly #log: Logger;
@@ -107,6 +113,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
     this.network = options.network;
     this.#options = options;
     this.#timings = { ...FOLLOW_TIMINGS[options.network.preset], ...options.timings };
+    this.#confirm = PRESETS[options.network.preset].timings.confirm;
     this.#env = env;
     this.#log = env.log.child({ part: 'chain' });
     const timeout = options.requestTimeoutMs === undefined ? {} : { timeoutMs: options.requestTimeoutMs };
@@ -140,6 +147,10 @@ export class ChainFollower implements ChainView, AsyncDisposable {
     return parametersAt(this.#fold.parameters, this.#current?.epoch ?? 0);
   }
 
+  minimumVersion(): Version | undefined {
+    return this.#fold.minimumVersion;
+  }
+
   quorumOf(nodeId: number, epoch: number): Quorum | undefined {
     const view = this.#views.find((one) => one.epoch === epoch);
     if (view === undefined || !this.#nodes.has(nodeId) || epoch > (this.#current?.epoch ?? -1))
@@ -166,13 +177,22 @@ export class ChainFollower implements ChainView, AsyncDisposable {
     return this.#head && blockOf(this.#head);
   }
 
+  safeHead(): ChainBlock | undefined {
+    const latest = (this.#head?.timestamp ?? 0) - this.#confirm;
+    let newest: RpcBlock | undefined;
+    for (const block of this.#blocks.values()) {
+      if (block.timestamp <= latest && block.number > (newest?.number ?? -1)) newest = block;
+    }
+    return newest && blockOf(newest);
+  }
+
   isFresh(): boolean {
     if (this.#head === undefined || this.#readAt === undefined || this.#endpoints.areContradictory)
       return false;
     const { maxAgeSeconds } = this.#timings;
     const readAge = (this.#env.clock.monotonic() - this.#readAt) / 1000;
     const blockAge = this.#env.clock.now() / 1000 - this.#head.timestamp;
-    return readAge <= maxAgeSeconds && blockAge <= maxAgeSeconds;
+    return readAge <= maxAgeSeconds && Math.abs(blockAge) <= maxAgeSeconds;
   }
 
   async blockAt(number: bigint): Promise<ChainBlock | undefined> {
@@ -246,7 +266,9 @@ export class ChainFollower implements ChainView, AsyncDisposable {
         this.#onFailure(error);
         if (isFirst && this.#endpoints.areAllWrong) throw error;
       }
-      const wait = Math.min(MAX_BACKOFF_MS, this.#timings.pollMs * 2 ** Math.min(this.#failures, 10));
+      // A quick network notices soon that its chain is back.
+      const most = Math.min(MAX_BACKOFF_MS, (this.#timings.maxAgeSeconds * 1000) / BACKOFFS_PER_AGE);
+      const wait = Math.min(most, this.#timings.pollMs * 2 ** Math.min(this.#failures, 10));
       await delay(this.#env.clock, wait, signal).catch(() => {});
     }
     if (isFirst) throw signal.reason;
@@ -256,6 +278,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   async #poll(signal: AbortSignal): Promise<void> {
     const endpoint = await this.#endpoints.ready(signal);
     const head = await endpoint.head(this.#options.blockTag ?? 'latest', signal);
+    this.#checkTime(endpoint, head);
     await this.#findBranch(endpoint, head, signal);
     await this.#readUpTo(endpoint, head, signal);
     this.#rewinds = 0;
@@ -263,9 +286,28 @@ export class ChainFollower implements ChainView, AsyncDisposable {
     if (head.number >= (this.#head?.number ?? 0) || this.#fold.cursor.block === head.number)
       this.#head = head;
     this.#remember(head);
+    await this.#rememberSafe(endpoint, head, signal);
     this.#publish();
     this.#saveOnce();
     await this.#compareInTime(signal);
+  }
+
+  /** Ours: blocks of the future would bring epochs into force that have not begun. */
+  #checkTime(endpoint: RpcEndpoint, head: RpcBlock): void {
+    const ahead = Math.floor(head.timestamp - this.#env.clock.now() / 1000);
+    if (ahead <= this.#timings.maxAgeSeconds) return;
+    const words = `the newest block of ${endpoint.name} is ${ahead} s ahead of the clock of this machine: check both`;
+    throw new ChainError('bad_answer', words);
+  }
+
+  /** At the start no block is known that is old enough to be told to others. */
+  async #rememberSafe(endpoint: RpcEndpoint, head: RpcBlock, signal: AbortSignal): Promise<void> {
+    for (let back = 1; back <= MAX_STEP_BACK && this.safeHead() === undefined; back *= 2) {
+      const number = head.number - back;
+      const block = number < 0 ? undefined : await endpoint.block(number, signal);
+      if (block === undefined) return;
+      this.#remember(block);
+    }
   }
 
   /** Goes back to where our blocks and the endpoint's are the same, if they are not any more. */
@@ -385,10 +427,10 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   /** Brings into force what is due, and tells. */
   #publish(): void {
     const { network } = this;
-    const { confirm } = PRESETS[network.preset].timings;
     const headTime = this.#fold.cursor.timestamp;
     // Our own clock says when no event can come any more; not where the chain stands still.
-    const time = Math.max(headTime, this.isFresh() ? Math.floor(this.#env.clock.now() / 1000) : 0) - confirm;
+    const time =
+      Math.max(headTime, this.isFresh() ? Math.floor(this.#env.clock.now() / 1000) : 0) - this.#confirm;
     const due = epochAt(network, time - network.revealSeconds);
     this.#advancePresent(due, time);
     this.#views = this.#present.views;
@@ -448,7 +490,14 @@ export class ChainFollower implements ChainView, AsyncDisposable {
       return;
     }
     const { maxBehindSeconds } = this.#timings;
-    const { agreement, outvoted } = await this.#endpoints.compare(read, timestamp, maxBehindSeconds, signal);
+    const seconds = this.#env.clock.now() / 1000;
+    const { agreement, outvoted } = await this.#endpoints.compare(
+      read,
+      timestamp,
+      seconds,
+      maxBehindSeconds,
+      signal,
+    );
     this.#isDoubtful = agreement === 'contradicted';
     if (outvoted) this.#goBackBefore(read.from);
     if (agreement === 'contradicted') return;

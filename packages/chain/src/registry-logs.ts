@@ -18,6 +18,7 @@ const NEEDED = [
   'ExitRequested',
   'BeneficiaryChanged',
   'ParamChanged',
+  'MinimumVersion',
 ] as const;
 
 const neededAbi = abi.filter(
@@ -106,6 +107,8 @@ function decode(log: RpcLog): RegistryEvent {
       }
       return { type: 'parameter', key, value: args.value, fromEpoch: args.fromEpoch };
     }
+    case 'MinimumVersion':
+      return { type: 'minimumVersion', version: [args.major, args.minor, args.patch] };
   }
 }
 

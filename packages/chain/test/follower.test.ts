@@ -148,6 +148,65 @@ describe('following', () => {
     await follower.stop();
   });
 
+  test('a safe block is known from the first reading on, and is older than the newest by `confirm`', async () => {
+    const writer = networkOf(6);
+    for (let n = 0; n < 3; n++) writer.pass(0);
+    await using endpoint = await FakeEndpoint.open(writer);
+    const { follower, start, passTo } = follow(writer, [endpoint]);
+    expect(follower.safeHead()).toBeUndefined();
+    await start();
+    for (let n = 0; n < 3; n++) {
+      const [head, safe] = [follower.head(), follower.safeHead()];
+      expect(safe?.timestamp).toBeLessThanOrEqual((head?.timestamp ?? 0) - CONFIRM);
+      expect(safe?.hash).toBe(endpoint.hashOf(Number(safe?.number)));
+      await passTo(writer.now + 2);
+    }
+    // A branch that lost leaves nothing behind.
+    const known = Number(follower.safeHead()?.number);
+    endpoint.branchFrom = known;
+    await passTo(writer.now + 2);
+    const safe = follower.safeHead();
+    expect(safe?.hash).toBe(endpoint.hashOf(Number(safe?.number)));
+    await follower.stop();
+  });
+
+  test('tells the minimum version that governance announced last, also after a restart and a reorganisation', async () => {
+    const writer = networkOf(6);
+    await using endpoint = await FakeEndpoint.open(writer);
+    const { follower, start, passTo } = follow(writer, [endpoint]);
+    await start();
+    expect(follower.minimumVersion()).toBeUndefined();
+    writer.pass(1);
+    writer.emit({ type: 'minimumVersion', version: [1, 4, 0] });
+    writer.emit({ type: 'minimumVersion', version: [1, 2, 3] });
+    const announced = writer.block;
+    await passTo(epochStart(NETWORK, 5) + R + CONFIRM);
+    expect(follower.minimumVersion()).toEqual([1, 2, 3]);
+    const snapshots: SnapshotStore & { text?: string } = {
+      load: async () => snapshots.text,
+      save: async (text) => {
+        snapshots.text = text;
+      },
+    };
+    const other = follow(writer, [endpoint], { snapshots });
+    await other.start();
+    await other.follower.stop();
+    expect(snapshots.text).toContain('"minimumVersion":[1,2,3]');
+    endpoint.requests.length = 0;
+    const restarted = follow(writer, [endpoint], { snapshots });
+    await restarted.start();
+    expect(restarted.follower.minimumVersion()).toEqual([1, 2, 3]);
+    await restarted.follower.stop();
+    writer.events.splice(
+      writer.events.findIndex((event) => event.type === 'minimumVersion'),
+      2,
+    );
+    endpoint.branchFrom = announced;
+    await passTo(writer.now + 1);
+    expect(follower.minimumVersion()).toBeUndefined();
+    await follower.stop();
+  });
+
   test('halves ranges that an endpoint refuses, and asks for times that logs do not tell', async () => {
     const writer = networkOf(40, 5);
     await using whole = await FakeEndpoint.open(writer);
@@ -331,6 +390,34 @@ describe('endpoints that fail', () => {
     await follower.stop();
   });
 
+  test('of the future: not read, not turned to, and said in words', async () => {
+    const writer = networkOf(6);
+    const dreamt = networkOf(6);
+    await using honest = await FakeEndpoint.open(writer);
+    await using liar = await FakeEndpoint.open(dreamt);
+    const { follower, start, passTo, turn, says } = follow(writer, [honest, liar]);
+    await start();
+    dreamt.passTo(epochStart(NETWORK, 40));
+    for (let n = 0; n < 4; n++) await passTo(writer.now + 6);
+    expect(says('another one is read')).toBe(false);
+    expect(Number(follower.head()?.number)).toBe(writer.block);
+    // The honest one fails for a while.
+    honest.isDown = true;
+    for (let n = 0; n < 3; n++) await turn();
+    expect(follower.epochView()?.epoch).toBeLessThan(6);
+    expect(follower.isFresh()).toBe(true);
+    honest.isDown = false;
+    await follower.stop();
+
+    const alone = follow(writer, [liar]);
+    void alone.start().catch(() => {});
+    while (!alone.lines.some(({ fields }) => /ahead of the clock/.test(String(fields.reason))))
+      await sleep(1);
+    expect(alone.follower.epochView()).toBeUndefined();
+    expect(alone.follower.isFresh()).toBe(false);
+    await alone.follower.stop();
+  });
+
   test('behind: the one that is ahead is read', async () => {
     const writer = networkOf(6);
     await using first = await FakeEndpoint.open(writer);
@@ -391,7 +478,7 @@ describe('endpoints that fail', () => {
   test('huge answers are cut off', async () => {
     const writer = networkOf(6);
     await using endpoint = await FakeEndpoint.open(writer);
-    const { follower, start, turn, lines } = follow(writer, [endpoint]);
+    const { follower, start, turn, lines } = follow(writer, [endpoint], { requestTimeoutMs: 20_000 });
     await start();
     endpoint.answer = `"${'x'.repeat(33 * 1024 * 1024)}"`;
     await turn();

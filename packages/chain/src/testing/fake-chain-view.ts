@@ -17,6 +17,7 @@ import {
   type Slot,
   type StateChange,
   type Submission,
+  type Version,
 } from '../chain-view.ts';
 import { PRESETS } from '../presets.ts';
 
@@ -46,6 +47,8 @@ export class FakeChainView implements ChainView {
   #current: EpochView | undefined;
   #previous: EpochView | undefined;
   #head: ChainBlock | undefined;
+  #safeHead: ChainBlock | undefined;
+  #minimumVersion: Version | undefined;
   #fresh = true;
 
   constructor(network: Partial<ChainNetwork> = {}) {
@@ -151,6 +154,16 @@ export class FakeChainView implements ChainView {
     this.#blocks.set(block.number, block);
   }
 
+  /** Otherwise the head is regarded as safe. */
+  setSafeHead(block: ChainBlock): void {
+    this.#safeHead = block;
+    this.#blocks.set(block.number, block);
+  }
+
+  setMinimumVersion(version: Version): void {
+    this.#minimumVersion = version;
+  }
+
   setFresh(fresh: boolean): void {
     this.#fresh = fresh;
   }
@@ -194,6 +207,14 @@ export class FakeChainView implements ChainView {
 
   head(): ChainBlock | undefined {
     return this.#head;
+  }
+
+  safeHead(): ChainBlock | undefined {
+    return this.#safeHead ?? this.#head;
+  }
+
+  minimumVersion(): Version | undefined {
+    return this.#minimumVersion;
   }
 
   isFresh(): boolean {
