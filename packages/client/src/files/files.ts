@@ -54,7 +54,7 @@ export interface UploadOptions extends TransferOptions {
 
 interface FilesDeps {
   readonly account: Account;
-  readonly network: { readonly servers: Servers };
+  readonly network: { readonly servers: Pick<Servers, 'ask'> };
   readonly env: Env;
 }
 

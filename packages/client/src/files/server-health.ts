@@ -5,6 +5,8 @@ import type { Env } from '@allium/protocol/env';
 // Ours: doubling from the first to the last, with up to a quarter more by chance.
 const FIRST_PAUSE_MS = 30_000; // spec/client §5.6
 const LONGEST_PAUSE_MS = 30 * 60_000;
+/** Messages of strangers name servers: the oldest are forgotten. */
+const MAX_REMEMBERED = 100;
 
 export class ServerHealth {
   readonly #env: Env;
@@ -23,6 +25,9 @@ export class ServerHealth {
     const count = (this.#failures.get(url)?.count ?? 0) + 1;
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** (count - 1), LONGEST_PAUSE_MS);
     const pauseMs = Math.round(pause * (1 + this.#env.random.unit() / 4));
+    this.#failures.delete(url);
+    const oldest = this.#failures.keys().next();
+    if (this.#failures.size >= MAX_REMEMBERED && !oldest.done) this.#failures.delete(oldest.value);
     this.#failures.set(url, { count, until: this.#env.clock.monotonic() + pauseMs });
     return pauseMs;
   }

@@ -87,11 +87,12 @@ export class NodeList {
         // Ours: a network smaller than the agreement needs two thirds of itself.
         const needed = Math.min(preset.refreshAgreement, Math.ceil((this.#deps.pool.size * 2) / 3));
         if (agreed.length < needed) continue;
-        const list = await this.#deps.trust.check(agreed, this.#askNode(), {
-          proven: true,
-          signal: this.#signal,
-        });
-        if (list.state.state === 'verified' || !this.#deps.trust.isGiven) return this.#take(list);
+        const { trust } = this.#deps;
+        const list = await trust.check(agreed, this.#askNode(), { proven: true, signal: this.#signal });
+        // Members whom the seeds agreed on agree on this one.
+        const isHeir = trust.state.reason === 'seeds_agree' && list.state.reason === 'no_anchor';
+        if (isHeir) return this.#take({ ...list, state: trust.state });
+        if (list.state.state === 'verified' || !trust.isGiven) return this.#take(list);
         break;
       }
     }

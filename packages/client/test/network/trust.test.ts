@@ -399,6 +399,9 @@ describe('a client without an anchor', () => {
     await world.clock.run(client.ready());
     await world.clock.until(() => client.health().trust.reason === 'seeds_agree');
     expect(client.health().trust.state).toBe('unverified');
+    // A refresh from those nodes does not forget it.
+    await world.clock.pass(NETWORKS.local.firstRefreshMs + 60_000);
+    expect(client.health()).toMatchObject({ nodes: 12, trust: { reason: 'seeds_agree' } });
 
     // Three names of one network are one voice.
     const near = ['10.1.1.1', '10.1.1.2', '10.1.1.3'].map((host) => ({ url: `https://${host}:9` }));
