@@ -174,7 +174,8 @@ export class Config {
   push(now: number): ConfigPush {
     const [key] = this.#keys;
     if (key === undefined) throw new ConfigError('no_key', `no key to encrypt ${this.#domain}`);
-    this.beforePush(now);
+    // What is not dirty is stored again as it is.
+    if (this.#draft !== undefined) this.beforePush(now);
     const message = this.#serialize();
     const { id, messages } = this.#encode(message, key);
     if (id !== undefined) this.#pieces.markDone(id, now);
@@ -224,8 +225,9 @@ export class Config {
         refused.push({ hash, reason: 'malformed' });
       }
     }
+    const before = this.#draft?.data ?? this.#message.data;
     const changed = candidates.length > 0 && this.#merge(candidates);
-    if (changed) this.afterMerge(now);
+    if (changed) this.afterMerge(before, now);
     return { accepted: [...accepted].sort(), refused, changed };
   }
 
@@ -318,11 +320,11 @@ export class Config {
     this.#needsDump = true;
   }
 
-  /** For subclasses: edits to make before a push. */
+  /** For subclasses: edits to make before a version is pushed for the first time. */
   protected beforePush(_now: number): void {}
 
-  /** For subclasses: edits to make after a merge that changed something. */
-  protected afterMerge(_now: number): void {}
+  /** For subclasses: what to keep of the data that a merge has replaced. */
+  protected afterMerge(_before: ConfigDict, _now: number): void {}
 
   #load(dumped: DumpedConfig): void {
     // The dump is our own: signatures were verified when the message came. A signature is kept in it, so that the hash

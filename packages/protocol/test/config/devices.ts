@@ -3,7 +3,7 @@
 // pushes that are confirmed or not, restarts and crashes in any order.
 import fc from 'fast-check';
 import { blake2b } from '#crypto';
-import { toHex } from '../../src/bytes.ts';
+import { concat, toBinary, toHex, utf8 } from '../../src/bytes.ts';
 import { Config, ConfigState } from '../../src/config/config.ts';
 
 const DEVICES = 3;
@@ -41,11 +41,19 @@ export const actions: fc.Arbitrary<Action[]> = fc.array(
 );
 
 const make = (dump?: Uint8Array) => new Config({ domain: 'Test', keys: [KEY], dump });
+/** Does not compress. */
+const NOISE = toBinary(concat(...Array.from({ length: 1300 }, (_, i) => blake2b(utf8(`${i}`), 64))));
 
 export class Devices {
   readonly configs = Array.from({ length: DEVICES }, () => make());
   readonly swarm = new Map<string, Uint8Array>();
-  readonly #saved = this.configs.map((config) => config.dump(NOW));
+  readonly #saved: Uint8Array[];
+
+  /** @param isLarge whether every version has two parts */
+  constructor(isLarge = false) {
+    if (isLarge) for (const config of this.configs) config.set(['noise'], NOISE);
+    this.#saved = this.configs.map((config) => config.dump(NOW));
+  }
 
   run(action: Action): void {
     const config = this.configs[action.device] as Config;
@@ -109,5 +117,5 @@ export class Devices {
 /** The bytes of the version at hand. */
 export function versionOf(config: Config): string {
   const twin = make(config.dump(NOW));
-  return toHex(twin.push(NOW).messages[0] as Uint8Array);
+  return twin.push(NOW).messages.map(toHex).join();
 }
