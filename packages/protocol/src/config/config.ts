@@ -45,6 +45,12 @@ import {
 import { MAX_STORED_BYTES, PieceCollector, parsePiece, splitConfig } from './multipart.ts';
 import { type ConfigKind, unwrapConfig, wrapConfig } from './wrapper.ts';
 
+/**
+ * Ours: plaintext that is merged at a time. What somebody with the account's keys put on the swarm may be a hundred times
+ * as large in memory; more is merged in steps.
+ */
+const MAX_BATCH_BYTES = 20_000_000;
+
 export const ConfigState = { clean: 0, dirty: 1, waiting: 2 } as const;
 export type ConfigState = (typeof ConfigState)[keyof typeof ConfigState];
 
@@ -190,6 +196,18 @@ export class Config {
     return { seqno: message.seqno, messages, obsolete };
   }
 
+  /**
+   * Storage hashes to delete that came up while there was nothing to push; the config forgets them. Those of a version
+   * that is about to be replaced come with its push.
+   */
+  takeObsolete(): string[] {
+    if (this.#state !== ConfigState.clean || this.isReadOnly || this.#old.size === 0) return [];
+    const obsolete = [...this.#old].sort();
+    this.#old.clear();
+    this.#needsDump = true;
+    return obsolete;
+  }
+
   /** All messages of a push are stored. Ignored when there was an edit or a merge since. */
   confirm(seqno: number, storageHashes: readonly string[]): void {
     if (this.#state !== ConfigState.waiting || seqno !== this.#message.seqno) return;
@@ -208,7 +226,9 @@ export class Config {
     if (this.#pieces.expire(now)) this.#needsDump = true;
     const accepted = new Set<string>();
     const refused: ConfigMerge['refused'][number][] = [];
-    const candidates: Candidate[] = [];
+    let candidates: Candidate[] = [];
+    let batchBytes = 0;
+    let changed = false;
     for (const { hash, data } of stored) {
       try {
         const opened = this.#open(hash, data, now);
@@ -220,14 +240,18 @@ export class Config {
         if (opened === undefined) continue; // a piece
         candidates.push(opened);
         for (const own of opened.hashes) accepted.add(own);
+        batchBytes += opened.message.plaintext.length;
+        if (batchBytes > MAX_BATCH_BYTES) {
+          changed = this.#merge(candidates, now) || changed;
+          candidates = [];
+          batchBytes = 0;
+        }
       } catch (error) {
         if (!(error instanceof ParseError)) throw error;
         refused.push({ hash, reason: 'malformed' });
       }
     }
-    const before = this.#draft?.data ?? this.#message.data;
-    const changed = candidates.length > 0 && this.#merge(candidates);
-    if (changed) this.afterMerge(before, now);
+    changed = this.#merge(candidates, now) || changed;
     return { accepted: [...accepted].sort(), refused, changed };
   }
 
@@ -383,7 +407,15 @@ export class Config {
   }
 
   /** Whether something changed. */
-  #merge(others: readonly Candidate[]): boolean {
+  #merge(others: readonly Candidate[], now: number): boolean {
+    if (others.length === 0) return false;
+    const before = this.#draft?.data ?? this.#message.data;
+    const changed = this.#take(others);
+    if (changed) this.afterMerge(before, now);
+    return changed;
+  }
+
+  #take(others: readonly Candidate[]): boolean {
     const wasDirty = this.#draft !== undefined;
     const own = wasDirty || this.#message.seqno !== 0 ? this.#serialize() : undefined;
     const candidates = own === undefined ? others : [{ message: own, hashes: [...this.#current] }, ...others];

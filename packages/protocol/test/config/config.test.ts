@@ -200,6 +200,36 @@ describe('merging', () => {
     expect(away.push(NOW)).toMatchObject({ messages: [last.data], obsolete: ['a'] });
   });
 
+  test('what is obsolete can be deleted without a push, once a newer version is stored', () => {
+    const { config, data } = stored('a');
+    config.set(['n'], 'b');
+    expect(config.takeObsolete()).toEqual([]);
+    const next = push(config);
+    expect([next.obsolete, config.takeObsolete()]).toEqual([['a'], []]);
+    const other = make();
+    other.merge(
+      [
+        { hash: 'b', data: next.data },
+        { hash: 'a', data },
+      ],
+      NOW,
+    );
+    expect([other.takeObsolete(), other.takeObsolete(), other.needsPush]).toEqual([['a'], [], false]);
+  });
+
+  test('more than fits into memory is merged in steps', () => {
+    const version = (n: number) => {
+      const data = new Map([[`k${n}`, 'x'.repeat(7_000_000)]]);
+      const diff = new Map([[`k${n}`, '' as const]]);
+      const { plaintext } = serializeVersion({ ...EMPTY_VERSION, seqno: 1, data, diff });
+      return { hash: `${n}`, data: seal(packPlaintext(plaintext, true)) };
+    };
+    const config = make();
+    const result = config.merge([version(1), version(2), version(3), version(4)], NOW);
+    expect(result).toMatchObject({ accepted: ['1', '2', '3', '4'], refused: [], changed: true });
+    for (const n of [1, 2, 3, 4]) expect(config.get(`k${n}`)).toHaveLength(7_000_000);
+  });
+
   test('without keys nothing goes in or out', () => {
     const config = make({ keys: [] });
     expect(() => config.push(NOW)).toThrow(refusal('no_key'));

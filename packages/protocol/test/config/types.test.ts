@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the vectors do not show of the typed configs.
 import { describe, expect, test } from 'vitest';
-import { ed25519KeyPair } from '#crypto';
+import { blake2b, ed25519KeyPair } from '#crypto';
 import { fromHex, toBinary, utf8 } from '../../src/bytes.ts';
 import { canonicalBaseUrl } from '../../src/config/community-url.ts';
 import { type BlindedContact, ContactsConfig } from '../../src/config/contacts.ts';
@@ -13,6 +13,7 @@ import { LocalConfig } from '../../src/config/local.ts';
 import { GroupRemoval, UserGroupsConfig } from '../../src/config/user-groups.ts';
 import { UserProfileConfig } from '../../src/config/user-profile.ts';
 import { Account } from '../../src/identity/account.ts';
+import { accountIdOf } from '../../src/identity/account-id.ts';
 import { groupIdOf, parseGroupId } from '../../src/identity/group-id.ts';
 import { vectorsOf } from './vectors.ts';
 
@@ -129,6 +130,25 @@ describe('contacts', () => {
     contacts.confirm(contacts.push(NOW).seqno, ['h']);
     contacts.setContact({ id: alice, name: 'Alice', nickname: '', isBlocked: false, proFeatures: [] });
     expect(contacts.needsPush).toBe(false);
+  });
+
+  test('thousands are stored in parts and restored', () => {
+    const contacts = new ContactsConfig(account);
+    const ids = Array.from({ length: 1500 }, (_, i) => accountIdOf(blake2b(utf8(`${i}`), 32)));
+    for (const [i, id] of ids.entries()) {
+      contacts.setContact({
+        id,
+        name: `Person ${i}`,
+        picture: { ...PICTURE, key: blake2b(utf8(`p${i}`), 32) },
+      });
+    }
+    const { messages } = contacts.push(NOW);
+    expect(messages.length).toBeGreaterThan(1);
+    const other = new ContactsConfig(account);
+    other.merge(messages.map((data, i) => ({ hash: `${i}`, data })).reverse(), NOW);
+    expect([...other.contacts()]).toEqual([...contacts.contacts()]);
+    expect(other.size).toBe(1500);
+    expect(other.push(NOW).messages).toEqual(messages);
   });
 
   test('blinded contacts come and go with their server', () => {
