@@ -217,19 +217,6 @@ describe('merging', () => {
     expect([other.takeObsolete(), other.takeObsolete(), other.needsPush]).toEqual([['a'], [], false]);
   });
 
-  test('more than fits into memory is merged in steps', () => {
-    const version = (n: number) => {
-      const data = new Map([[`k${n}`, 'x'.repeat(7_000_000)]]);
-      const diff = new Map([[`k${n}`, '' as const]]);
-      const { plaintext } = serializeVersion({ ...EMPTY_VERSION, seqno: 1, data, diff });
-      return { hash: `${n}`, data: seal(packPlaintext(plaintext, true)) };
-    };
-    const config = make();
-    const result = config.merge([version(1), version(2), version(3), version(4)], NOW);
-    expect(result).toMatchObject({ accepted: ['1', '2', '3', '4'], refused: [], changed: true });
-    for (const n of [1, 2, 3, 4]) expect(config.get(`k${n}`)).toHaveLength(7_000_000);
-  });
-
   test('without keys nothing goes in or out', () => {
     const config = make({ keys: [] });
     expect(() => config.push(NOW)).toThrow(refusal('no_key'));
@@ -407,20 +394,6 @@ describe('configs of many parts', () => {
 
   test('bytes after a part do not matter', () => {
     expect(parsePiece(fromBinary(`ml32:${'h'.repeat(32)}1:\x001:\x023:xyze\0\0`)).chunk).toEqual(utf8('xyz'));
-  });
-
-  test('unfinished parts have a limit', () => {
-    const config = make();
-    const chunk = 'x'.repeat(76_000);
-    for (let i = 0; i < 400; i++) {
-      const id = toBinary(blake2b(utf8(`${i}`), 32));
-      const piece = fromBinary(`ml32:${id}1:\x001:\xff${chunk.length}:${chunk}e`);
-      config.merge([{ hash: `${i}`, data: encryptConfig(piece, KEY, 'Test') }], NOW);
-    }
-    const held = config.activeHashes(NOW);
-    expect(held.length).toBeGreaterThan(200);
-    expect(held.length).toBeLessThan(300);
-    expect(held).toContain('399');
   });
 
   test('what no client would take is not pushed, and can be made smaller', () => {

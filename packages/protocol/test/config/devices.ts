@@ -18,7 +18,7 @@ export type Action = { readonly device: number } & (
   | { readonly do: 'poll'; readonly lost: number }
   /** The device ends after the stores, before it deleted anything, before it confirmed, or not at all. */
   | { readonly do: 'push'; readonly ends: 'stored' | 'deleted' | 'confirmed' }
-  | { readonly do: 'save' | 'crash' | 'restart' }
+  | { readonly do: 'tidy' | 'save' | 'crash' | 'restart' }
 );
 
 const device = fc.nat(DEVICES - 1);
@@ -35,7 +35,7 @@ export const actions: fc.Arbitrary<Action[]> = fc.array(
       do: fc.constant('push'),
       ends: fc.constantFrom('confirmed', 'confirmed', 'deleted', 'stored'),
     }),
-    fc.record({ device, do: fc.constantFrom('save', 'crash', 'restart') }),
+    fc.record({ device, do: fc.constantFrom('tidy', 'save', 'crash', 'restart') }),
   ),
   { maxLength: 60, size: 'max' },
 );
@@ -64,6 +64,7 @@ export class Devices {
     else if (action.do === 'erase') config.erase(at);
     else if (action.do === 'poll') this.poll(config, action.lost);
     else if (action.do === 'push') this.push(config, action.ends);
+    else if (action.do === 'tidy') for (const hash of config.takeObsolete()) this.swarm.delete(hash);
     else if (action.do === 'save') this.#saved[action.device] = config.dump(NOW);
     else if (action.do === 'restart') this.configs[action.device] = make(config.dump(NOW));
     else this.configs[action.device] = make(this.#saved[action.device]);
@@ -95,6 +96,7 @@ export class Devices {
       for (const config of this.configs) {
         this.poll(config, 0);
         this.push(config, 'confirmed');
+        for (const hash of config.takeObsolete()) this.swarm.delete(hash);
       }
       const isQuiet = this.configs.every((config) => config.state === ConfigState.clean);
       if (isQuiet && this.#outline() === before) return round;

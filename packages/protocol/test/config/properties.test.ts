@@ -90,8 +90,8 @@ const longAway = fc
   ]);
 
 test.each([
-  { size: 'small', numRuns: 250 },
-  { size: 'large', numRuns: 15 },
+  { size: 'small', numRuns: 200 },
+  { size: 'large', numRuns: 6 },
 ])('three devices with a $size config end equal, whatever happened', ({ size, numRuns }) => {
   fc.assert(
     fc.property(fc.oneof(actions, longAway), (program) => {
@@ -106,7 +106,8 @@ test.each([
       if (restored.seqno === 0) return;
       // Nothing that is needed was deleted, and all devices keep the same alive.
       for (const config of devices.configs) expect(config.currentHashes).toEqual(restored.currentHashes);
-      for (const hash of restored.currentHashes) expect(devices.swarm.has(hash)).toBe(true);
+      // Nor is anything else left.
+      expect([...devices.swarm.keys()].sort()).toEqual(restored.currentHashes);
     }),
     { numRuns },
   );
