@@ -15,8 +15,9 @@ import {
   type ConfigScalar,
   type ConfigValue,
   checkedScalar,
+  checkedValue,
+  checkPath,
   cloneDict,
-  cloneValue,
   equalValues,
   eraseAt,
   getAt,
@@ -296,13 +297,14 @@ export class Config {
    * @throws ConfigError `read_only`, `bad_value`
    */
   set(path: ConfigPath, value: ConfigValue): void {
-    if (isEmpty(value)) {
+    const checked = checkedValue(value);
+    if (isEmpty(checked)) {
       this.erase(path);
       return;
     }
-    const checked = value instanceof Map || value instanceof Set ? cloneValue(value) : checkedScalar(value);
     const present = this.get(...path);
     if (present !== undefined && equalValues(present, checked)) return;
+    checkPath(path);
     setAt(this.#edit().data, path, checked);
   }
 

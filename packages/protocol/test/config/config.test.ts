@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { blake2b, ed25519KeyPair } from '#crypto';
 import { concat, fromBinary, toBinary, utf8 } from '../../src/bytes.ts';
 import { Config, type ConfigOptions, ConfigState } from '../../src/config/config.ts';
+import type { ConfigValue } from '../../src/config/data.ts';
 import {
   decryptConfig,
   encryptConfig,
@@ -74,6 +75,27 @@ describe('edits', () => {
     config.set(['n'], 'text');
     config.set(['n', 'below'], 1);
     expect(config.get('n')).toEqual(new Map([['below', 1]]));
+  });
+
+  test('what others would not read is not written', () => {
+    const config = make();
+    config.set(
+      ['a'],
+      new Map<string, ConfigValue>([
+        ['empty', new Map([['too', new Set()]])],
+        ['n', 1],
+      ]),
+    );
+    expect(config.get('a')).toEqual(new Map([['n', 1]]));
+    config.set(['b'], new Map([['empty', new Set()]]));
+    expect(config.get('b')).toBeUndefined();
+    expect(() => config.set(['c'], 'zwölf €')).toThrow(refusal('bad_value'));
+    expect(() => config.set(['€'], 1)).toThrow(refusal('bad_value'));
+    const untouched = make();
+    expect(() => untouched.set(['€'], 1)).toThrow(refusal('bad_value'));
+    expect(untouched.needsPush).toBe(false);
+    expect(() => config.set(['c'], new Map([['x', 0.5]]))).toThrow(refusal('bad_value'));
+    expect(make().merge([{ hash: 'h', data: push(config).data }], NOW).accepted).toEqual(['h']);
   });
 
   test('values that were handed in can be changed afterwards', () => {
