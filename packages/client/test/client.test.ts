@@ -2,48 +2,15 @@
 // Stories of accounts on a network in memory, in virtual time.
 import { Account } from '@allium/protocol/account';
 import { afterEach, expect, test } from 'vitest';
-import { Client, type ClientOptions } from '../src/client.ts';
+import type { Client } from '../src/client.ts';
 import type { Sent } from '../src/messaging/outbox.ts';
 import { NETWORKS } from '../src/network/presets.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
 import type { StoredMessage } from '../src/storage/storage.ts';
-import { FakeNetwork, type FakeNetworkOptions } from './fake-network.ts';
-import { TestClock, testEnv } from './test-clock.ts';
-
-/** A network, its time, and clients on it. */
-class World {
-  readonly clock = new TestClock();
-  readonly network: FakeNetwork;
-  readonly clients: Client[] = [];
-  readonly errors: string[][] = [];
-
-  constructor(options: FakeNetworkOptions = {}) {
-    this.network = new FakeNetwork(this.clock, options);
-  }
-
-  async open(account: Account, options: Partial<ClientOptions> & { seed?: number } = {}): Promise<Client> {
-    const env = testEnv(this.clock, options.seed ?? this.clients.length + 1);
-    this.errors.push(env.errors);
-    const client = await this.clock.run(
-      Client.open({
-        account,
-        network: { preset: { ...NETWORKS.local, seeds: [{ url: this.network.seedUrl }] } },
-        storage: new MemoryStorage(),
-        transport: this.network,
-        env,
-        ...options,
-      }),
-    );
-    this.clients.push(client);
-    return client;
-  }
-}
+import { World } from './world.ts';
 
 let world: World;
-afterEach(async () => {
-  for (const client of world.clients) await world.clock.run(client.close());
-  expect(world.errors.flat()).toEqual([]);
-});
+afterEach(() => world.end());
 
 const ALICE = Account.fromSeed(new Uint8Array(16).fill(1));
 const BOB = Account.fromSeed(new Uint8Array(16).fill(2));

@@ -8,7 +8,7 @@
 const MAX_REACTIONS = 200;
 
 /** A change of one person's reaction with one emoji; the newest change counts. */
-export interface ReactionMark {
+interface ReactionMark {
   readonly by: string;
   readonly emoji: string;
   /** When the change was sent, network time in ms. */

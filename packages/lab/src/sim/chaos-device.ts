@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A device of the chaos scenario: a client that is closed and opened again from its storage, or dies and comes back, and
 // what its user has seen of each message. Texts name messages: no two of a run are alike.
-import type { Client, Conversation } from '@allium/client';
+import type { Client } from '@allium/client';
+import type { Conversation } from '@allium/client/conversation';
 import { ClientError } from '@allium/client/errors';
 import { NETWORKS } from '@allium/client/network/presets';
 import { type Changes, type Storage, StorageError, type StoredMessage } from '@allium/client/storage';
