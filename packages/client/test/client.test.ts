@@ -626,6 +626,33 @@ test('a message that was under way when the client was closed is sent at the nex
   expect(await again.conversation(BOB.id).history()).toMatchObject([{ state: 'sent', copyPending: false }]);
 });
 
+test('closing while the answer of the swarm is being written down is told as closed', async () => {
+  world = new World();
+  const { clock } = world;
+  const storage = new MemoryStorage();
+  const write = storage.write.bind(storage);
+  let closing: Promise<void> | undefined;
+  storage.write = async (changes) => {
+    // The last moment: the message is stored, and the storage is closed before that is kept.
+    if (closing === undefined && changes.messages?.[0]?.state === 'sent') {
+      closing = alice.close();
+      await closing;
+    }
+    return write(changes);
+  };
+  const alice = await world.open(ALICE, { storage, receive: false });
+  const bob = await world.open(BOB);
+  const arrived = collect(bob);
+  const sending = alice.conversation(BOB.id).send('to the last');
+  await expect(clock.run(sending)).rejects.toMatchObject({ name: 'ClientError', code: 'closed' });
+  const again = await world.open(ALICE, { storage: storage.reopen(), receive: false });
+  const history = again.conversation(BOB.id);
+  await clock.until(() => arrived.length > 0);
+  await clock.pass(20_000);
+  expect(arrived.map(({ text }) => text)).toEqual(['to the last']);
+  expect(await history.history()).toMatchObject([{ state: 'sent' }]);
+});
+
 test('a message that may have been stored keeps its time after a start, while the right time is not known', async () => {
   world = new World();
   const { clock, network } = world;

@@ -11,7 +11,7 @@ import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/
 import { ClientError } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { Network } from '../network/network.ts';
-import type { MessageReference, Storage, StoredMessage } from '../storage/storage.ts';
+import { type MessageReference, type Storage, StorageError, type StoredMessage } from '../storage/storage.ts';
 import type { Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
 import { MESSAGE_TTL_MS, readSigned, STORE_LIMITS } from './proofs.ts';
@@ -88,7 +88,16 @@ export class Outbox {
    * Resolves when at least one member of the swarm has proven that it keeps the message.
    * @throws ClientError; the message is kept as `failed` then, or as `sending` when the client was closed
    */
-  async send(conversation: AccountId, text: string, options: SendOptions = {}): Promise<Sent> {
+  send(conversation: AccountId, text: string, options: SendOptions = {}): Promise<Sent> {
+    return this.#send(conversation, text, options).catch(toldAsClosed);
+  }
+
+  /** Once more, with its old identity. @throws ClientError `not_failed` */
+  resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
+    return this.#resend(timestamp, signal).catch(toldAsClosed);
+  }
+
+  async #send(conversation: AccountId, text: string, options: SendOptions): Promise<Sent> {
     this.#tasks.signal.throwIfAborted();
     if (text === '') throw new ClientError('empty', 'a message without text');
     // Counting all code points of a huge text is not needed to refuse it.
@@ -137,8 +146,7 @@ export class Outbox {
     return keepTrying ? this.#insist(message, signal, offset) : this.#deliver(message, signal, offset);
   }
 
-  /** Once more, with its old identity. @throws ClientError `not_failed` */
-  async resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
+  async #resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
     const message = await this.#deps.storage.message(this.#account.id, timestamp);
     if (message?.state !== 'failed') throw new ClientError('not_failed', 'no failed message of this time');
     const { failure: _failure, ...rest } = message;
@@ -389,6 +397,12 @@ export class Outbox {
     await this.#deps.storage.write({ messages: [message] });
     this.#deps.onChange(message);
   }
+}
+
+/** Closed while the message was read or written: for the caller it is the client that was closed. */
+function toldAsClosed(error: unknown): never {
+  if (!(error instanceof StorageError && error.code === 'closed')) throw error;
+  throw new ClientError('closed', 'the client was closed', { cause: error });
 }
 
 /** §4.4: the copy has the syncTarget, and no profile. */

@@ -105,10 +105,9 @@ export class Device {
     try {
       return await this.#client.conversation(to).send(text);
     } catch (error) {
-      if (!(error instanceof ClientError) && !(error instanceof StorageError && death.isDead)) throw error;
+      if (!(error instanceof ClientError)) throw error;
       // Closed or dead: its next start takes it up.
-      const isOver = death.isDead || (error instanceof ClientError && error.code === 'closed');
-      return isOver ? 'unfinished' : 'failed';
+      return death.isDead || error.code === 'closed' ? 'unfinished' : 'failed';
     }
   }
 
