@@ -27,6 +27,8 @@ import type { ConversationSummary, PoolNode, Storage, StoredMessage } from './st
 /** Messages fetched from the storage at once by `messages()`. */
 const MESSAGES_AT_ONCE = 100;
 const CONFIRMATION_MS = 300_000;
+/** spec/client §6.3: typing is over then, unless told again. */
+const TYPING_MS = 15_000;
 
 export interface ClientOptions {
   readonly account: Account;
@@ -65,6 +67,8 @@ export interface ClientEvents {
   request: Contact;
   /** Somebody to whom we wrote first has accepted that. */
   accepted: Contact;
+  /** Somebody is typing, or not any more; only with `typingIndicators`. */
+  typing: { readonly id: AccountId; readonly isTyping: boolean };
   /** A path became usable, suspect, or is gone. */
   path: readonly Path[];
   status: ClientStatus;
@@ -95,6 +99,10 @@ export class Client {
   readonly #notices: Notices;
   readonly #contacts: Contacts;
   readonly #settings: Settings;
+  readonly #reactionTimes: number[] = [];
+  readonly #typedAt = new Map<AccountId, number>();
+  /** Ends what the typing of somebody began. */
+  readonly #typing = new Map<AccountId, Cancel>();
   readonly #arrival = new Signal();
   #arrivals = 0;
   #status: ClientStatus = 'connecting';
@@ -134,7 +142,9 @@ export class Client {
       settings,
       now: () => this.#network.clock.now(),
       onMessage: (message) => this.#onMessage(message),
+      deletion: (hashes) => notices.deletion(hashes),
       onMarked: (message, before) => this.#onMarked(message, before),
+      onTyping: (id, isTyping) => this.#onTyping(id, isTyping),
       onRequest: (contact) => this.#events.emit('request', contact),
       onAccepted: (contact) => this.#events.emit('accepted', contact),
     });
@@ -205,6 +215,8 @@ export class Client {
       storage: this.#options.storage,
       now: () => this.#network.clock.unique(),
       onMarked: (message, before) => this.#onMarked(message, before),
+      reactionTimes: this.#reactionTimes,
+      typedAt: this.#typedAt,
     });
   }
 
@@ -318,7 +330,8 @@ export class Client {
       for (const message of batch) {
         if (end.aborted) return;
         try {
-          if (options.own === true || message.sender !== this.id) yield message;
+          const isDeleted = message.marks?.deletedAt !== undefined;
+          if (!isDeleted && (options.own === true || message.sender !== this.id)) yield message;
         } finally {
           // Closed meanwhile: the message comes again at the next start.
           if (!this.#closing.signal.aborted) await storage.write({ handled: [message] });
@@ -373,6 +386,7 @@ export class Client {
       await this.#notices.stop();
       await this.#network.stop();
       await this.#options.storage.close();
+      for (const cancel of this.#typing.values()) cancel();
       this.#events.clear();
       this.#options.onClose?.();
     })();
@@ -385,8 +399,21 @@ export class Client {
 
   #onMessage(message: StoredMessage): void {
     this.#arrivals++;
+    if (this.#typing.has(message.sender)) this.#onTyping(message.sender, false);
     this.#arrival.notify();
     this.#events.emit(message.sender === this.id ? 'own_message' : 'message', message);
+  }
+
+  #onTyping(id: AccountId, isTyping: boolean): void {
+    this.#typing.get(id)?.();
+    const was = this.#typing.delete(id);
+    if (isTyping) {
+      this.#typing.set(
+        id,
+        this.#options.env.clock.after(TYPING_MS, () => this.#onTyping(id, false)),
+      );
+    }
+    if (was !== isTyping) this.#events.emit('typing', { id, isTyping });
   }
 
   #onMarked(message: StoredMessage, before: Marks | undefined): void {

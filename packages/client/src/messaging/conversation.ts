@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// One other account, what was said, and what we allow it (spec/client §6.2, §6.3, §6.9).
+// One other account, what was said, and what we do about it (spec/client §6.2–6.6, §6.9).
 import type { AccountId } from '@allium/protocol/account-id';
-import { ReceiptType } from '@allium/protocol/message/content';
+import { ReactionAction, ReceiptType, TypingAction } from '@allium/protocol/message/content';
 import { ClientError } from '../errors.ts';
-import type { Marks } from '../storage/marks.ts';
+import { type Marks, marked } from '../storage/marks.ts';
 import {
   type HistoryQuery,
   type MessageIdentity,
@@ -16,8 +16,16 @@ import type { Contact, Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions, Sent } from './outbox.ts';
 import type { Settings } from './settings.ts';
+import { isEmoji } from './text.ts';
 
 const KIND = 'conversation';
+// From the specification.
+/** §6.4: so many changes in so long. */
+const MAX_REACTIONS = 20;
+const REACTIONS_MS = 60_000;
+/** §6.3, §4.4. */
+const TYPING_EVERY_MS = 10_000;
+const TYPING_TTL_MS = 20_000;
 // Ours.
 const PAGE = 200;
 /** Messages that one call marks as read, the newest. */
@@ -39,6 +47,9 @@ interface ConversationDeps {
   /** A network time that nothing else of ours has. */
   readonly now: () => number;
   readonly onMarked: (message: StoredMessage, before: Marks | undefined) => void;
+  /** When this account reacted lately, and when it said last to whom that it is typing; changed here. */
+  readonly reactionTimes: number[];
+  readonly typedAt: Map<AccountId, number>;
 }
 
 export class Conversation {
@@ -105,6 +116,101 @@ export class Conversation {
     await this.#deps.storage.write({ records: [this.#deps.contacts.change(this.id, { blocked: false })] });
   }
 
+  /**
+   * Reacts to a message of this conversation with an emoji, or takes that back; our other devices show it too (§6.4).
+   * @throws ClientError `not_found`: no such message here, or it is deleted; `bad_emoji`; `too_fast`: 20 changes a minute
+   */
+  async react(to: MessageIdentity, emoji: string, options: { remove?: boolean } = {}): Promise<void> {
+    const { storage, notices, own, now, reactionTimes, onMarked } = this.#deps;
+    if (!isEmoji(emoji)) throw new ClientError('bad_emoji', 'a reaction is one emoji');
+    const message = await storage.message(to.sender, to.timestamp);
+    if (message?.conversation !== this.id || message.marks?.deletedAt !== undefined) {
+      throw new ClientError('not_found', 'there is no such message to react to');
+    }
+    const at = now();
+    while (reactionTimes.length > 0 && reactionTimes[0]! < at - REACTIONS_MS) reactionTimes.shift();
+    if (reactionTimes.length >= MAX_REACTIONS) {
+      throw new ClientError('too_fast', `at most ${MAX_REACTIONS} reactions a minute: wait a little`);
+    }
+    reactionTimes.push(at);
+    const on = options.remove !== true;
+    const action = on ? ReactionAction.react : ReactionAction.remove;
+    const reaction = { id: to.timestamp, author: to.sender, emoji, action };
+    const sent = notices.content(
+      this.id,
+      { dataMessage: { reaction, ...(this.id === own && { syncTarget: own }) } },
+      at,
+      this.id === own ? {} : { copy: 'sync' },
+    );
+    const marks: Marks = { reactions: [{ by: own, emoji, at, on }] };
+    await storage.write({ marked: [{ ...identityOf(to), marks }], records: [sent.record] });
+    sent.taken();
+    onMarked(marked(message, marks), message.marks);
+  }
+
+  /**
+   * Takes a message of ours back: it is deleted on all our devices and, if their clients obey, on those of the other
+   * side; a placeholder without text stays (§6.6).
+   * @throws ClientError `not_found`: no message of ours; `under_way`: it is just being sent
+   */
+  async deleteForEveryone(timestamp: number): Promise<void> {
+    const { storage, notices, own, now, onMarked } = this.#deps;
+    const message = await storage.message(own, timestamp);
+    if (message?.conversation !== this.id)
+      throw new ClientError('not_found', 'there is no such message of ours');
+    if (message.state === 'sending') throw new ClientError('under_way', 'the message is just being sent');
+    if (message.marks?.deletedAt !== undefined) return;
+    const at = now();
+    // Also when it failed: a node may have kept it all the same.
+    const unsend = notices.content(
+      this.id,
+      { unsendRequest: { timestamp, author: own } },
+      at,
+      this.id === own ? {} : { copy: 'same' },
+    );
+    const deletion = message.hash === undefined ? undefined : notices.deletion([message.hash]);
+    const deleted = marked(
+      { ...message, ...(message.copyPending && { copyPending: false }) },
+      { deletedAt: at },
+    );
+    await storage.write({
+      messages: [deleted],
+      records: [unsend.record, ...(deletion === undefined ? [] : [deletion.record])],
+    });
+    unsend.taken();
+    deletion?.taken();
+    onMarked(deleted, message.marks);
+  }
+
+  /** Removes messages from this device only; nobody is told. Those of other conversations and unknown ones stay. */
+  async deleteForMe(messages: readonly MessageIdentity[]): Promise<void> {
+    const { storage } = this.#deps;
+    const removed: MessageIdentity[] = [];
+    for (const { sender, timestamp } of messages) {
+      const message = await storage.message(sender, timestamp);
+      if (message?.conversation !== this.id) continue;
+      if (message.state === 'sending') throw new ClientError('under_way', 'the message is just being sent');
+      removed.push({ sender, timestamp });
+    }
+    await storage.write({ removed });
+  }
+
+  /**
+   * To be called at every key: tells that we are typing, at most every 10 s, when that is wanted (`changeSettings`) and we
+   * have accepted the other side. `false`: we stopped.
+   */
+  typing(isTyping = true): void {
+    const { settings, contacts, notices, typedAt, now } = this.#deps;
+    if (!settings.now.typingIndicators || !contacts.isTrusted(this.id)) return;
+    const at = now();
+    const last = typedAt.get(this.id);
+    if (isTyping ? last !== undefined && at - last < TYPING_EVERY_MS : last === undefined) return;
+    if (isTyping) typedAt.set(this.id, at);
+    else typedAt.delete(this.id);
+    const action = isTyping ? TypingAction.started : TypingAction.stopped;
+    notices.fleeting(this.id, (timestamp) => ({ typingMessage: { timestamp, action } }), TYPING_TTL_MS);
+  }
+
   /** Where the newest read message stands, network time in ms; undefined: nothing was read. */
   async readTo(): Promise<number | undefined> {
     const record = await this.#deps.storage.record(KIND, this.id);
@@ -148,12 +254,12 @@ export class Conversation {
   }
 
   async #erase(): Promise<void> {
-    const { storage, contacts, notices, now } = this.#deps;
+    const { storage, contacts, notices } = this.#deps;
     for (;;) {
       const page = await this.history({ limit: PAGE });
       const removed: MessageIdentity[] = page.map(({ sender, timestamp }) => ({ sender, timestamp }));
       const hashes = page.map(({ hash }) => hash).filter((hash) => hash !== undefined);
-      const deletion = hashes.length > 0 ? notices.deletion(hashes, now()) : undefined;
+      const deletion = hashes.length > 0 ? notices.deletion(hashes) : undefined;
       const isLast = page.length < PAGE;
       await storage.write({
         removed,
@@ -167,3 +273,5 @@ export class Conversation {
     }
   }
 }
+
+const identityOf = ({ sender, timestamp }: MessageIdentity): MessageIdentity => ({ sender, timestamp });

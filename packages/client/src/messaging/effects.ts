@@ -2,10 +2,10 @@
 // What contents do to messages that exist already: receipts, reactions, deletions (spec/client §6.3, §6.4, §6.6). Who may do
 // what is decided here from the proven sender alone; whether the message is there, and in that conversation, by the inbox.
 import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
-import { utf8 } from '@allium/protocol/bytes';
 import { ReactionAction, ReceiptType } from '@allium/protocol/message/content';
 import type { IncomingMessage } from '@allium/protocol/message/encryption-v1';
 import type { Marks } from '../storage/marks.ts';
+import { isEmoji } from './text.ts';
 
 // Ours.
 /** How long what concerns an unknown message waits for it (§6.3, §6.4, §6.6). */
@@ -13,7 +13,6 @@ const KEEP_RECEIPT_MS = 3_600_000;
 const KEEP_MS = 24 * 3_600_000;
 /** Of one receipt; clients send one for what was read at once. */
 const MAX_RECEIPTS = 1_000;
-const MAX_EMOJI_BYTES = 32;
 
 export interface Effect {
   /** With the timestamp the message's identity. */
@@ -45,8 +44,7 @@ export function effectsOf(
     if (reaction === undefined) return answered;
     const author = accountIdIn(reaction.author);
     const { emoji = '' } = reaction;
-    if (author === undefined || emoji === '' || emoji.length > MAX_EMOJI_BYTES) return [];
-    if (utf8(emoji).length > MAX_EMOJI_BYTES) return [];
+    if (author === undefined || !isEmoji(emoji)) return [];
     const mark = { by: sender, emoji, at, on: reaction.action === ReactionAction.react };
     const told = author === own && !isOwn ? { deliveredAt: Math.max(at, reaction.id) } : {};
     const marks = { reactions: [mark], ...told };

@@ -5,7 +5,7 @@ import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import { type DataMessage, ReceiptType } from '@allium/protocol/message/content';
+import { type DataMessage, ReceiptType, TypingAction } from '@allium/protocol/message/content';
 import { decryptMessage, type IncomingMessage, MessageError } from '@allium/protocol/message/encryption-v1';
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
 import { type Marks, marked, mergeMarks } from '../storage/marks.ts';
@@ -21,12 +21,14 @@ import {
 } from '../storage/storage.ts';
 import type { Contact, Contacts } from './contacts.ts';
 import { accountIdIn, type Effect, effectsOf } from './effects.ts';
-import type { Notices } from './notices.ts';
+import type { Notices, Prepared } from './notices.ts';
 import type { Arrived, Follower, TakenIn } from './poller.ts';
 import type { Settings } from './settings.ts';
 
 // From the specification.
 const EXPIRATION_TIMER_UPDATE = 2; // §3.3
+/** §4.4: typing that is older is over. */
+const TYPING_MS = 20_000;
 /** How far the time of a message may lie behind its storing: nodes accept as much (spec/storage-server §2.9.1). */
 const FUTURE_MS = 10_000;
 // Ours.
@@ -64,9 +66,13 @@ interface InboxDeps {
   readonly onRequest: (contact: Contact) => void;
   /** Somebody to whom we wrote accepts us. */
   readonly onAccepted: (contact: Contact) => void;
+  /** Somebody whom we accept began or stopped typing. */
+  readonly onTyping: (id: AccountId, isTyping: boolean) => void;
   readonly contacts: Contacts;
   /** Prepares receipts; the record is written with the messages. */
   readonly receipts: Notices['receipts'];
+  /** The same for the deletion of hashes in our own swarm. */
+  readonly deletion: Notices['deletion'];
   readonly settings: Settings;
 }
 
@@ -128,30 +134,38 @@ export class Inbox implements Follower {
       else if (compareMessages(known, merged) !== 0) placed.set(identity, merged);
     }
     const { marks, records } = await this.#apply(batch);
-    const messages = [...arrived.values()].sort(compareMessages);
-    const receipts = this.#receipts(messages);
+    const messages = [...arrived.values()]
+      .map((message) => (isDeleted(message) ? { ...message, handled: true } : message))
+      .sort(compareMessages);
+    const prepared = this.#receipts(messages);
+    // §6.6: what is deleted goes from our swarm too.
+    const deleted = [
+      ...messages.filter(isDeleted),
+      ...marks.filter(({ marks: { deletedAt } }) => deletedAt !== undefined).map(({ known }) => known),
+    ].flatMap(({ hash }) => hash ?? []);
+    if (deleted.length > 0) prepared.push(this.#deps.deletion(deleted));
     return {
       changes: {
         messages,
         placed: [...placed.values()],
         marked: marks.map(({ known: { sender, timestamp }, marks }) => ({ sender, timestamp, marks })),
-        records: [...batch.contacts.values(), ...records, ...receipts.map(({ record }) => record)],
+        records: [...batch.contacts.values(), ...records, ...prepared.map(({ record }) => record)],
       },
       onWritten: () => {
         if (batch.unreadable > 0) {
           this.#unreadable += batch.unreadable;
           env.log.debug({ unreadable: batch.unreadable }, 'messages that cannot be read');
         }
-        for (const { taken } of receipts) taken();
+        for (const { taken } of prepared) taken();
         for (const tell of batch.onWritten) tell();
-        for (const message of messages) this.#deps.onMessage(message);
+        for (const message of messages) if (!isDeleted(message)) this.#deps.onMessage(message);
         for (const { known, marks: more } of marks) this.#deps.onMarked(marked(known, more), known.marks);
       },
     };
   }
 
   /** Of new messages of people whom we accept; others learn nothing. */
-  #receipts(messages: readonly StoredMessage[]) {
+  #receipts(messages: readonly StoredMessage[]): Prepared[] {
     const { contacts, receipts, settings } = this.#deps;
     if (!settings.now.deliveryReceipts) return [];
     const bySender = new Map<AccountId, number[]>();
@@ -249,6 +263,16 @@ export class Inbox implements Follower {
     batch.effects.push(...effectsOf(incoming, account.id, settings.now.readReceipts));
     if (content.dataMessage !== undefined) return this.#readData(incoming, content.dataMessage, told, batch);
     const isOnly = content.receiptMessage === undefined && content.unsendRequest === undefined;
+    const { typingMessage } = content;
+    if (typingMessage !== undefined && content.receiptMessage === undefined) {
+      const age = Math.abs(this.#deps.now() - incoming.timestamp);
+      const isMeant = typingMessage.timestamp === incoming.timestamp && age <= TYPING_MS;
+      if (settings.now.typingIndicators && contacts.isTrusted(sender) && isMeant) {
+        const isTyping = typingMessage.action === TypingAction.started;
+        batch.onWritten.push(() => this.#deps.onTyping(sender, isTyping));
+      }
+      return undefined;
+    }
     if (content.messageRequestResponse?.isApproved === true && sender !== account.id && isOnly) {
       const before = contacts.get(sender);
       const profile = contacts.profileOf(sender, content.messageRequestResponse);
@@ -330,6 +354,8 @@ function sortTimeOf(timestamp: number, storedAt: number): number {
 }
 
 const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;
+
+const isDeleted = ({ marks }: StoredMessage): boolean => marks?.deletedAt !== undefined;
 
 const pendingKey = (identity: MessageIdentity, conversation: AccountId | undefined): string =>
   `${identityOf(identity)} ${conversation ?? '*'}`;

@@ -51,6 +51,12 @@ interface Notice {
   readonly givenUpAt: number;
 }
 
+/** `record` is written with whatever it belongs to, then `taken` is called. */
+export interface Prepared {
+  readonly record: StoredRecord;
+  readonly taken: () => void;
+}
+
 interface Waiting {
   notice: Notice;
   /** By the monotonic clock. */
@@ -99,11 +105,7 @@ export class Notices {
    * The record is to be written with whatever asks for the receipts; `taken` is called when that is done.
    * Of more than fit in one receipt message the newest count: they imply the others for people.
    */
-  receipts(
-    recipient: AccountId,
-    type: ReceiptType,
-    timestamps: readonly number[],
-  ): { readonly record: StoredRecord; readonly taken: () => void } {
+  receipts(recipient: AccountId, type: ReceiptType, timestamps: readonly number[]): Prepared {
     const key = `receipt ${type} ${recipient}`;
     const { clock } = this.#deps.network;
     const { random } = this.#deps.env;
@@ -137,7 +139,7 @@ export class Notices {
     content: Content,
     timestamp: number,
     options: { readonly copy?: 'same' | 'sync'; readonly ttlMs?: number } = {},
-  ): { readonly record: StoredRecord; readonly taken: () => void } {
+  ): Prepared {
     const { ttlMs = MESSAGE_TTL_MS, copy } = options;
     const now = this.#deps.network.clock.now();
     const key = `content ${timestamp}`;
@@ -153,13 +155,24 @@ export class Notices {
     return { record: { kind: KIND, key, value: notice }, taken: () => this.#wait(key, notice, 0) };
   }
 
-  /** Deletes messages from our own swarm (§6.6). `name`: a number that nothing else of ours has. */
-  deletion(
-    hashes: readonly string[],
-    name: number,
-  ): { readonly record: StoredRecord; readonly taken: () => void } {
+  /** Sent at once or never, and not kept: typing (§6.3). */
+  fleeting(recipient: AccountId, make: (timestamp: number) => Content, ttlMs: number): void {
+    if (this.#running >= AT_ONCE) return;
+    this.#tasks.run('fleeting notice', async () => {
+      const { network, env } = this.#deps;
+      try {
+        const timestamp = network.clock.unique();
+        await this.#store(recipient, { ...make(timestamp), sigTimestamp: timestamp }, timestamp, ttlMs);
+      } catch (error) {
+        env.log.debug({ error: String(error) }, 'a fleeting notice was not stored');
+      }
+    });
+  }
+
+  /** Deletes messages from our own swarm (§6.6); at least one hash. */
+  deletion(hashes: readonly string[]): Prepared {
     const now = this.#deps.network.clock.now();
-    const key = `deletion ${name}`;
+    const key = `deletion ${hashes[0]}`;
     const notice: Notice = {
       recipient: this.#account.id,
       hashes,

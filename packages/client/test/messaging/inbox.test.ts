@@ -67,7 +67,9 @@ class Device {
       onMessage: (message) => this.shown.push(message),
       onMarked: () => {},
       onRequest: () => {},
+      deletion: ([hash]) => ({ record: { kind: 'notice', key: hash!, value: {} }, taken: () => {} }),
       onAccepted: () => {},
+      onTyping: () => {},
     });
   }
 
