@@ -7,28 +7,30 @@
 //   for await (const message of client.messages()) …
 import type { Account } from '@allium/protocol/account';
 import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
-import type { Cancel, Env, Transport } from '@allium/protocol/env';
+import { type Cancel, delay, type Env, type Transport } from '@allium/protocol/env';
 import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
 import { ClientError } from './errors.ts';
 import { Events, Signal } from './events.ts';
 import { Files } from './files/files.ts';
+import { type Contact, Contacts } from './messaging/contacts.ts';
+import { Conversation } from './messaging/conversation.ts';
 import { Inbox } from './messaging/inbox.ts';
-import { Outbox, type Sent } from './messaging/outbox.ts';
+import { Notices } from './messaging/notices.ts';
+import { Outbox } from './messaging/outbox.ts';
 import { Poller } from './messaging/poller.ts';
+import { type MessagingSettings, Settings } from './messaging/settings.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
 import type { TrustState } from './network/trust.ts';
-import type {
-  ConversationSummary,
-  HistoryQuery,
-  PoolNode,
-  Storage,
-  StoredMessage,
-} from './storage/storage.ts';
+import type { Marks } from './storage/marks.ts';
+import type { ConversationSummary, PoolNode, Storage, StoredMessage } from './storage/storage.ts';
 
 // Ours.
 /** Messages fetched from the storage at once by `messages()`. */
 const MESSAGES_AT_ONCE = 100;
+const CONFIRMATION_MS = 300_000;
+/** spec/client §6.3: typing is over then, unless told again. */
+const TYPING_MS = 15_000;
 
 export interface ClientOptions {
   readonly account: Account;
@@ -57,6 +59,18 @@ export interface ClientEvents {
   own_message: StoredMessage;
   /** A message that this device sends changed its state. */
   outgoing: StoredMessage;
+  /** Something happened to a message: delivery, reactions, deletion (`marks`). */
+  changed: StoredMessage;
+  /** A device of the recipient has this message of ours. Once for each message, also over restarts. */
+  delivered: StoredMessage;
+  /** The recipient read this message of ours, and says so; also once. */
+  read: StoredMessage;
+  /** Somebody whom this account has not accepted has written for the first time. */
+  request: Contact;
+  /** Somebody to whom we wrote first has accepted that. */
+  accepted: Contact;
+  /** Somebody is typing, or not any more; only with `typingIndicators`. */
+  typing: { readonly id: AccountId; readonly isTyping: boolean };
   /** A path became usable, suspect, or is gone. */
   path: readonly Path[];
   status: ClientStatus;
@@ -88,13 +102,20 @@ export class Client {
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
   readonly #poller: Poller;
+  readonly #notices: Notices;
+  readonly #contacts: Contacts;
+  readonly #settings: Settings;
+  readonly #reactionTimes: number[] = [];
+  readonly #typedAt = new Map<AccountId, number>();
+  /** Ends what the typing of somebody began. */
+  readonly #typing = new Map<AccountId, Cancel>();
   readonly #arrival = new Signal();
   #arrivals = 0;
   #status: ClientStatus = 'connecting';
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(options: ClientOptions) {
+  private constructor(options: ClientOptions, contacts: Contacts, settings: Settings) {
     const { account, network, storage, transport, env } = options;
     this.#options = options;
     this.#events = new Events(env.log);
@@ -104,14 +125,35 @@ export class Client {
       env,
       onPathChange: () => this.#onPathChange(),
     });
+    this.#contacts = contacts;
+    this.#settings = settings;
+    const ownRoute = () => this.#poller.ownRoute();
+    const notices = new Notices(account, { network: this.#network, storage, env, ownRoute });
+    this.#notices = notices;
     this.#outbox = new Outbox(account, {
       network: this.#network,
       storage,
       env,
       onChange: (message) => this.#events.emit('outgoing', message),
-      ownRoute: () => this.#poller.ownRoute(),
+      contacts,
+      notices,
+      ownRoute,
     });
-    this.#inbox = new Inbox({ account, storage, env, onMessage: (message) => this.#onMessage(message) });
+    this.#inbox = new Inbox({
+      account,
+      storage,
+      env,
+      contacts,
+      receipts: (...given) => notices.receipts(...given),
+      settings,
+      now: () => this.#network.clock.now(),
+      onMessage: (message) => this.#onMessage(message),
+      deletion: (hashes) => notices.deletion(hashes),
+      onMarked: (message, before) => this.#onMarked(message, before),
+      onTyping: (id, isTyping) => this.#onTyping(id, isTyping),
+      onRequest: (contact) => this.#events.emit('request', contact),
+      onAccepted: (contact) => this.#events.emit('accepted', contact),
+    });
     this.#poller = new Poller(
       {
         account,
@@ -141,8 +183,10 @@ export class Client {
       throw new ClientError('wrong_account', 'this storage belongs to another account');
     }
     if (owner === undefined) await storage.write({ settings: { account: account.id } });
-    const client = new Client(options);
+    const contacts = await Contacts.load(storage, account.id);
+    const client = new Client(options, contacts, await Settings.load(storage));
     await client.#network.start();
+    await client.#notices.start();
     client.#outbox.resume();
     if (options.receive !== false) client.#poller.start();
     return client;
@@ -169,15 +213,18 @@ export class Client {
 
   /** @throws ClientError `invalid_recipient` */
   conversation(id: string): Conversation {
-    let account: AccountId;
-    try {
-      account = parseAccountId(id);
-    } catch (cause) {
-      throw new ClientError('invalid_recipient', 'an account id is 66 hex digits that begin with 05', {
-        cause,
-      });
-    }
-    return new Conversation(account, { outbox: this.#outbox, storage: this.#options.storage });
+    return new Conversation(accountIdOf(id), {
+      own: this.id,
+      outbox: this.#outbox,
+      notices: this.#notices,
+      contacts: this.#contacts,
+      settings: this.#settings,
+      storage: this.#options.storage,
+      now: () => this.#network.clock.unique(),
+      onMarked: (message, before) => this.#onMarked(message, before),
+      reactionTimes: this.#reactionTimes,
+      typedAt: this.#typedAt,
+    });
   }
 
   /** The conversation with our own devices. */
@@ -185,9 +232,90 @@ export class Client {
     return this.conversation(this.id);
   }
 
-  /** All conversations with their newest message, newest first. */
-  conversations(): Promise<readonly ConversationSummary[]> {
-    return this.#options.storage.conversations();
+  /** Conversations with ourselves and with people whom we accept, with their newest message, newest first. */
+  async conversations(): Promise<readonly ConversationSummary[]> {
+    const all = await this.#options.storage.conversations();
+    return all.filter(({ id }) => this.#contacts.get(id).approved && !this.#contacts.get(id).blocked);
+  }
+
+  /** Conversations with people whom we have neither accepted nor blocked (spec/client §6.2). */
+  async requests(): Promise<readonly ConversationSummary[]> {
+    const all = await this.#options.storage.conversations();
+    return all.filter(({ id }) => !this.#contacts.get(id).approved && !this.#contacts.get(id).blocked);
+  }
+
+  /** Everybody who has written, to whom we wrote, or who is blocked. */
+  contacts(): readonly Contact[] {
+    return this.#contacts.all();
+  }
+
+  /** What we tell others. */
+  get settings(): MessagingSettings {
+    return this.#settings.now;
+  }
+
+  async changeSettings(change: Partial<MessagingSettings>): Promise<void> {
+    this.#check();
+    await this.#settings.change(change);
+  }
+
+  /**
+   * Sends, and waits until a device of the recipient is known to have the message: the recipient's client says so when
+   * it runs, and only if the recipient has accepted us. True then, or, for a note to self, when the swarm keeps it.
+   * False: not known within the time; the message goes on being tried, and delivery may follow (event `delivered`,
+   * `isDelivered`).
+   * @throws ClientError: `empty`, `too_long`, `invalid_recipient`; `aborted`: by `signal`; `closed`
+   */
+  async sendWithConfirmation(
+    contact: string,
+    text: string,
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<boolean> {
+    this.#check();
+    const { env } = this.#options;
+    const conversation = this.conversation(contact);
+    const over = new AbortController();
+    const end = AbortSignal.any(
+      [over.signal, this.#closing.signal, options.signal].filter((signal) => signal !== undefined),
+    );
+    const change = new Signal();
+    const cancel = this.on('delivered', () => change.notify());
+    const timeout = env.clock.after(options.timeoutMs ?? CONFIRMATION_MS, () => over.abort());
+    // Not aborted with `end`: what was given is sent, also when nobody waits any more.
+    const sending = conversation.send(text, { keepTrying: true });
+    try {
+      const sent = await Promise.race([sending, rejectOn(end)]);
+      if (conversation.id === this.id) return true;
+      for (;;) {
+        // Subscribed before it looks.
+        const changed = change.wait(end);
+        changed.catch(() => undefined);
+        if (await this.isDelivered(sent.timestamp)) return true;
+        if (this.#options.receive !== false) await changed;
+        else {
+          await this.#poller.poll(end).catch(() => end.throwIfAborted());
+          if (await this.isDelivered(sent.timestamp)) return true;
+          const pause = this.#options.pollEveryMs ?? this.#options.network.preset.pollEveryMs;
+          await Promise.race([changed, delay(env.clock, pause, end)]);
+        }
+      }
+    } catch (error) {
+      if (this.#closing.signal.aborted)
+        throw new ClientError('closed', 'the client was closed', { cause: error });
+      if (options.signal?.aborted) throw new ClientError('aborted', 'waiting was aborted', { cause: error });
+      if (over.signal.aborted) return false;
+      throw error;
+    } finally {
+      sending.catch(() => undefined);
+      timeout();
+      cancel();
+    }
+  }
+
+  /** Whether a device of the recipient is known to have the message that we sent at this time. */
+  async isDelivered(timestamp: number): Promise<boolean> {
+    const message = await this.#options.storage.message(this.id, timestamp);
+    return message?.marks?.deliveredAt !== undefined;
   }
 
   /**
@@ -209,7 +337,8 @@ export class Client {
       for (const message of batch) {
         if (end.aborted) return;
         try {
-          if (options.own === true || message.sender !== this.id) yield message;
+          const isDeleted = message.marks?.deletedAt !== undefined;
+          if (!isDeleted && (options.own === true || message.sender !== this.id)) yield message;
         } finally {
           // Closed meanwhile: the message comes again at the next start.
           if (!this.#closing.signal.aborted) await storage.write({ handled: [message] });
@@ -262,8 +391,10 @@ export class Client {
       this.#closing.abort(new ClientError('closed', 'the client was closed'));
       await this.#poller.stop();
       await this.#outbox.stop();
+      await this.#notices.stop();
       await this.#network.stop();
       await this.#options.storage.close();
+      for (const cancel of this.#typing.values()) cancel();
       this.#events.clear();
       this.#options.onClose?.();
     })();
@@ -276,8 +407,32 @@ export class Client {
 
   #onMessage(message: StoredMessage): void {
     this.#arrivals++;
+    if (this.#typing.has(message.sender)) this.#onTyping(message.sender, false);
     this.#arrival.notify();
     this.#events.emit(message.sender === this.id ? 'own_message' : 'message', message);
+  }
+
+  #onTyping(id: AccountId, isTyping: boolean): void {
+    this.#typing.get(id)?.();
+    const was = this.#typing.delete(id);
+    if (isTyping) {
+      this.#typing.set(
+        id,
+        this.#options.env.clock.after(TYPING_MS, () => this.#onTyping(id, false)),
+      );
+    }
+    if (was !== isTyping) this.#events.emit('typing', { id, isTyping });
+  }
+
+  #onMarked(message: StoredMessage, before: Marks | undefined): void {
+    const { deliveredAt, readAt } = message.marks ?? {};
+    if (deliveredAt !== undefined && before?.deliveredAt === undefined && message.sender === this.id) {
+      this.#events.emit('delivered', message);
+    }
+    if (readAt !== undefined && before?.readAt === undefined && message.sender === this.id) {
+      this.#events.emit('read', message);
+    }
+    this.#events.emit('changed', message);
   }
 
   #onRound(error: ClientError | undefined): void {
@@ -301,32 +456,19 @@ export class Client {
   }
 }
 
-/** One other account, and what was said. */
-export class Conversation {
-  readonly id: AccountId;
-  readonly #deps: { readonly outbox: Outbox; readonly storage: Storage };
-
-  constructor(id: AccountId, deps: { outbox: Outbox; storage: Storage }) {
-    this.id = id;
-    this.#deps = deps;
+function accountIdOf(id: string): AccountId {
+  try {
+    return parseAccountId(id);
+  } catch (cause) {
+    throw new ClientError('invalid_recipient', 'an account id is 66 hex digits that begin with 05', {
+      cause,
+    });
   }
+}
 
-  /**
-   * Resolves when members of the recipient's swarm have proven that they keep the message.
-   * @throws ClientError: `empty`, `too_long`; `not_stored`, `no_path`, `no_nodes`, `no_network`, `clock`, `aborted`:
-   * the message is in the history as failed; `closed`: it is sent at the next start
-   */
-  send(text: string, options: { signal?: AbortSignal } = {}): Promise<Sent> {
-    return this.#deps.outbox.send(this.id, text, options.signal);
-  }
-
-  /** Sends a failed message once more. @throws as `send`; ClientError `not_failed` */
-  resend(timestamp: number, options: { signal?: AbortSignal } = {}): Promise<Sent> {
-    return this.#deps.outbox.resend(timestamp, options.signal);
-  }
-
-  /** Oldest first; the newest that fit. */
-  history(query: Partial<HistoryQuery> = {}): Promise<readonly StoredMessage[]> {
-    return this.#deps.storage.history(this.id, { limit: 50, ...query });
-  }
+function rejectOn(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }

@@ -14,6 +14,8 @@ import { AlliumError } from '@allium/protocol/errors';
  * - `clock`: nodes refuse our time even after it was compared with theirs.
  * - `unauthorized`, `bad_request`, `not_found`: a node refused this very request; repeating it is useless.
  * - `invalid_recipient`, `empty`, `too_long`, `not_failed`: the caller's argument.
+ * - `bad_emoji`, `too_fast`, `under_way`: what is to be done with a message cannot be done, or not now.
+ * - `approved`: what can be done with requests only.
  * - `wrong_account`: this storage belongs to another account.
  * - `closed`, `aborted`: by the caller.
  */
@@ -33,6 +35,10 @@ export type ClientErrorCode =
   | 'empty'
   | 'too_long'
   | 'not_failed'
+  | 'approved'
+  | 'bad_emoji'
+  | 'too_fast'
+  | 'under_way'
   | 'wrong_account'
   | 'closed'
   | 'aborted';

@@ -2,48 +2,15 @@
 // Stories of accounts on a network in memory, in virtual time.
 import { Account } from '@allium/protocol/account';
 import { afterEach, expect, test } from 'vitest';
-import { Client, type ClientOptions } from '../src/client.ts';
+import type { Client } from '../src/client.ts';
 import type { Sent } from '../src/messaging/outbox.ts';
 import { NETWORKS } from '../src/network/presets.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
 import type { StoredMessage } from '../src/storage/storage.ts';
-import { FakeNetwork, type FakeNetworkOptions } from './fake-network.ts';
-import { TestClock, testEnv } from './test-clock.ts';
-
-/** A network, its time, and clients on it. */
-class World {
-  readonly clock = new TestClock();
-  readonly network: FakeNetwork;
-  readonly clients: Client[] = [];
-  readonly errors: string[][] = [];
-
-  constructor(options: FakeNetworkOptions = {}) {
-    this.network = new FakeNetwork(this.clock, options);
-  }
-
-  async open(account: Account, options: Partial<ClientOptions> & { seed?: number } = {}): Promise<Client> {
-    const env = testEnv(this.clock, options.seed ?? this.clients.length + 1);
-    this.errors.push(env.errors);
-    const client = await this.clock.run(
-      Client.open({
-        account,
-        network: { preset: { ...NETWORKS.local, seeds: [{ url: this.network.seedUrl }] } },
-        storage: new MemoryStorage(),
-        transport: this.network,
-        env,
-        ...options,
-      }),
-    );
-    this.clients.push(client);
-    return client;
-  }
-}
+import { World } from './world.ts';
 
 let world: World;
-afterEach(async () => {
-  for (const client of world.clients) await world.clock.run(client.close());
-  expect(world.errors.flat()).toEqual([]);
-});
+afterEach(() => world.end());
 
 const ALICE = Account.fromSeed(new Uint8Array(16).fill(1));
 const BOB = Account.fromSeed(new Uint8Array(16).fill(2));
@@ -657,6 +624,33 @@ test('a message that was under way when the client was closed is sent at the nex
   await clock.pass(20_000);
   expect(arrived.map((message) => message.text)).toEqual(['do not forget me']);
   expect(await again.conversation(BOB.id).history()).toMatchObject([{ state: 'sent', copyPending: false }]);
+});
+
+test('closing while the answer of the swarm is being written down is told as closed', async () => {
+  world = new World();
+  const { clock } = world;
+  const storage = new MemoryStorage();
+  const write = storage.write.bind(storage);
+  let closing: Promise<void> | undefined;
+  storage.write = async (changes) => {
+    // The last moment: the message is stored, and the storage is closed before that is kept.
+    if (closing === undefined && changes.messages?.[0]?.state === 'sent') {
+      closing = alice.close();
+      await closing;
+    }
+    return write(changes);
+  };
+  const alice = await world.open(ALICE, { storage, receive: false });
+  const bob = await world.open(BOB);
+  const arrived = collect(bob);
+  const sending = alice.conversation(BOB.id).send('to the last');
+  await expect(clock.run(sending)).rejects.toMatchObject({ name: 'ClientError', code: 'closed' });
+  const again = await world.open(ALICE, { storage: storage.reopen(), receive: false });
+  const history = again.conversation(BOB.id);
+  await clock.until(() => arrived.length > 0);
+  await clock.pass(20_000);
+  expect(arrived.map(({ text }) => text)).toEqual(['to the last']);
+  expect(await history.history()).toMatchObject([{ state: 'sent' }]);
 });
 
 test('a message that may have been stored keeps its time after a start, while the right time is not known', async () => {

@@ -2,7 +2,7 @@
 // A network of service nodes in memory behind the transport port: onions are really opened layer by layer, requests are
 // really parsed and verified, answers are really signed; only sockets and disks are missing. Each node has knobs with
 // which tests break it.
-import { fromUtf8, toHex, utf8 } from '@allium/protocol/bytes';
+import { fromHex, fromUtf8, toHex, utf8 } from '@allium/protocol/bytes';
 import {
   ed25519KeyPair,
   ed25519PublicKeyToX25519,
@@ -176,6 +176,15 @@ export class FakeNetwork implements Transport {
     });
   }
 
+  /** Puts a message into all mailboxes of an account. */
+  deliver(account: string, data: Uint8Array, timestamp: number = this.#clock.trueNow()): void {
+    const hash = messageHashText(fromHex(account), 0, data);
+    for (const member of this.swarm(account)) {
+      member.inbox(account).push({ hash, timestamp, expiration: timestamp + 14 * 86_400_000, data });
+      member.wake();
+    }
+  }
+
   node(ed25519Hex: string): FakeNode {
     return this.nodes.find((node) => node.ed25519Hex === ed25519Hex)!;
   }
@@ -334,6 +343,22 @@ export class FakeNetwork implements Transport {
       }
       case 'store':
         return this.#store(node, request, now, stamp);
+      case 'delete': {
+        const swarm: Record<string, object> = {};
+        for (const member of this.swarm(request.account.hex)) {
+          const inbox = member.inbox(request.account.hex);
+          const deleted = request.messages.filter((hash) => inbox.some((kept) => kept.hash === hash)).sort();
+          member.mailbox.set(
+            request.account.hex,
+            inbox.filter((kept) => !deleted.includes(kept.hash)),
+          );
+          const signature = ed25519Sign(nodeSignedText(request, { deleted }), member.ed25519.secretKey);
+          swarm[member.ed25519Hex] = { deleted, signature };
+        }
+        return verifyRequest(request)
+          ? ok({ swarm, ...stamp })
+          : { status: 401, body: 'delete signature verification failed' };
+      }
       case 'retrieve':
         return this.#retrieve(node, request, now, stamp);
       default:

@@ -2,12 +2,13 @@
 // The namespace of messages (spec/client §4.3): what arrives is opened and becomes messages of conversations, each once
 // and at a place that is the same on all devices. What is of no use to us is only marked seen.
 import type { Account } from '@allium/protocol/account';
-import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
+import type { AccountId } from '@allium/protocol/account-id';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import type { DataMessage } from '@allium/protocol/message/content';
+import { type DataMessage, ReceiptType, TypingAction } from '@allium/protocol/message/content';
 import { decryptMessage, type IncomingMessage, MessageError } from '@allium/protocol/message/encryption-v1';
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
+import { type Marks, marked, mergeMarks } from '../storage/marks.ts';
 import {
   compareMessages,
   type MessageIdentity,
@@ -16,23 +17,63 @@ import {
   placeTime,
   type Storage,
   type StoredMessage,
+  type StoredRecord,
 } from '../storage/storage.ts';
+import type { Contact, Contacts } from './contacts.ts';
+import { accountIdIn, type Effect, effectsOf } from './effects.ts';
+import type { Notices, Prepared } from './notices.ts';
 import type { Arrived, Follower, TakenIn } from './poller.ts';
+import type { Settings } from './settings.ts';
 
 // From the specification.
 const EXPIRATION_TIMER_UPDATE = 2; // §3.3
+/** §4.4: typing that is older is over. */
+const TYPING_MS = 20_000;
 /** How far the time of a message may lie behind its storing: nodes accept as much (spec/storage-server §2.9.1). */
 const FUTURE_MS = 10_000;
 // Ours.
 /** So many messages of one sender may share a millisecond: devices of an account do not know of each other's. */
 const MAX_CLASHES = 8;
+/** What waits for unknown messages (§6.4). */
+const MAX_PENDING = 500;
+const PENDING = 'pending';
+
+interface Pending {
+  readonly marks: Marks;
+}
+
+/** What one answer leads to. */
+interface Batch {
+  readonly arrived: Map<string, StoredMessage>;
+  readonly effects: Effect[];
+  /** The last one of each contact counts. */
+  readonly contacts: Map<AccountId, StoredRecord>;
+  readonly onWritten: (() => void)[];
+  unreadable: number;
+}
 
 interface InboxDeps {
   readonly account: Account;
   readonly storage: Storage;
   readonly env: Env;
+  /** Network time. */
+  readonly now: () => number;
   /** New, and stored already. */
   readonly onMessage: (message: StoredMessage) => void;
+  /** Something happened to a message that was there before. */
+  readonly onMarked: (message: StoredMessage, before: Marks | undefined) => void;
+  /** Somebody whom we do not accept has written for the first time. */
+  readonly onRequest: (contact: Contact) => void;
+  /** Somebody to whom we wrote accepts us. */
+  readonly onAccepted: (contact: Contact) => void;
+  /** Somebody whom we accept began or stopped typing. */
+  readonly onTyping: (id: AccountId, isTyping: boolean) => void;
+  readonly contacts: Contacts;
+  /** Prepares receipts; the record is written with the messages. */
+  readonly receipts: Notices['receipts'];
+  /** The same for the deletion of hashes in our own swarm. */
+  readonly deletion: Notices['deletion'];
+  readonly settings: Settings;
 }
 
 export class Inbox implements Follower {
@@ -51,14 +92,17 @@ export class Inbox implements Follower {
 
   async take({ fresh, retold }: Arrived): Promise<TakenIn> {
     const { storage, env } = this.#deps;
-    const arrived = new Map<string, StoredMessage>();
+    const batch: Batch = {
+      arrived: new Map(),
+      effects: [],
+      contacts: new Map(),
+      onWritten: [],
+      unreadable: 0,
+    };
+    const { arrived } = batch;
     const placed = new Map<string, MessagePlace>();
-    let unreadable = 0;
     for (const told of fresh) {
-      const read = this.#read(told);
-      if (read === 'unreadable') unreadable++;
-      if (typeof read === 'string') continue;
-      const message = await this.#identify(read, arrived);
+      const message = await this.#read(told, batch);
       if (message === undefined) continue;
       const identity = identityOf(message);
       const other = arrived.get(identity);
@@ -89,17 +133,96 @@ export class Inbox implements Follower {
       if (arrived.has(identity)) arrived.set(identity, merged);
       else if (compareMessages(known, merged) !== 0) placed.set(identity, merged);
     }
-    const messages = [...arrived.values()].sort(compareMessages);
+    const { marks, records } = await this.#apply(batch);
+    const messages = [...arrived.values()]
+      .map((message) => (isDeleted(message) ? { ...message, handled: true } : message))
+      .sort(compareMessages);
+    const prepared = this.#receipts(messages);
+    // §6.6: what is deleted goes from our swarm too.
+    const deleted = [
+      ...messages.filter(isDeleted),
+      ...marks.filter(({ marks: { deletedAt } }) => deletedAt !== undefined).map(({ known }) => known),
+    ].flatMap(({ hash }) => hash ?? []);
+    if (deleted.length > 0) prepared.push(this.#deps.deletion(deleted));
     return {
-      changes: { messages, placed: [...placed.values()] },
+      changes: {
+        messages,
+        placed: [...placed.values()],
+        marked: marks.map(({ known: { sender, timestamp }, marks }) => ({ sender, timestamp, marks })),
+        records: [...batch.contacts.values(), ...records, ...prepared.map(({ record }) => record)],
+      },
       onWritten: () => {
-        if (unreadable > 0) {
-          this.#unreadable += unreadable;
-          env.log.debug({ unreadable }, 'messages that cannot be read');
+        if (batch.unreadable > 0) {
+          this.#unreadable += batch.unreadable;
+          env.log.debug({ unreadable: batch.unreadable }, 'messages that cannot be read');
         }
-        for (const message of messages) this.#deps.onMessage(message);
+        for (const { taken } of prepared) taken();
+        for (const tell of batch.onWritten) tell();
+        for (const message of messages) if (!isDeleted(message)) this.#deps.onMessage(message);
+        for (const { known, marks: more } of marks) this.#deps.onMarked(marked(known, more), known.marks);
       },
     };
+  }
+
+  /** Of new messages of people whom we accept; others learn nothing. */
+  #receipts(messages: readonly StoredMessage[]): Prepared[] {
+    const { contacts, receipts, settings } = this.#deps;
+    if (!settings.now.deliveryReceipts) return [];
+    const bySender = new Map<AccountId, number[]>();
+    for (const { sender, timestamp } of messages) {
+      if (!contacts.isTrusted(sender)) continue;
+      const times = bySender.get(sender);
+      if (times === undefined) bySender.set(sender, [timestamp]);
+      else times.push(timestamp);
+    }
+    return [...bySender].map(([sender, times]) => receipts(sender, ReceiptType.delivery, times));
+  }
+
+  /** Marks for what is known; what is not known yet waits for a while. */
+  async #apply({ arrived, effects }: Batch) {
+    const { storage, now, contacts, account } = this.#deps;
+    const marks = new Map<string, { readonly known: StoredMessage; readonly marks: Marks }>();
+    const records = new Map<string, StoredRecord>();
+    const pendingOf = async (key: string): Promise<Marks | undefined> => {
+      const record = records.get(key) ?? (await storage.record(PENDING, key));
+      return (record?.value as Pending | undefined)?.marks;
+    };
+    for (const [identity, message] of arrived) {
+      for (const key of [pendingKey(message, message.conversation), pendingKey(message, undefined)]) {
+        const waiting = await pendingOf(key);
+        if (waiting === undefined) continue;
+        arrived.set(identity, marked(arrived.get(identity)!, waiting));
+        records.set(key, { kind: PENDING, key, value: undefined });
+      }
+    }
+    let room: number | undefined;
+    for (const { author: sender, timestamp, conversation, marks: more, keepMs } of effects) {
+      const identity = identityOf({ sender, timestamp });
+      const isThere = (message: StoredMessage | undefined): message is StoredMessage =>
+        message !== undefined && (conversation === undefined || message.conversation === conversation);
+      const fresh = arrived.get(identity);
+      if (isThere(fresh)) {
+        arrived.set(identity, marked(fresh, more));
+        continue;
+      }
+      const known = marks.get(identity)?.known ?? (await storage.message(sender, timestamp));
+      if (isThere(known)) {
+        const all = mergeMarks(marks.get(identity)?.marks, more) ?? more;
+        marks.set(identity, { known, marks: all });
+        continue;
+      }
+      if (known !== undefined || fresh !== undefined) continue;
+      // Strangers cannot make us remember anything.
+      if (conversation !== undefined && conversation !== account.id && !contacts.isTrusted(conversation))
+        continue;
+      room ??= MAX_PENDING - (await storage.records(PENDING)).length;
+      const key = pendingKey({ sender, timestamp }, conversation);
+      const before = await pendingOf(key);
+      if (before === undefined && room-- <= 0) continue;
+      const value: Pending = { marks: mergeMarks(before, more) ?? more };
+      records.set(key, { kind: PENDING, key, value, expiry: now() + keepMs });
+    }
+    return { marks: [...marks.values()], records: [...records.values()] };
   }
 
   /**
@@ -116,36 +239,94 @@ export class Inbox implements Follower {
       const timestamp = message.timestamp + i;
       const tried = { ...message, timestamp, ...placeOf(timestamp, placeTime(message)) };
       const known = arrived.get(identityOf(tried)) ?? (await this.#deps.storage.message(sender, timestamp));
-      if (known === undefined || (known.conversation === conversation && known.text === text)) return tried;
+      if (known === undefined) return tried;
+      // What was deleted does not come back with its text.
+      const isSame = known.text === text || known.marks?.deletedAt !== undefined;
+      if (known.conversation === conversation && isSame) return tried;
     }
     return undefined;
   }
 
-  /** The text message in `data`; `other` is a kind of content that this client does not show. */
-  #read({ data, hash, timestamp: storedAt }: RetrievedMessage): StoredMessage | 'unreadable' | 'other' {
-    const { account } = this.#deps;
+  /** The text message in what was told, under its identity; everything else goes into `batch`. */
+  async #read(told: RetrievedMessage, batch: Batch): Promise<StoredMessage | undefined> {
+    const { account, contacts, settings } = this.#deps;
     let incoming: IncomingMessage;
     try {
-      incoming = decryptMessage(data, account);
+      incoming = decryptMessage(told.data, account);
     } catch (error) {
-      if (error instanceof MessageError || error instanceof ParseError) return 'unreadable';
-      throw error;
+      if (!(error instanceof MessageError || error instanceof ParseError)) throw error;
+      batch.unreadable++;
+      return undefined;
     }
-    const { sender, timestamp, content } = incoming;
-    const message = content.dataMessage;
-    if (message === undefined || !isAcceptable(message)) return 'other';
+    const { sender, content } = incoming;
+    if (contacts.get(sender).blocked) return undefined; // §6.9
+    batch.effects.push(...effectsOf(incoming, account.id, settings.now.readReceipts));
+    if (content.dataMessage !== undefined) return this.#readData(incoming, content.dataMessage, told, batch);
+    const isOnly = content.receiptMessage === undefined && content.unsendRequest === undefined;
+    const { typingMessage } = content;
+    if (typingMessage !== undefined && content.receiptMessage === undefined) {
+      const age = Math.abs(this.#deps.now() - incoming.timestamp);
+      const isMeant = typingMessage.timestamp === incoming.timestamp && age <= TYPING_MS;
+      if (settings.now.typingIndicators && contacts.isTrusted(sender) && isMeant) {
+        const isTyping = typingMessage.action === TypingAction.started;
+        batch.onWritten.push(() => this.#deps.onTyping(sender, isTyping));
+      }
+      return undefined;
+    }
+    if (content.messageRequestResponse?.isApproved === true && sender !== account.id && isOnly) {
+      const before = contacts.get(sender);
+      const profile = contacts.profileOf(sender, content.messageRequestResponse);
+      batch.contacts.set(sender, contacts.change(sender, { approvedMe: true, ...profile }));
+      if (before.approved && !before.approvedMe) {
+        batch.onWritten.push(() => this.#deps.onAccepted(contacts.get(sender)));
+      }
+    }
+    return undefined;
+  }
+
+  async #readData(
+    { sender, timestamp }: IncomingMessage,
+    message: DataMessage,
+    { hash, timestamp: storedAt }: RetrievedMessage,
+    { arrived, contacts: records, onWritten }: Batch,
+  ): Promise<StoredMessage | undefined> {
+    const { account, contacts } = this.#deps;
+    if (!isAcceptable(message)) return undefined;
     const conversation = conversationOf(message.syncTarget, sender, account.id);
-    if (conversation === undefined || message.body === undefined || message.body === '') return 'other';
-    return {
-      sender,
-      timestamp,
-      conversation,
-      text: message.body,
-      state: sender === account.id ? 'sent' : 'received',
-      hash,
-      ...placeOf(timestamp, sortTimeOf(timestamp, storedAt)),
-      handled: false,
-    };
+    if (conversation === undefined || message.reaction !== undefined) return undefined;
+    if (message.body === undefined || message.body === '') return undefined;
+    const { quote } = message;
+    const identified = await this.#identify(
+      {
+        sender,
+        timestamp,
+        conversation,
+        text: message.body,
+        state: sender === account.id ? 'sent' : 'received',
+        hash,
+        ...placeOf(timestamp, sortTimeOf(timestamp, storedAt)),
+        handled: false,
+        ...(quote !== undefined &&
+          accountIdIn(quote.author) !== undefined && {
+            quote: { author: quote.author, timestamp: quote.id },
+          }),
+      },
+      arrived,
+    );
+    // Whoever writes accepts the other one (§6.2), on all devices.
+    if (sender === account.id) {
+      if (conversation !== sender)
+        records.set(conversation, contacts.change(conversation, { approved: true }));
+      return identified;
+    }
+    const before = contacts.get(sender);
+    const profile = contacts.profileOf(sender, message);
+    records.set(sender, contacts.change(sender, { approvedMe: true, ...profile }));
+    if (!before.approvedMe) {
+      const tell = before.approved ? this.#deps.onAccepted : this.#deps.onRequest;
+      onWritten.push(() => tell(contacts.get(sender)));
+    }
+    return identified;
   }
 }
 
@@ -161,12 +342,7 @@ function conversationOf(
   own: AccountId,
 ): AccountId | undefined {
   if (sender !== own) return syncTarget === undefined ? sender : undefined;
-  if (syncTarget === undefined) return undefined;
-  try {
-    return parseAccountId(syncTarget);
-  } catch {
-    return undefined;
-  }
+  return accountIdIn(syncTarget);
 }
 
 /**
@@ -178,6 +354,11 @@ function sortTimeOf(timestamp: number, storedAt: number): number {
 }
 
 const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;
+
+const isDeleted = ({ marks }: StoredMessage): boolean => marks?.deletedAt !== undefined;
+
+const pendingKey = (identity: MessageIdentity, conversation: AccountId | undefined): string =>
+  `${identityOf(identity)} ${conversation ?? '*'}`;
 
 /** Its millisecond was taken; a time that lay in the future is further from its place. */
 const isMoved = ({ timestamp, sortTimestamp = timestamp }: StoredMessage): boolean =>

@@ -3,37 +3,46 @@
 // other devices in our own swarm. What was not finished when the program ended is taken up at the next start.
 import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
-import { fromHex } from '@allium/protocol/bytes';
 import { delay, type Env } from '@allium/protocol/env';
-import { ParseError } from '@allium/protocol/errors';
 import { type Content, encodeContent } from '@allium/protocol/message/content';
 import { encryptMessage } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
-import { parseRecursiveResult, type Subresult } from '@allium/protocol/storage/responses';
-import { verifyNodeResult } from '@allium/protocol/storage/signatures';
 import { ClientError } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { Network } from '../network/network.ts';
-import type { Storage, StoredMessage } from '../storage/storage.ts';
+import { type MessageReference, type Storage, StorageError, type StoredMessage } from '../storage/storage.ts';
+import type { Contacts } from './contacts.ts';
+import type { Notices } from './notices.ts';
+import { MESSAGE_TTL_MS, readSigned, STORE_LIMITS } from './proofs.ts';
 import type { OwnRoute } from './storage-guards.ts';
 
 // From the specification.
-/** §4.4. */
-const TTL_MS = 14 * 24 * 3_600_000;
-/** §2.6. */
-const STORE_ATTEMPTS = 3;
-const STORE_PAUSE_MS = 100;
-const STORE_TIMEOUT_MS = 10_000;
 /** §3.5: code points, without Pro. */
 const MAX_TEXT = 2_000;
+/** §6.2. */
+const ANSWER_BEFORE_MS = 100;
 // Ours.
+/** Pauses of a message that is tried until it is too old; they grow. */
+const FIRST_PAUSE_MS = 5_000;
+const LONGEST_PAUSE_MS = 10 * 60_000;
 /** Network time is known to so much; nodes tolerate 10 s (spec/storage-server §2.9.1). */
 const TOLERANCE_MS = 5_000;
 /** A time that is further from the network's is taken anew, even if nodes would accept it. */
 const MAX_CLOCK_ERROR_MS = 10_000;
 /** How long closing waits for copies that are under way. */
 const CLOSE_MS = 3_000;
+
+export interface SendOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * Attempts go on, with growing pauses and after restarts, until a swarm keeps the message or it is 14 days old; then
+   * the result is there or rejects. Default false: failed after a few attempts.
+   */
+  readonly keepTrying?: boolean;
+  /** What it answers. */
+  readonly quote?: MessageReference;
+}
 
 /** A swarm keeps the message. */
 export interface Sent {
@@ -54,6 +63,8 @@ interface OutboxDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly onChange: (message: StoredMessage) => void;
+  readonly contacts: Contacts;
+  readonly notices: Notices;
   /** Whom to ask of our own swarm, and over which guard. */
   readonly ownRoute: () => Promise<OwnRoute>;
 }
@@ -63,6 +74,8 @@ export class Outbox {
   readonly #tasks: Tasks;
   /** Identities of messages whose copy is under way. */
   readonly #copying = new Set<number>();
+  /** By timestamp, of messages that are tried again: a swarm that has the bytes already keeps one message. */
+  readonly #sealed = new Map<number, Uint8Array>();
   readonly #deps: OutboxDeps;
 
   constructor(account: Account, deps: OutboxDeps) {
@@ -75,14 +88,24 @@ export class Outbox {
    * Resolves when at least one member of the swarm has proven that it keeps the message.
    * @throws ClientError; the message is kept as `failed` then, or as `sending` when the client was closed
    */
-  async send(conversation: AccountId, text: string, signal: AbortSignal | undefined): Promise<Sent> {
+  send(conversation: AccountId, text: string, options: SendOptions = {}): Promise<Sent> {
+    return this.#send(conversation, text, options).catch(toldAsClosed);
+  }
+
+  /** Once more, with its old identity. @throws ClientError `not_failed` */
+  resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
+    return this.#resend(timestamp, signal).catch(toldAsClosed);
+  }
+
+  async #send(conversation: AccountId, text: string, options: SendOptions): Promise<Sent> {
     this.#tasks.signal.throwIfAborted();
     if (text === '') throw new ClientError('empty', 'a message without text');
     // Counting all code points of a huge text is not needed to refuse it.
     if (text.length > 2 * MAX_TEXT || [...text].length > MAX_TEXT) {
       throw new ClientError('too_long', `a text has at most ${MAX_TEXT} characters`);
     }
-    const { network, storage } = this.#deps;
+    const { network, storage, contacts, notices } = this.#deps;
+    const { signal, keepTrying = false, quote } = options;
     const { offset } = network.clock;
     let timestamp = network.clock.unique();
     // Another of our devices had the same millisecond, or this one before it was started again.
@@ -97,16 +120,37 @@ export class Outbox {
       state: 'sending',
       copyPending: conversation !== this.#account.id,
       handled: true,
+      ...(keepTrying && { keepTrying }),
+      ...(quote !== undefined && { quote }),
     };
-    await this.#save(message);
-    return this.#deliver(message, signal, offset);
+    // §6.2: who writes accepts, and says so before the first answer to a request.
+    const contact = contacts.get(conversation);
+    const isNew = !contact.approved && conversation !== this.#account.id;
+    const answer =
+      isNew && contact.approvedMe
+        ? notices.content(
+            conversation,
+            { messageRequestResponse: { isApproved: true } },
+            network.clock.unique(timestamp - ANSWER_BEFORE_MS),
+          )
+        : undefined;
+    await storage.write({
+      messages: [message],
+      records: [
+        ...(isNew ? [contacts.change(conversation, { approved: true })] : []),
+        ...(answer === undefined ? [] : [answer.record]),
+      ],
+    });
+    answer?.taken();
+    this.#deps.onChange(message);
+    return keepTrying ? this.#insist(message, signal, offset) : this.#deliver(message, signal, offset);
   }
 
-  /** Once more, with its old identity. @throws ClientError `not_failed` */
-  async resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
+  async #resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
     const message = await this.#deps.storage.message(this.#account.id, timestamp);
     if (message?.state !== 'failed') throw new ClientError('not_failed', 'no failed message of this time');
-    const again: StoredMessage = { ...message, state: 'sending' };
+    const { failure: _failure, ...rest } = message;
+    const again: StoredMessage = { ...rest, state: 'sending' };
     await this.#save(again);
     return this.#deliver(again, signal, undefined);
   }
@@ -114,12 +158,16 @@ export class Outbox {
   /** Takes up what an earlier run or a failed copy left (§4.4). */
   resume(): void {
     this.#tasks.run('resume', async () => {
-      const oldest = this.#deps.network.clock.now() - TTL_MS;
+      const oldest = this.#deps.network.clock.now() - MESSAGE_TTL_MS;
       for (const message of await this.#deps.storage.unsent()) {
         if (message.state === 'sending') {
-          if (message.timestamp < oldest)
-            await this.#save({ ...message, state: 'failed', copyPending: false });
-          else await this.#deliver(message, this.#tasks.signal, undefined).catch(() => undefined); // kept as failed
+          if (message.timestamp < oldest) {
+            await this.#save({ ...message, state: 'failed', failure: 'not_stored', copyPending: false });
+          } else if (message.keepTrying === true) {
+            this.#tasks.run('insist', () =>
+              this.#insist(message, this.#tasks.signal, undefined).catch(() => undefined),
+            );
+          } else await this.#deliver(message, this.#tasks.signal, undefined).catch(() => undefined); // kept as failed
         } else if (message.timestamp < oldest) await this.#save({ ...message, copyPending: false });
         else this.#copyInBackground(message);
       }
@@ -155,6 +203,7 @@ export class Outbox {
     given: StoredMessage,
     signal: AbortSignal | undefined,
     offset: number | undefined,
+    onTimed: (message: StoredMessage) => void = () => undefined,
   ): Promise<Sent> {
     const isNote = given.conversation === this.#account.id;
     const { network, storage } = this.#deps;
@@ -167,6 +216,7 @@ export class Outbox {
         if (Math.abs(error) > MAX_CLOCK_ERROR_MS) {
           message = { ...message, timestamp: network.clock.unique(Math.round(message.timestamp - error)) };
           await this.#replace(given, message);
+          onTimed(message);
         }
       }
       const sent = await this.#store(
@@ -175,20 +225,66 @@ export class Outbox {
         async (retimed, hash, expiry) => {
           if (retimed.timestamp !== message.timestamp) await this.#replace(message, retimed);
           message = retimed;
+          onTimed(message);
           // A note is in our own swarm: it comes back with the next poll.
           if (isNote) await storage.write({ seen: [{ hash, expiry }] });
         },
         signal,
       );
-      message = { ...message, state: 'sent', ...(isNote && { hash: sent.hash }) };
+      const { keepTrying: _, ...rest } = message;
+      const marks = { stored: sent.stored, of: sent.of };
+      message = { ...rest, state: 'sent', marks, ...(isNote && { hash: sent.hash }) };
       await this.#save(message);
       if (!isNote) this.#copyInBackground(message);
       return sent;
     } catch (error) {
       // Closed under way: the next start takes it up again.
       if (error instanceof ClientError && error.code === 'closed') throw error;
-      await this.#save({ ...message, state: 'failed' });
-      throw asSendError(error, signal);
+      const told = asSendError(error, signal);
+      const failure = told instanceof ClientError ? told.code : 'failed';
+      if (message.keepTrying !== true || !isPassing(told)) {
+        const { keepTrying: _, ...rest } = message;
+        await this.#save({ ...rest, state: 'failed', failure });
+      }
+      throw told;
+    }
+  }
+
+  /** As `deliver`, until it is stored, too old or refused for good. */
+  async #insist(
+    given: StoredMessage,
+    signal: AbortSignal | undefined,
+    offset: number | undefined,
+  ): Promise<Sent> {
+    const { network, env, storage } = this.#deps;
+    const end = signal === undefined ? this.#tasks.signal : AbortSignal.any([signal, this.#tasks.signal]);
+    let message = given;
+    for (let failures = 0; ; failures++) {
+      try {
+        const sent = await this.#deliver(message, end, failures === 0 ? offset : undefined, (now) => {
+          message = now;
+        });
+        this.#sealed.delete(sent.timestamp);
+        return sent;
+      } catch (error) {
+        if (this.#tasks.signal.aborted)
+          throw new ClientError('closed', 'the client was closed', { cause: error });
+        if (!isPassing(error)) throw error;
+        if (network.clock.now() - message.timestamp > MESSAGE_TTL_MS) {
+          const { keepTrying: _, ...rest } = message;
+          await this.#save({ ...rest, state: 'failed', failure: 'not_stored' });
+          throw error;
+        }
+      }
+      const pause = Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS);
+      await delay(env.clock, pause / 2 + env.random.below(pause), end).catch(() => undefined);
+      if (this.#tasks.signal.aborted) throw new ClientError('closed', 'the client was closed');
+      if (end.aborted) {
+        const { keepTrying: _, ...rest } = message;
+        await this.#save({ ...rest, state: 'failed', failure: 'aborted' });
+        throw new ClientError('aborted', 'sending was aborted');
+      }
+      message = (await storage.message(message.sender, message.timestamp)) ?? message;
     }
   }
 
@@ -236,17 +332,29 @@ export class Outbox {
     const isWrong = (timestamp: number) => {
       if (!network.clock.isSettled) return false;
       const age = network.clock.now() - timestamp;
-      return age < -TOLERANCE_MS || age > TTL_MS;
+      return age < -TOLERANCE_MS || age > MESSAGE_TTL_MS;
     };
     const build = async () => {
       const { timestamp } = message;
-      const data = encryptMessage({
-        content: encodeContent(contentOf(message, recipient === this.#account.id)),
-        sender: this.#account,
-        recipient,
+      const isTriedAgain = message.keepTrying === true && recipient === message.conversation;
+      const sealed = isTriedAgain ? this.#sealed.get(timestamp) : undefined;
+      const data =
+        sealed ??
+        encryptMessage({
+          content: encodeContent(contentOf(message, recipient === this.#account.id)),
+          sender: this.#account,
+          recipient,
+          timestamp,
+        });
+      if (isTriedAgain) this.#sealed.set(timestamp, data);
+      request = {
+        method: 'store',
+        account,
+        namespace: 0,
         timestamp,
-      });
-      request = { method: 'store', account, namespace: 0, timestamp, expiry: timestamp + TTL_MS, data };
+        expiry: timestamp + MESSAGE_TTL_MS,
+        data,
+      };
       hash = messageHashText(account.bytes, 0, data);
       await onBuilt(message, hash, request.expiry);
       return request;
@@ -257,9 +365,7 @@ export class Outbox {
       ...route,
       account: recipient,
       carrier: 'sequence',
-      attempts: STORE_ATTEMPTS,
-      pauseMs: STORE_PAUSE_MS,
-      timeoutMs: STORE_TIMEOUT_MS,
+      ...STORE_LIMITS,
       ...(signal !== undefined && { signal }),
       make: async (_node, timeRefused) => {
         // The copy keeps the time of the message whatever happens: it is the same message. So does a message whose
@@ -271,30 +377,11 @@ export class Outbox {
         // The same bytes at every attempt, so that a swarm that has them already keeps one message.
         return [request ?? (await build())];
       },
-      accept: (results) => this.#readStored(results, request!, hash, recipient, message.timestamp),
+      accept: (results) => {
+        const { of, signers } = readSigned(network, recipient, request!, results);
+        return { hash, timestamp: message.timestamp, stored: signers.length, of, signers };
+      },
     });
-  }
-
-  /** Whose signature is good. @throws ParseError when nobody's is */
-  #readStored(
-    results: readonly Subresult[],
-    request: StoreRequest,
-    hash: string,
-    recipient: AccountId,
-    timestamp: number,
-  ): Sent {
-    const members = this.#deps.network.swarmMembers(recipient);
-    const { swarm } = parseRecursiveResult('store', results[0]?.body);
-    const signers: string[] = [];
-    for (const [ed25519Hex, entry] of Object.entries(swarm)) {
-      // The answering node may name whom it likes: only members that others told us of count. That what they signed
-      // is this message's hash is part of `verifyNodeResult`.
-      if ('failed' in entry || !members.has(ed25519Hex)) continue;
-      if (verifyNodeResult(request, fromHex(ed25519Hex, 32), entry)) signers.push(ed25519Hex);
-    }
-    if (signers.length === 0)
-      throw new ParseError('response', 'no member of the swarm proved that it stored');
-    return { hash, timestamp, stored: signers.length, of: members.size, signers };
   }
 
   /** The same message under another time. */
@@ -312,12 +399,30 @@ export class Outbox {
   }
 }
 
+/** Closed while the message was read or written: for the caller it is the client that was closed. */
+function toldAsClosed(error: unknown): never {
+  if (!(error instanceof StorageError && error.code === 'closed')) throw error;
+  throw new ClientError('closed', 'the client was closed', { cause: error });
+}
+
 /** §4.4: the copy has the syncTarget, and no profile. */
 function contentOf(message: StoredMessage, isCopy: boolean): Content {
   return {
-    dataMessage: { body: message.text, ...(isCopy && { syncTarget: message.conversation }) },
+    dataMessage: {
+      body: message.text,
+      ...(message.quote !== undefined && {
+        quote: { id: message.quote.timestamp, author: message.quote.author },
+      }),
+      ...(isCopy && { syncTarget: message.conversation }),
+    },
     sigTimestamp: message.timestamp, // spec/client §3.2: equal to the envelope's
   };
+}
+
+/** What may work later without anybody doing anything. */
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof ClientError)) return false;
+  return ['not_stored', 'no_path', 'no_nodes', 'no_network', 'clock'].includes(error.code);
 }
 
 function asSendError(error: unknown, signal: AbortSignal | undefined): unknown {

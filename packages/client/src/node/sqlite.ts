@@ -3,6 +3,7 @@
 import { chmodSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import type { AccountId } from '@allium/protocol/account-id';
+import { type Marks, marked } from '../storage/marks.ts';
 import {
   type Changes,
   type ConversationSummary,
@@ -15,6 +16,7 @@ import {
   type Storage,
   StorageError,
   type StoredMessage,
+  type StoredRecord,
   type StoredSwarm,
 } from '../storage/storage.ts';
 
@@ -42,8 +44,9 @@ const SCHEMA_1 = `
 `;
 
 /**
- * What leads from each schema to the next one: the order of messages no longer depends on their timestamps only; who runs a
- * node is kept.
+ * What leads from each schema to the next one. 2: the order of messages no longer depends on their timestamps only.
+ * 3: what happens to a message after it was written, contacts and other records. 4: who runs
+ * a node.
  */
 const MIGRATIONS = [
   SCHEMA_1,
@@ -54,6 +57,15 @@ const MIGRATIONS = [
   ALTER TABLE messages ADD COLUMN place_hash TEXT AS (coalesce(hash, '~')) VIRTUAL;
   CREATE INDEX messages_in_order ON messages (conversation, place_time, place_hash, sender, timestamp);
   CREATE INDEX messages_moved ON messages (hash) WHERE sort_timestamp IS NOT NULL;
+`,
+  `
+  ALTER TABLE messages ADD COLUMN details TEXT;
+  ALTER TABLE messages ADD COLUMN marks TEXT;
+  CREATE TABLE records (
+    kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, expiry INTEGER,
+    PRIMARY KEY (kind, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX records_expiry ON records (expiry) WHERE expiry IS NOT NULL;
 `,
   'ALTER TABLE nodes ADD COLUMN operator TEXT;',
 ];
@@ -69,6 +81,16 @@ interface MessageRow {
   readonly sort_timestamp: number | null;
   readonly copy_pending: number | null;
   readonly handled: number;
+  /** JSON. */
+  readonly details: string | null;
+  readonly marks: string | null;
+}
+
+interface RecordRow {
+  readonly kind: string;
+  readonly key: string;
+  readonly value: string;
+  readonly expiry: number | null;
 }
 
 /** Synchronous underneath: each call ends before it returns its promise. */
@@ -117,23 +139,24 @@ export class SqliteStorage implements Storage {
         this.#run('DELETE FROM messages WHERE sender = ? AND timestamp = ?', sender, timestamp);
       }
       for (const message of changes.messages ?? []) {
-        this.#run(
-          `INSERT INTO messages
-             (sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-           ON CONFLICT (sender, timestamp) DO UPDATE SET conversation = excluded.conversation, text = excluded.text,
-             state = excluded.state, hash = excluded.hash, sort_timestamp = excluded.sort_timestamp,
-             copy_pending = excluded.copy_pending, handled = excluded.handled`,
-          message.sender,
-          message.timestamp,
-          message.conversation,
-          message.text,
-          message.state,
-          message.hash ?? null,
-          message.sortTimestamp ?? null,
-          message.copyPending === undefined ? null : Number(message.copyPending),
-          Number(message.handled),
-        );
+        const [old] = this.#messages('WHERE sender = ? AND timestamp = ?', message.sender, message.timestamp);
+        this.#writeMessage(marked(message, old?.marks));
+      }
+      for (const { sender, timestamp, marks } of changes.marked ?? []) {
+        const [old] = this.#messages('WHERE sender = ? AND timestamp = ?', sender, timestamp);
+        if (old !== undefined) this.#writeMessage(marked(old, marks));
+      }
+      for (const { kind, key, value, expiry } of changes.records ?? []) {
+        if (value === undefined) this.#run('DELETE FROM records WHERE kind = ? AND key = ?', kind, key);
+        else {
+          this.#run(
+            'INSERT OR REPLACE INTO records (kind, key, value, expiry) VALUES (?, ?, ?, ?)',
+            kind,
+            key,
+            JSON.stringify(value),
+            expiry ?? null,
+          );
+        }
       }
       for (const { sender, timestamp } of changes.handled ?? []) {
         this.#run('UPDATE messages SET handled = 1 WHERE sender = ? AND timestamp = ?', sender, timestamp);
@@ -279,11 +302,22 @@ export class SqliteStorage implements Storage {
     return this.#get('SELECT value FROM settings WHERE name = ?', name)?.value as string | undefined;
   }
 
+  async record(kind: string, key: string): Promise<StoredRecord | undefined> {
+    const row = this.#get('SELECT * FROM records WHERE kind = ? AND key = ?', kind, key);
+    return row === undefined ? undefined : toRecord(row as unknown as RecordRow);
+  }
+
+  async records(kind: string): Promise<readonly StoredRecord[]> {
+    const rows = this.#all('SELECT * FROM records WHERE kind = ? ORDER BY key', kind);
+    return rows.map((row) => toRecord(row as unknown as RecordRow));
+  }
+
   async prune(now: number): Promise<void> {
     this.#check();
     this.#transaction(() => {
       this.#run('DELETE FROM seen WHERE expiry < ?', now);
       this.#run('DELETE FROM last_hashes WHERE expiry < ?', now);
+      this.#run('DELETE FROM records WHERE expiry < ?', now);
     });
   }
 
@@ -294,9 +328,35 @@ export class SqliteStorage implements Storage {
     this.#database.close();
   }
 
+  #writeMessage(message: StoredMessage): void {
+    const { keepTrying, failure, quote, marks } = message;
+    const hasDetails = keepTrying !== undefined || failure !== undefined || quote !== undefined;
+    this.#run(
+      `INSERT INTO messages (sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled,
+         details, marks)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (sender, timestamp) DO UPDATE SET conversation = excluded.conversation, text = excluded.text,
+         state = excluded.state, hash = excluded.hash, sort_timestamp = excluded.sort_timestamp,
+         copy_pending = excluded.copy_pending, handled = excluded.handled, details = excluded.details,
+         marks = excluded.marks`,
+      message.sender,
+      message.timestamp,
+      message.conversation,
+      message.text,
+      message.state,
+      message.hash ?? null,
+      message.sortTimestamp ?? null,
+      message.copyPending === undefined ? null : Number(message.copyPending),
+      Number(message.handled),
+      hasDetails ? JSON.stringify({ keepTrying, failure, quote }) : null,
+      marks === undefined ? null : JSON.stringify(marks),
+    );
+  }
+
   #messages(rest: string, ...values: SQLInputValue[]): StoredMessage[] {
     const rows = this.#all(
-      `SELECT sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled
+      `SELECT sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled, details,
+         marks
        FROM messages ${rest}`,
       ...values,
     ) as unknown as MessageRow[];
@@ -310,6 +370,8 @@ export class SqliteStorage implements Storage {
       ...(row.sort_timestamp !== null && { sortTimestamp: row.sort_timestamp }),
       ...(row.copy_pending !== null && { copyPending: row.copy_pending === 1 }),
       handled: row.handled === 1,
+      ...(row.details !== null && (JSON.parse(row.details) as Partial<StoredMessage>)),
+      ...(row.marks !== null && { marks: JSON.parse(row.marks) as Marks }),
     }));
   }
 
@@ -350,4 +412,8 @@ export class SqliteStorage implements Storage {
   #check(): void {
     if (this.#closed) throw new StorageError('closed', 'this storage is closed');
   }
+}
+
+function toRecord({ kind, key, value, expiry }: RecordRow): StoredRecord {
+  return { kind, key, value: JSON.parse(value) as object, ...(expiry !== null && { expiry }) };
 }

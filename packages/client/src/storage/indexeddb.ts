@@ -2,6 +2,7 @@
 // Storage in the browser's IndexedDB. The database version is the schema.
 import type { AccountId } from '@allium/protocol/account-id';
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb';
+import { marked } from './marks.ts';
 import {
   type Changes,
   type ConversationSummary,
@@ -17,6 +18,7 @@ import {
   type Storage,
   StorageError,
   type StoredMessage,
+  type StoredRecord,
   type StoredSwarm,
 } from './storage.ts';
 
@@ -45,11 +47,12 @@ interface Schema extends DBSchema {
   seen: { key: string; value: { hash: string; expiry: number }; indexes: { expiry: number } };
   lastHashes: { key: [string, string, number]; value: LastHash; indexes: { expiry: number } };
   swarms: { key: string; value: StoredSwarm };
+  records: { key: [string, string]; value: StoredRecord; indexes: { expiry: number } };
   /** `nodes`, `guards`, and the settings under `setting:` and their name. */
   values: { key: string; value: unknown };
 }
 
-const STORES = ['messages', 'seen', 'lastHashes', 'swarms', 'values'] as const;
+const STORES = ['messages', 'seen', 'lastHashes', 'swarms', 'records', 'values'] as const;
 
 export class IndexedDbStorage implements Storage {
   readonly #database: IDBPDatabase<Schema>;
@@ -91,6 +94,11 @@ export class IndexedDbStorage implements Storage {
               await row.update(toRow(toMessage(row.value), row.value.id));
             }
           }
+          if (from < 3) {
+            upgraded
+              .createObjectStore('records', { keyPath: ['kind', 'key'] })
+              .createIndex('expiry', 'expiry');
+          }
         },
         blocking() {
           void storage?.close();
@@ -127,9 +135,9 @@ export class IndexedDbStorage implements Storage {
         if (id !== undefined) await store('messages').delete(id);
       }
       for (const message of changes.messages ?? []) {
-        const id = await store('messages').index('identity').getKey([message.sender, message.timestamp]);
+        const old = await store('messages').index('identity').get([message.sender, message.timestamp]);
         // Awaited, so that a message given twice in one change finds its own row.
-        await store('messages').put(toRow(message, id));
+        await store('messages').put(toRow(marked(message, old?.marks), old?.id));
       }
       const change = async (
         { sender, timestamp }: MessageIdentity,
@@ -143,6 +151,15 @@ export class IndexedDbStorage implements Storage {
       }
       for (const place of changes.placed ?? []) {
         await change(place, (message) => placedAt(message, place));
+      }
+      for (const { sender, timestamp, marks } of changes.marked ?? []) {
+        await change({ sender, timestamp }, (message) => marked(message, marks));
+      }
+      for (const record of changes.records ?? []) {
+        const { kind, key, value } = record;
+        requests.push(
+          value === undefined ? store('records').delete([kind, key]) : store('records').put(record),
+        );
       }
       for (const { hash, expiry } of changes.seen ?? []) requests.push(store('seen').put({ hash, expiry }));
       for (const last of changes.lastHashes ?? []) requests.push(store('lastHashes').put(last));
@@ -257,11 +274,21 @@ export class IndexedDbStorage implements Storage {
     return (await this.#database.get('values', `setting:${name}`)) as string | undefined;
   }
 
+  async record(kind: string, key: string): Promise<StoredRecord | undefined> {
+    this.#check();
+    return this.#database.get('records', [kind, key]);
+  }
+
+  async records(kind: string): Promise<readonly StoredRecord[]> {
+    this.#check();
+    return this.#database.getAll('records', IDBKeyRange.bound([kind], [kind, []]));
+  }
+
   async prune(now: number): Promise<void> {
     this.#check();
-    const transaction = this.#database.transaction(['seen', 'lastHashes'], 'readwrite');
+    const transaction = this.#database.transaction(['seen', 'lastHashes', 'records'], 'readwrite');
     const expired = IDBKeyRange.upperBound(now, true);
-    for (const name of ['seen', 'lastHashes'] as const) {
+    for (const name of ['seen', 'lastHashes', 'records'] as const) {
       const store = transaction.objectStore(name);
       for (const key of await store.index('expiry').getAllKeys(expired)) void store.delete(key);
     }

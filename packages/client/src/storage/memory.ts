@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Storage that forgets with the process: tests, and programs that want no trace.
 import type { AccountId } from '@allium/protocol/account-id';
+import { marked } from './marks.ts';
 import {
   type Changes,
   type ConversationSummary,
@@ -12,10 +13,12 @@ import {
   type Storage,
   StorageError,
   type StoredMessage,
+  type StoredRecord,
   type StoredSwarm,
 } from './storage.ts';
 
 const messageKey = (sender: string, timestamp: number) => `${sender}:${timestamp}`;
+const recordKey = (kind: string, key: string) => `${kind}:${key}`;
 const lastHashKey = (node: string, account: string, namespace: number) => `${node}:${account}:${namespace}`;
 
 export class MemoryStorage implements Storage {
@@ -26,6 +29,7 @@ export class MemoryStorage implements Storage {
   readonly #seen = new Map<string, number>();
   readonly #lastHashes = new Map<string, LastHash>();
   readonly #swarms = new Map<string, StoredSwarm>();
+  readonly #records = new Map<string, StoredRecord>();
   readonly #settings = new Map<string, string>();
   #nodes: readonly PoolNode[] = [];
   #guards: readonly string[] = [];
@@ -38,8 +42,9 @@ export class MemoryStorage implements Storage {
       this.#messages.delete(messageKey(sender, timestamp));
       this.#unhandled.delete(messageKey(sender, timestamp));
     }
-    for (const message of changes.messages ?? []) {
-      const key = messageKey(message.sender, message.timestamp);
+    for (const given of changes.messages ?? []) {
+      const key = messageKey(given.sender, given.timestamp);
+      const message = marked(given, this.#messages.get(key)?.marks);
       this.#messages.set(key, message);
       if (message.handled) this.#unhandled.delete(key);
       else this.#unhandled.set(key, message);
@@ -49,6 +54,14 @@ export class MemoryStorage implements Storage {
     }
     for (const place of changes.placed ?? []) {
       this.#change(place.sender, place.timestamp, (message) => placedAt(message, place));
+    }
+    for (const { sender, timestamp, marks } of changes.marked ?? []) {
+      this.#change(sender, timestamp, (message) => marked(message, marks));
+    }
+    for (const record of changes.records ?? []) {
+      const key = recordKey(record.kind, record.key);
+      if (record.value === undefined) this.#records.delete(key);
+      else this.#records.set(key, record);
     }
     for (const { hash, expiry } of changes.seen ?? []) this.#seen.set(hash, expiry);
     for (const last of changes.lastHashes ?? []) {
@@ -139,9 +152,25 @@ export class MemoryStorage implements Storage {
     return this.#settings.get(name);
   }
 
+  async record(kind: string, key: string): Promise<StoredRecord | undefined> {
+    this.#check();
+    return structuredClone(this.#records.get(recordKey(kind, key)));
+  }
+
+  async records(kind: string): Promise<readonly StoredRecord[]> {
+    this.#check();
+    return [...this.#records.values()]
+      .filter((record) => record.kind === kind)
+      .sort((a, b) => (a.key < b.key ? -1 : 1))
+      .map((record) => structuredClone(record));
+  }
+
   async prune(now: number): Promise<void> {
     this.#check();
     for (const [hash, expiry] of this.#seen) if (expiry < now) this.#seen.delete(hash);
+    for (const [key, { expiry }] of this.#records) {
+      if (expiry !== undefined && expiry < now) this.#records.delete(key);
+    }
     for (const [key, { expiry }] of this.#lastHashes) if (expiry < now) this.#lastHashes.delete(key);
   }
 

@@ -7,6 +7,7 @@
 // message, the mark that its hash was seen and the last hash of the poll that brought it cannot come apart.
 import type { AccountId } from '@allium/protocol/account-id';
 import { AlliumError } from '@allium/protocol/errors';
+import type { Marks } from './marks.ts';
 
 /** `newer_schema`: written by a newer version of this program. `closed`: used after `close`. */
 export class StorageError extends AlliumError<'newer_schema' | 'closed' | 'failed'> {
@@ -14,7 +15,7 @@ export class StorageError extends AlliumError<'newer_schema' | 'closed' | 'faile
 }
 
 /** Of the tables below; every implementation keeps it with the data. */
-export const STORAGE_SCHEMA = 3;
+export const STORAGE_SCHEMA = 4;
 
 /**
  * A text message of a conversation. Its identity across all clients is (sender, timestamp) (spec/client §2.7).
@@ -39,6 +40,20 @@ export interface StoredMessage {
   readonly copyPending?: boolean;
   /** The program has been given it by `messages()`. Always true for what this device sent. */
   readonly handled: boolean;
+  /** Of one that is being sent: attempts go on until a swarm keeps it or it is too old. */
+  readonly keepTrying?: boolean;
+  /** Of a failed one: the code of the ClientError. */
+  readonly failure?: string;
+  /** What it answers. */
+  readonly quote?: MessageReference;
+  /** What happened to it since; storages merge these with those that they have. */
+  readonly marks?: Marks;
+}
+
+/** Names a message, which need not be known. */
+export interface MessageReference {
+  readonly author: string;
+  readonly timestamp: number;
 }
 
 /** What the order of messages depends on, besides a first write: alike on all devices of an account. */
@@ -114,9 +129,21 @@ export interface MessageIdentity {
   readonly timestamp: number;
 }
 
+/** Something small, such as a contact; `key` is unique among those of its kind. */
+export interface StoredRecord {
+  readonly kind: string;
+  readonly key: string;
+  /** What JSON can say; undefined removes the record. */
+  readonly value: object | undefined;
+  /** Forgotten after this time. */
+  readonly expiry?: number;
+}
+
+export type MarkedMessage = MessageIdentity & { readonly marks: Marks };
+
 /** All that is given is written, in one transaction. */
 export interface Changes {
-  /** Inserted, or replaced where (sender, timestamp) exists. */
+  /** Inserted, or replaced where (sender, timestamp) exists; marks are merged. */
   readonly messages?: readonly StoredMessage[];
   /** Removed first. */
   readonly removed?: readonly MessageIdentity[];
@@ -124,6 +151,10 @@ export interface Changes {
   readonly handled?: readonly MessageIdentity[];
   /** New hash and sort timestamp of those that exist, nothing else of them changes. */
   readonly placed?: readonly MessagePlace[];
+  /** Merged with the marks of those that exist (`marks.ts`). */
+  readonly marked?: readonly MarkedMessage[];
+  /** Inserted or replaced. */
+  readonly records?: readonly StoredRecord[];
   readonly seen?: readonly SeenHash[];
   readonly lastHashes?: readonly LastHash[];
   readonly swarms?: readonly StoredSwarm[];
@@ -170,7 +201,11 @@ export interface Storage {
   guards(): Promise<readonly string[]>;
   setting(name: string): Promise<string | undefined>;
 
-  /** Forgets seen hashes and last hashes that expired before `now`. */
+  record(kind: string, key: string): Promise<StoredRecord | undefined>;
+  /** By ascending key. */
+  records(kind: string): Promise<readonly StoredRecord[]>;
+
+  /** Forgets seen hashes, last hashes and records that expired before `now`. */
   prune(now: number): Promise<void>;
   /** What was written stays. Every later call rejects with `closed`; a second `close` does nothing. */
   close(): Promise<void>;

@@ -10,7 +10,9 @@ import { parseAccountPubkey } from '@allium/protocol/storage/requests';
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Contacts } from '../../src/messaging/contacts.ts';
 import { Inbox } from '../../src/messaging/inbox.ts';
+import { Settings } from '../../src/messaging/settings.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import type { StoredMessage } from '../../src/storage/storage.ts';
 import { TestClock, testEnv } from '../test-clock.ts';
@@ -49,13 +51,32 @@ function seal({ sender, timestamp, text, storedAt = timestamp, syncTarget }: Sea
 class Device {
   readonly storage = new MemoryStorage();
   readonly shown: StoredMessage[] = [];
-  readonly #inbox = new Inbox({
-    account: BOB,
-    storage: this.storage,
-    env: testEnv(new TestClock()),
-    onMessage: (message) => this.shown.push(message),
-  });
+  readonly #inbox: Inbox;
   readonly #seen = new Set<string>();
+
+  private constructor(contacts: Contacts, settings: Settings) {
+    const env = testEnv(new TestClock());
+    this.#inbox = new Inbox({
+      account: BOB,
+      storage: this.storage,
+      env,
+      contacts,
+      settings,
+      now: () => env.clock.now(),
+      receipts: (recipient) => ({ record: { kind: 'notice', key: recipient, value: {} }, taken: () => {} }),
+      onMessage: (message) => this.shown.push(message),
+      onMarked: () => {},
+      onRequest: () => {},
+      deletion: ([hash]) => ({ record: { kind: 'notice', key: hash!, value: {} }, taken: () => {} }),
+      onAccepted: () => {},
+      onTyping: () => {},
+    });
+  }
+
+  static async start(): Promise<Device> {
+    const storage = new MemoryStorage();
+    return new Device(await Contacts.load(storage, BOB.id), await Settings.load(storage));
+  }
 
   async told(messages: readonly RetrievedMessage[]): Promise<void> {
     const fresh: RetrievedMessage[] = [];
@@ -105,7 +126,7 @@ test('three devices that are told in different orders show one order', async () 
   ];
   // Members that got one of them by another store tell another time.
   const all = [...told, { ...future[0]!, timestamp: NOW + 2 }];
-  const first = new Device();
+  const first = await Device.start();
   await first.told(all);
   const expected = await first.texts(ALICE.id);
   expect(expected).toHaveLength(13);
@@ -115,7 +136,7 @@ test('three devices that are told in different orders show one order', async () 
       fc.shuffledSubarray(all),
       fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 20 }),
       async (order, again, sizes) => {
-        const device = new Device();
+        const device = await Device.start();
         const rest = [...order, ...again];
         for (let i = 0; rest.length > 0; i++) await device.told(rest.splice(0, sizes[i % sizes.length]));
         expect(await device.texts(ALICE.id)).toEqual(expected);
@@ -130,7 +151,7 @@ test('three devices that are told in different orders show one order', async () 
 });
 
 test('a sender whose clock is ahead does not stay on top: the time of storing counts', async () => {
-  const device = new Device();
+  const device = await Device.start();
   await device.told([
     seal({ sender: ALICE, timestamp: NOW + YEAR_MS, storedAt: NOW, text: 'from the future' }),
     seal({ sender: ALICE, timestamp: NOW + 60_000, text: 'a minute later' }),
@@ -148,7 +169,7 @@ test('a sender whose clock is ahead does not stay on top: the time of storing co
 });
 
 test('a member that lies about the time of storing is put right by another one', async () => {
-  const device = new Device();
+  const device = await Device.start();
   const honest = [0, 1, 2].map((i) => seal({ sender: ALICE, timestamp: NOW + i, text: `${i}` }));
   await device.told(
     honest.map((message, i) => (i === 2 ? { ...message, timestamp: NOW - YEAR_MS } : message)),

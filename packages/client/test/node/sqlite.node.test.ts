@@ -74,7 +74,13 @@ test('a file of schema 1 is taken over with its messages', async () => {
       state: 'received',
       hash: 'h',
       handled: false,
+      ...(opened > 0 && { marks: { readAt: 5 } }),
     });
+    await storage.write({
+      marked: [{ sender: '05b' as AccountId, timestamp: 2, marks: { readAt: 5 } }],
+      records: [{ kind: 'k', key: 'x', value: {} }],
+    });
+    expect(await storage.records('k')).toHaveLength(1);
     await storage.close();
   }
 });

@@ -61,6 +61,8 @@ test('a database of schema 1 is taken over with its messages', async () => {
     'two',
   ]);
   expect(await storage.unhandled(10)).toEqual([two]);
+  await storage.write({ records: [{ kind: 'k', key: 'x', value: {} }] });
+  expect(await storage.records('k')).toHaveLength(1);
   await storage.close();
   await IndexedDbStorage.delete(name);
 });

@@ -305,9 +305,65 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await storage.message(BOB, 1)).toMatchObject({ text: 'before' });
     });
 
+    test('merges marks, also into messages that are replaced, and forgets what was deleted', async () => {
+      const storage = await open();
+      const heart = { by: ALICE, emoji: '❤', at: 5, on: true };
+      await storage.write({
+        messages: [
+          message(1, { keepTrying: true, failure: 'clock', quote: { author: ALICE, timestamp: 7 } }),
+        ],
+        marked: [
+          { sender: BOB, timestamp: 1, marks: { deliveredAt: 9 } },
+          { sender: BOB, timestamp: 2, marks: { deliveredAt: 9 } },
+        ],
+      });
+      await storage.write({ marked: [{ sender: BOB, timestamp: 1, marks: { reactions: [heart] } }] });
+      expect(await storage.message(BOB, 1)).toEqual(
+        message(1, {
+          keepTrying: true,
+          failure: 'clock',
+          quote: { author: ALICE, timestamp: 7 },
+          marks: { deliveredAt: 9, reactions: [heart] },
+        }),
+      );
+      await storage.write({ messages: [message(1, { marks: { stored: 3, of: 7 } })] });
+      await storage.write({ placed: [{ sender: BOB, timestamp: 1, hash: 'h' }] });
+      const [known] = await storage.history(BOB, { limit: 5 });
+      expect(known).toEqual(
+        message(1, { hash: 'h', marks: { stored: 3, of: 7, deliveredAt: 9, reactions: [heart] } }),
+      );
+      await storage.write({ marked: [{ sender: BOB, timestamp: 1, marks: { deletedAt: 11 } }] });
+      await storage.write({ messages: [message(1, { hash: 'h' })] });
+      expect(await storage.message(BOB, 1)).toEqual(
+        message(1, { hash: 'h', text: '', marks: { stored: 3, of: 7, deliveredAt: 9, deletedAt: 11 } }),
+      );
+      expect(await storage.message(BOB, 2)).toBeUndefined();
+    });
+
+    test('keeps records by kind and key, and forgets those that expire', async () => {
+      const storage = await open();
+      const records = [
+        { kind: 'a', key: 'y', value: { n: [1, { deep: 'ü' }] } },
+        { kind: 'a', key: 'x', value: {}, expiry: 10 },
+        { kind: 'ab', key: 'x', value: { other: true } },
+      ];
+      await storage.write({ records });
+      expect(await storage.record('a', 'y')).toEqual(records[0]);
+      expect(await storage.record('b', 'y')).toBeUndefined();
+      expect(await storage.records('a')).toEqual([records[1], records[0]]);
+      await storage.write({ records: [{ kind: 'a', key: 'y', value: { n: 2 } }] });
+      const again = await opened!.reopen();
+      await again.prune(11);
+      expect(await again.records('a')).toEqual([{ kind: 'a', key: 'y', value: { n: 2 } }]);
+      await again.write({ records: [{ kind: 'a', key: 'y', value: undefined }] });
+      expect(await again.records('a')).toEqual([]);
+      expect(await again.records('ab')).toHaveLength(1);
+    });
+
     test('everything is there after a restart', async () => {
       const storage = await open();
       await storage.write({
+        records: [{ kind: 'k', key: 'x', value: { a: 1 } }],
         messages: [message(1, { handled: false }), message(2, { state: 'sending' })],
         seen: [{ hash: 'a', expiry: 10 }],
         lastHashes: [{ node: 'n', account: ALICE, namespace: 0, hash: 'h', expiry: 20 }],
@@ -324,6 +380,7 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await again.swarm(ALICE)).toMatchObject({ members: ['m'] });
       expect(await again.guards()).toEqual(['g']);
       expect(await again.setting('name')).toBe('value');
+      expect(await again.record('k', 'x')).toMatchObject({ value: { a: 1 } });
     });
 
     test('refuses everything once closed', async () => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A device of the chaos scenario: a client that is closed and opened again from its storage, or dies and comes back, and
 // what its user has seen of each message. Texts name messages: no two of a run are alike.
-import type { Client, Conversation } from '@allium/client';
+import type { Client } from '@allium/client';
+import type { Conversation } from '@allium/client/conversation';
 import { ClientError } from '@allium/client/errors';
 import { NETWORKS } from '@allium/client/network/presets';
 import { type Changes, type Storage, StorageError, type StoredMessage } from '@allium/client/storage';
@@ -104,10 +105,9 @@ export class Device {
     try {
       return await this.#client.conversation(to).send(text);
     } catch (error) {
-      if (!(error instanceof ClientError) && !(error instanceof StorageError && death.isDead)) throw error;
+      if (!(error instanceof ClientError)) throw error;
       // Closed or dead: its next start takes it up.
-      const isOver = death.isDead || (error instanceof ClientError && error.code === 'closed');
-      return isOver ? 'unfinished' : 'failed';
+      return death.isDead || error.code === 'closed' ? 'unfinished' : 'failed';
     }
   }
 

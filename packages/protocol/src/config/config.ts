@@ -15,8 +15,9 @@ import {
   type ConfigScalar,
   type ConfigValue,
   checkedScalar,
+  checkedValue,
+  checkPath,
   cloneDict,
-  cloneValue,
   equalValues,
   eraseAt,
   getAt,
@@ -44,6 +45,12 @@ import {
 } from './message.ts';
 import { MAX_STORED_BYTES, PieceCollector, parsePiece, splitConfig } from './multipart.ts';
 import { type ConfigKind, unwrapConfig, wrapConfig } from './wrapper.ts';
+
+/**
+ * Ours: plaintext that is merged at a time. What somebody with the account's keys put on the swarm may be a hundred times
+ * as large in memory; more is merged in steps.
+ */
+const MAX_BATCH_BYTES = 20_000_000;
 
 export const ConfigState = { clean: 0, dirty: 1, waiting: 2 } as const;
 export type ConfigState = (typeof ConfigState)[keyof typeof ConfigState];
@@ -174,7 +181,8 @@ export class Config {
   push(now: number): ConfigPush {
     const [key] = this.#keys;
     if (key === undefined) throw new ConfigError('no_key', `no key to encrypt ${this.#domain}`);
-    this.beforePush(now);
+    // What is not dirty is stored again as it is.
+    if (this.#draft !== undefined) this.beforePush(now);
     const message = this.#serialize();
     const { id, messages } = this.#encode(message, key);
     if (id !== undefined) this.#pieces.markDone(id, now);
@@ -187,6 +195,18 @@ export class Config {
       this.#state = ConfigState.waiting;
     }
     return { seqno: message.seqno, messages, obsolete };
+  }
+
+  /**
+   * Storage hashes to delete that came up while there was nothing to push; the config forgets them. Those of a version
+   * that is about to be replaced come with its push.
+   */
+  takeObsolete(): string[] {
+    if (this.#state !== ConfigState.clean || this.isReadOnly || this.#old.size === 0) return [];
+    const obsolete = [...this.#old].sort();
+    this.#old.clear();
+    this.#needsDump = true;
+    return obsolete;
   }
 
   /** All messages of a push are stored. Ignored when there was an edit or a merge since. */
@@ -207,7 +227,9 @@ export class Config {
     if (this.#pieces.expire(now)) this.#needsDump = true;
     const accepted = new Set<string>();
     const refused: ConfigMerge['refused'][number][] = [];
-    const candidates: Candidate[] = [];
+    let candidates: Candidate[] = [];
+    let batchBytes = 0;
+    let changed = false;
     for (const { hash, data } of stored) {
       try {
         const opened = this.#open(hash, data, now);
@@ -219,13 +241,18 @@ export class Config {
         if (opened === undefined) continue; // a piece
         candidates.push(opened);
         for (const own of opened.hashes) accepted.add(own);
+        batchBytes += opened.message.plaintext.length;
+        if (batchBytes > MAX_BATCH_BYTES) {
+          changed = this.#merge(candidates, now) || changed;
+          candidates = [];
+          batchBytes = 0;
+        }
       } catch (error) {
         if (!(error instanceof ParseError)) throw error;
         refused.push({ hash, reason: 'malformed' });
       }
     }
-    const changed = candidates.length > 0 && this.#merge(candidates);
-    if (changed) this.afterMerge(now);
+    changed = this.#merge(candidates, now) || changed;
     return { accepted: [...accepted].sort(), refused, changed };
   }
 
@@ -270,13 +297,14 @@ export class Config {
    * @throws ConfigError `read_only`, `bad_value`
    */
   set(path: ConfigPath, value: ConfigValue): void {
-    if (isEmpty(value)) {
+    const checked = checkedValue(value);
+    if (isEmpty(checked)) {
       this.erase(path);
       return;
     }
-    const checked = value instanceof Map || value instanceof Set ? cloneValue(value) : checkedScalar(value);
     const present = this.get(...path);
     if (present !== undefined && equalValues(present, checked)) return;
+    checkPath(path);
     setAt(this.#edit().data, path, checked);
   }
 
@@ -318,11 +346,11 @@ export class Config {
     this.#needsDump = true;
   }
 
-  /** For subclasses: edits to make before a push. */
+  /** For subclasses: edits to make before a version is pushed for the first time. */
   protected beforePush(_now: number): void {}
 
-  /** For subclasses: edits to make after a merge that changed something. */
-  protected afterMerge(_now: number): void {}
+  /** For subclasses: what to keep of the data that a merge has replaced. */
+  protected afterMerge(_before: ConfigDict, _now: number): void {}
 
   #load(dumped: DumpedConfig): void {
     // The dump is our own: signatures were verified when the message came. A signature is kept in it, so that the hash
@@ -381,7 +409,15 @@ export class Config {
   }
 
   /** Whether something changed. */
-  #merge(others: readonly Candidate[]): boolean {
+  #merge(others: readonly Candidate[], now: number): boolean {
+    if (others.length === 0) return false;
+    const before = this.#draft?.data ?? this.#message.data;
+    const changed = this.#take(others);
+    if (changed) this.afterMerge(before, now);
+    return changed;
+  }
+
+  #take(others: readonly Candidate[]): boolean {
     const wasDirty = this.#draft !== undefined;
     const own = wasDirty || this.#message.seqno !== 0 ? this.#serialize() : undefined;
     const candidates = own === undefined ? others : [{ message: own, hashes: [...this.#current] }, ...others];

@@ -130,27 +130,18 @@ export class ConvoInfoVolatileConfig extends UserConfig {
   }
 
   protected override beforePush(now: number): void {
-    this.#archiveOld(now);
-  }
-
-  protected override afterMerge(now: number): void {
-    this.#archiveOld(now);
-  }
-
-  #archiveOld(now: number): void {
-    const old: [ConfigPath, ConfigDict][] = [];
-    for (const { key } of Object.values(BY_ID)) {
-      for (const [id, entry] of dictEntries(this.get(key)))
-        if (isOld(entry, now)) old.push([[key, id], entry]);
-    }
-    for (const [baseUrl, server] of dictEntries(this.get(COMMUNITIES))) {
-      for (const [room, entry] of dictEntries(server.get(ROOMS))) {
-        if (isOld(entry, now)) old.push([[COMMUNITIES, baseUrl, ROOMS, room], entry]);
-      }
-    }
-    for (const [path, entry] of old) {
+    const data = this.get() as ConfigDict;
+    for (const [path, entry] of [...entriesOf(data)]) {
+      if (!isOld(entry, now)) continue;
       this.#keep(path, entry);
       this.#eraseShared(path);
+    }
+  }
+
+  /** Another device has archived it. */
+  protected override afterMerge(before: ConfigDict, now: number): void {
+    for (const [path, entry] of entriesOf(before)) {
+      if (isOld(entry, now) && this.get(...path) === undefined) this.#keep(path, entry);
     }
   }
 
@@ -184,6 +175,18 @@ function pathOf(conversation: Conversation): string[] {
     throw new ConfigError('bad_value', 'a blinded id is 66 hex digits that begin with 15 or 25');
   }
   return [key, toBinary(fromHex(conversation.id))];
+}
+
+/** The entries of all kinds with their paths. */
+function* entriesOf(data: ConfigDict): Generator<[ConfigPath, ConfigDict]> {
+  for (const { key } of Object.values(BY_ID)) {
+    for (const [id, entry] of dictEntries(data.get(key))) yield [[key, id], entry];
+  }
+  for (const [baseUrl, server] of dictEntries(data.get(COMMUNITIES))) {
+    for (const [room, entry] of dictEntries(server.get(ROOMS))) {
+      yield [[COMMUNITIES, baseUrl, ROOMS, room], entry];
+    }
+  }
 }
 
 function stateOf(entry: ConfigDict): ReadState {

@@ -42,7 +42,7 @@ export function cloneDict(dict: ConfigDict): ConfigDict {
   return copy;
 }
 
-export function cloneValue(value: ConfigValue): ConfigValue {
+function cloneValue(value: ConfigValue): ConfigValue {
   if (value instanceof Map) return cloneDict(value);
   return value instanceof Set ? new Set(value) : value;
 }
@@ -85,10 +85,8 @@ export function getAt(dict: ConfigDict, path: ConfigPath): ConfigValue | undefin
   return value;
 }
 
-/** Whatever is no dict on the way becomes one. `value` must not be empty. @throws ConfigError `bad_value` for no path */
+/** Whatever is no dict on the way becomes one. `value` must not be empty, nor `path`. */
 export function setAt(dict: ConfigDict, path: ConfigPath, value: ConfigValue): void {
-  const key = path.at(-1);
-  if (key === undefined || path.length > MAX_DEPTH) throw new ConfigError('bad_value', 'no such path');
   let parent = dict;
   for (const step of path.slice(0, -1)) {
     let next = parent.get(step);
@@ -98,7 +96,7 @@ export function setAt(dict: ConfigDict, path: ConfigPath, value: ConfigValue): v
     }
     parent = next;
   }
-  parent.set(key, value);
+  parent.set(path.at(-1) as string, value);
 }
 
 /** Dicts below the top that this leaves empty go too. */
@@ -176,10 +174,38 @@ export function writeString(text: string): string {
   return `${text.length}:${text}`;
 }
 
-/** For values of our own making. @throws ConfigError `bad_value` for a number that is no 64-bit integer */
+/**
+ * A copy of a value of our own making that every reader accepts: without empty sets and dicts inside.
+ * @throws ConfigError `bad_value` for a number that is no 64-bit integer and for text that is no binary string
+ */
+export function checkedValue(value: ConfigValue): ConfigValue {
+  if (value instanceof Set) return new Set([...value].map(checkedScalar));
+  if (!(value instanceof Map)) return checkedScalar(value);
+  const copy: ConfigDict = new Map();
+  for (const [key, member] of value) {
+    const checked = checkedValue(member);
+    if (!isEmpty(checked)) copy.set(checkedText(key), checked);
+  }
+  return copy;
+}
+
+/** @throws ConfigError `bad_value` for a path of nothing, of other than binary strings, or too deep */
+export function checkPath(path: ConfigPath): void {
+  if (path.length === 0 || path.length > MAX_DEPTH) throw new ConfigError('bad_value', 'no such path');
+  path.forEach(checkedText);
+}
+
+/** @throws ConfigError `bad_value` as `checkedValue` */
 export function checkedScalar(value: ConfigScalar): ConfigScalar {
-  if (typeof value === 'string') return value;
+  if (typeof value === 'string') return checkedText(value);
   const integer = normalInteger(value);
   if (integer === undefined) throw new ConfigError('bad_value', 'a number that is no integer of 64 bits');
   return integer;
+}
+
+function checkedText(text: string): string {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 0xff) throw new ConfigError('bad_value', 'text where a binary string belongs');
+  }
+  return text;
 }

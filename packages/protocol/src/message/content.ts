@@ -156,7 +156,7 @@ export interface MessageRequestResponse {
   readonly profile?: Profile;
 }
 
-/** Legacy: configurations are stored bare now. */
+/** From the account to itself: wraps its configs (spec/config-and-groups §2.8). */
 export interface SharedConfigMessage {
   readonly kind: 1 | 2 | 3 | 4;
   readonly seqno: bigint;

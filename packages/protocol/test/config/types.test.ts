@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the vectors do not show of the typed configs.
 import { describe, expect, test } from 'vitest';
-import { ed25519KeyPair } from '#crypto';
+import { blake2b, ed25519KeyPair } from '#crypto';
 import { fromHex, toBinary, utf8 } from '../../src/bytes.ts';
 import { canonicalBaseUrl } from '../../src/config/community-url.ts';
 import { type BlindedContact, ContactsConfig } from '../../src/config/contacts.ts';
@@ -13,6 +13,7 @@ import { LocalConfig } from '../../src/config/local.ts';
 import { GroupRemoval, UserGroupsConfig } from '../../src/config/user-groups.ts';
 import { UserProfileConfig } from '../../src/config/user-profile.ts';
 import { Account } from '../../src/identity/account.ts';
+import { accountIdOf } from '../../src/identity/account-id.ts';
 import { groupIdOf, parseGroupId } from '../../src/identity/group-id.ts';
 import { vectorsOf } from './vectors.ts';
 
@@ -131,6 +132,25 @@ describe('contacts', () => {
     expect(contacts.needsPush).toBe(false);
   });
 
+  test('thousands are stored in parts and restored', () => {
+    const contacts = new ContactsConfig(account);
+    const ids = Array.from({ length: 1500 }, (_, i) => accountIdOf(blake2b(utf8(`${i}`), 32)));
+    for (const [i, id] of ids.entries()) {
+      contacts.setContact({
+        id,
+        name: `Person ${i}`,
+        picture: { ...PICTURE, key: blake2b(utf8(`p${i}`), 32) },
+      });
+    }
+    const { messages } = contacts.push(NOW);
+    expect(messages.length).toBeGreaterThan(1);
+    const other = new ContactsConfig(account);
+    other.merge(messages.map((data, i) => ({ hash: `${i}`, data })).reverse(), NOW);
+    expect([...other.contacts()]).toEqual([...contacts.contacts()]);
+    expect(other.size).toBe(1500);
+    expect(other.push(NOW).messages).toEqual(messages);
+  });
+
   test('blinded contacts come and go with their server', () => {
     const contacts = new ContactsConfig(account);
     const blinded = {
@@ -207,7 +227,7 @@ describe('read state', () => {
     state.setReadState(room, { lastRead: NOW }, NOW);
     state.setReadState(group, { lastRead: NOW, isMarkedUnread: true }, NOW);
     const later = NOW + 31 * DAY;
-    state.push(later);
+    expect(state.push(later).seqno).toBe(1);
     expect([...state.conversations()].map(({ type }) => type)).toEqual(['group']);
     expect(state.readState(room)?.lastRead).toBe(NOW);
     const reloaded = new ConvoInfoVolatileConfig(account, state.dump(later));
@@ -223,14 +243,22 @@ describe('read state', () => {
     expect(reloaded.readState({ type: 'account', id: bob })?.lastRead).toBe(NOW);
   });
 
-  test('old entries of other devices are archived when they come', () => {
+  test('what another device archived is known here too', () => {
     const [one, two] = [new ConvoInfoVolatileConfig(account), new ConvoInfoVolatileConfig(account)];
     one.setReadState(chat, { lastRead: NOW }, NOW);
-    const [data] = one.push(NOW).messages;
-    two.merge([{ hash: 'h', data: data! }], NOW + 31 * DAY);
-    expect([...two.conversations()]).toEqual([]);
-    expect(two.readState(chat)?.lastRead).toBe(NOW);
-    expect(two.needsPush).toBe(true);
+    one.setReadState(room, { lastRead: NOW }, NOW);
+    const first = one.push(NOW);
+    one.confirm(first.seqno, ['h1']);
+    const later = NOW + 31 * DAY;
+    two.merge([{ hash: 'h1', data: first.messages[0]! }], later);
+    // A version that is not changed is not archived either: it is stored again as it is.
+    expect(two.needsPush).toBe(false);
+    expect(two.push(later)).toMatchObject({ seqno: first.seqno, messages: first.messages });
+    one.setReadState(group, { lastRead: later }, later);
+    two.merge([{ hash: 'h2', data: one.push(later).messages[0]! }], later);
+    expect([...two.conversations()].map(({ type }) => type)).toEqual(['group']);
+    expect([two.readState(chat)?.lastRead, two.readState(room)?.lastRead]).toEqual([NOW, NOW]);
+    expect(two.needsPush).toBe(false);
   });
 
   test('reads what newer clients store', () => {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The part of vectors/config-and-groups.json that is about configs, and the notation of its trees. The other kinds wait
-// for the code that they are about: group_keys, group_keys_conflict, group_subaccount, group_message, multi_encrypt,
-// multi_encrypt_simple and group_control_signature for groups; blinding*, version_blinding* and blinded_encrypt for
-// communities; xed25519, key_conversion*, session_encrypt, blake2b, ons_decrypt, push_notification_decrypt,
-// onion_request and onion_hop_decrypt for where these are used.
+// vectors/config-and-groups.json and the notation of its trees. Kinds that are not tested yet wait for the code that they
+// are about: group_keys, group_keys_conflict, group_subaccount, group_message, group_control_signature, multi_encrypt and
+// multi_encrypt_simple for closed groups; blinding*, version_blinding* and blinded_encrypt for communities; xed25519,
+// ons_decrypt, push_notification_decrypt, onion_request and onion_hop_decrypt for where these are used.
 import file from '../../../../vectors/config-and-groups.json' with { type: 'json' };
 import { fromHex, toBinary } from '../../src/bytes.ts';
 import { Config, type ConfigOptions } from '../../src/config/config.ts';

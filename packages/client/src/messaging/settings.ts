@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// What an account tells others (spec/client §6.3); kept in the storage.
+import type { Storage } from '../storage/storage.ts';
+
+export interface MessagingSettings {
+  /** Tell approved contacts that their messages arrived (ours, docs/decisions/0023). Default true. */
+  readonly deliveryReceipts: boolean;
+  /** Tell approved contacts that their messages were read, and show what they tell. Default false. */
+  readonly readReceipts: boolean;
+  /** Tell approved contacts that we are typing, and show what they tell. Default false. */
+  readonly typingIndicators: boolean;
+}
+
+const DEFAULTS: MessagingSettings = { deliveryReceipts: true, readReceipts: false, typingIndicators: false };
+const KIND = 'settings';
+const KEY = 'messaging';
+
+export class Settings {
+  #now: MessagingSettings;
+  readonly #storage: Storage;
+
+  private constructor(storage: Storage, now: MessagingSettings) {
+    this.#storage = storage;
+    this.#now = now;
+  }
+
+  static async load(storage: Storage): Promise<Settings> {
+    const kept = await storage.record(KIND, KEY);
+    return new Settings(storage, { ...DEFAULTS, ...(kept?.value as Partial<MessagingSettings> | undefined) });
+  }
+
+  get now(): MessagingSettings {
+    return this.#now;
+  }
+
+  async change(change: Partial<MessagingSettings>): Promise<void> {
+    this.#now = { ...this.#now, ...change };
+    await this.#storage.write({ records: [{ kind: KIND, key: KEY, value: this.#now }] });
+  }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// What happens to a message after it was written: delivered, read, reactions, deletion. Marks only grow together: `mergeMarks`
+// is commutative, associative and idempotent, so that devices which hear of the same things in any order end equal, and
+// two writers of one storage cannot undo each other.
+
+// Ours.
+/** Of one message: what a peer can make us keep. The newest stay. */
+const MAX_REACTIONS = 200;
+
+/** A change of one person's reaction with one emoji; the newest change counts. */
+interface ReactionMark {
+  readonly by: string;
+  readonly emoji: string;
+  /** When the change was sent, network time in ms. */
+  readonly at: number;
+  /** False: taken back. */
+  readonly on: boolean;
+}
+
+export interface Marks {
+  /** Of an outgoing message: members of the swarm that proved that they keep it, the best of all attempts, … */
+  readonly stored?: number;
+  /** … of so many. */
+  readonly of?: number;
+  /** Network time in ms at which it was first told that a device of the recipient has it. */
+  readonly deliveredAt?: number;
+  /** The same of reading. */
+  readonly readAt?: number;
+  /** Sorted by person and emoji; those that were taken back are kept as such. */
+  readonly reactions?: readonly ReactionMark[];
+  /** Deleted for everyone at this time; the text is gone. */
+  readonly deletedAt?: number;
+}
+
+/** Both together. */
+export function mergeMarks(a: Marks | undefined, b: Marks | undefined): Marks | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  const best = isBetter(a, b) ? a : b;
+  const deliveredAt = earlier(a.deliveredAt, b.deliveredAt);
+  const readAt = earlier(a.readAt, b.readAt);
+  const deletedAt = earlier(a.deletedAt, b.deletedAt);
+  const reactions =
+    deletedAt === undefined ? mergeReactions([...(a.reactions ?? []), ...(b.reactions ?? [])]) : [];
+  return {
+    ...(best.stored !== undefined && { stored: best.stored }),
+    ...(best.of !== undefined && { of: best.of }),
+    ...(deliveredAt !== undefined && { deliveredAt }),
+    ...(readAt !== undefined && { readAt }),
+    ...(reactions.length > 0 && { reactions }),
+    ...(deletedAt !== undefined && { deletedAt }),
+  };
+}
+
+/** A message with more marks; one that is deleted says nothing any more (spec/client §6.6). */
+export function marked<T extends { readonly text: string; readonly marks?: Marks }>(
+  message: T,
+  marks: Marks | undefined,
+): T {
+  const all = mergeMarks(message.marks, marks);
+  if (all === undefined) return message;
+  if (all.deletedAt === undefined) return { ...message, marks: all };
+  const { quote: _quote, ...rest } = message as T & { quote?: unknown };
+  return { ...(rest as unknown as T), text: '', marks: all };
+}
+
+function isBetter(a: Marks, b: Marks): boolean {
+  const [x, y] = [a.stored ?? -1, b.stored ?? -1];
+  return x > y || (x === y && (a.of ?? -1) >= (b.of ?? -1));
+}
+
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
+}
+
+function mergeReactions(all: readonly ReactionMark[]): readonly ReactionMark[] {
+  const newest = new Map<string, ReactionMark>();
+  for (const mark of all) {
+    const key = `${mark.by} ${mark.emoji}`;
+    const other = newest.get(key);
+    // Of one millisecond the taking back counts.
+    if (other === undefined || mark.at > other.at || (mark.at === other.at && !mark.on))
+      newest.set(key, mark);
+  }
+  const kept = [...newest.entries()];
+  if (kept.length > MAX_REACTIONS) {
+    kept.sort(([x, a], [y, b]) => b.at - a.at || compare(x, y));
+    kept.length = MAX_REACTIONS;
+  }
+  return kept.sort(([x], [y]) => compare(x, y)).map(([, mark]) => mark);
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+// Messages, reactions, deletions and receipts that arrive in any order, in any batches: all devices end equal.
+import { Account } from '@allium/protocol/account';
+import type { AccountId } from '@allium/protocol/account-id';
+import { type Content, encodeContent } from '@allium/protocol/message/content';
+import { encryptMessage } from '@allium/protocol/message/encryption-v1';
+import { messageHashText } from '@allium/protocol/message-hash';
+import { parseAccountPubkey } from '@allium/protocol/storage/requests';
+import type { RetrievedMessage } from '@allium/protocol/storage/responses';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Contacts } from '../../src/messaging/contacts.ts';
+import { effectsOf } from '../../src/messaging/effects.ts';
+import { Inbox } from '../../src/messaging/inbox.ts';
+import { Settings } from '../../src/messaging/settings.ts';
+import { isEmoji, mentionsIn } from '../../src/messaging/text.ts';
+import { MemoryStorage } from '../../src/storage/memory.ts';
+import { TestClock, testEnv } from '../test-clock.ts';
+
+const BOB = Account.fromSeed(new Uint8Array(16).fill(2));
+const ALICE = Account.fromSeed(new Uint8Array(16).fill(1));
+const EVE = Account.fromSeed(new Uint8Array(16).fill(3));
+const START = 1_795_000_000_000;
+
+function seal(sender: Account, given: Content, timestamp: number): RetrievedMessage {
+  const content: Content =
+    sender === BOB && given.dataMessage !== undefined
+      ? { ...given, dataMessage: { ...given.dataMessage, syncTarget: ALICE.id } }
+      : given;
+  const data = encryptMessage({
+    content: encodeContent({ ...content, sigTimestamp: timestamp }),
+    sender,
+    recipient: BOB.id,
+    timestamp,
+  });
+  const hash = messageHashText(parseAccountPubkey(BOB.id).bytes, 0, data);
+  return { hash, timestamp, expiration: timestamp + 14 * 86_400_000, data };
+}
+
+async function device() {
+  const env = testEnv(new TestClock());
+  const storage = new MemoryStorage();
+  const contacts = await Contacts.load(storage, BOB.id);
+  contacts.change(ALICE.id, { approved: true });
+  const settings = await Settings.load(storage);
+  await settings.change({ readReceipts: true });
+  const nothing = () => ({ record: { kind: 'none', key: '', value: undefined }, taken: () => {} });
+  const inbox = new Inbox({
+    account: BOB,
+    storage,
+    env,
+    contacts,
+    settings,
+    now: () => env.clock.now(),
+    receipts: nothing,
+    deletion: nothing,
+    onMessage: () => {},
+    onMarked: () => {},
+    onRequest: () => {},
+    onAccepted: () => {},
+    onTyping: () => {},
+  });
+  return {
+    storage,
+    async take(fresh: readonly RetrievedMessage[]) {
+      const { changes, onWritten } = await inbox.take({ fresh, retold: [] });
+      await storage.write(changes ?? {});
+      onWritten?.();
+    },
+  };
+}
+
+const who = fc.constantFrom(ALICE, BOB);
+const target = fc.record({ by: who, at: fc.integer({ min: 1, max: 3 }) });
+const act = fc.oneof(
+  { weight: 3, arbitrary: target.map(({ by, at }) => ({ kind: 'text' as const, by, at })) },
+  fc.record({
+    kind: fc.constant('react' as const),
+    by: who,
+    to: target,
+    emoji: fc.constantFrom('👍', '🧅'),
+    on: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('unsend' as const), by: who, to: target }),
+  fc.record({
+    kind: fc.constant('receipt' as const),
+    at: fc.integer({ min: 1, max: 3 }),
+    read: fc.boolean(),
+  }),
+);
+
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+function sealAct(given: Act, time: number): RetrievedMessage {
+  switch (given.kind) {
+    case 'text':
+      return seal(given.by, { dataMessage: { body: `text ${given.at}` } }, START + given.at);
+    case 'react': {
+      const { by, to, emoji, on } = given;
+      const reaction = { id: START + to.at, author: to.by.id, emoji, action: on ? 0 : 1 } as const;
+      return seal(by, { dataMessage: { reaction } }, time);
+    }
+    case 'unsend':
+      return seal(
+        given.by,
+        { unsendRequest: { author: given.to.by.id, timestamp: START + given.to.at } },
+        time,
+      );
+    case 'receipt':
+      return seal(
+        ALICE,
+        { receiptMessage: { type: given.read ? 1 : 0, timestamp: [START + given.at] } },
+        time,
+      );
+  }
+}
+
+test('devices that hear of the same things in different orders and batches end equal', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(act, {
+        maxLength: 14,
+        selector: (a) => (a.kind === 'text' ? JSON.stringify([a.by === BOB, a.at]) : a),
+      }),
+      fc.infiniteStream(fc.nat(1_000)),
+      async (acts, chance) => {
+        const contents = acts.map((given, i) => sealAct(given, START + 1_000 + i));
+        const ends = [];
+        for (let i = 0; i < 2; i++) {
+          const { take, storage } = await device();
+          const order = contents
+            .map((content) => ({ content, place: chance.next().value }))
+            .sort((a, b) => a.place - b.place)
+            .map(({ content }) => content);
+          while (order.length > 0) await take(order.splice(0, 1 + (chance.next().value % 4)));
+          const pending = (await storage.records('pending')).map(({ key, value }) => ({ key, value }));
+          const all = await storage.history(ALICE.id, { limit: 100 });
+          // What the program was given is each device's own matter.
+          ends.push({ history: all.map(({ handled: _, ...message }) => message), pending });
+        }
+        expect(ends[0]).toEqual(ends[1]);
+        const texts = new Set(contents.filter((_, i) => acts[i]!.kind === 'text')).size;
+        expect(ends[0]!.history).toHaveLength(texts);
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+test('a deletion that comes first deletes, and one by a stranger is not even kept', async () => {
+  const { take, storage } = await device();
+  await take([
+    seal(ALICE, { unsendRequest: { author: ALICE.id, timestamp: START + 1 } }, START + 5),
+    seal(EVE, { unsendRequest: { author: EVE.id, timestamp: START + 1 } }, START + 6),
+  ]);
+  expect(await storage.records('pending')).toHaveLength(1);
+  await take([seal(ALICE, { dataMessage: { body: 'secret' } }, START + 1)]);
+  expect(await storage.message(ALICE.id, START + 1)).toMatchObject({ text: '', handled: true });
+  expect(await storage.records('pending')).toEqual([]);
+});
+
+test('no content of anybody makes more than a thousand effects or throws', () => {
+  const id = fc.constantFrom<string>(ALICE.id, BOB.id, EVE.id, '', 'x', `05${'0'.repeat(63)}`);
+  const time = fc.constantFrom(0, 1, START, Number.MAX_SAFE_INTEGER);
+  const content: fc.Arbitrary<Content> = fc.record(
+    {
+      unsendRequest: fc.record({ author: id, timestamp: time }),
+      receiptMessage: fc.record({
+        type: fc.constantFrom(0 as const, 1 as const),
+        timestamp: fc.array(fc.nat(), { maxLength: 3_000, size: 'max' }),
+      }),
+      dataMessage: fc.record(
+        {
+          syncTarget: id,
+          quote: fc.record({ id: time, author: id }),
+          reaction: fc.record({
+            id: time,
+            author: id,
+            emoji: fc.string({ unit: 'binary', maxLength: 40 }),
+            action: fc.constantFrom(0 as const, 1 as const),
+          }),
+        },
+        { requiredKeys: [] },
+      ),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(content, fc.constantFrom<AccountId>(ALICE.id, BOB.id), time, (given, sender, timestamp) => {
+      const incoming = { sender, timestamp, content: given } as Parameters<typeof effectsOf>[0];
+      const effects = effectsOf(incoming, BOB.id, true);
+      expect(effects.length).toBeLessThanOrEqual(1_000);
+      for (const { author, marks, conversation } of effects) {
+        if (marks.deletedAt !== undefined && sender !== BOB.id) expect(author).toBe(sender);
+        if (sender !== BOB.id) expect(conversation).toBe(sender);
+        for (const { by } of marks.reactions ?? []) expect(by).toBe(sender);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('mentions and emoji are found', () => {
+  const text = `hi @${ALICE.id}, @${BOB.id.toUpperCase().replace('05', '05')} and @${ALICE.id}; not @05ab or @${EVE.id}0`;
+  expect(mentionsIn(text)).toEqual([ALICE.id, BOB.id]);
+  expect(mentionsIn(`@${ALICE.id}`.repeat(10_000))).toEqual([ALICE.id]);
+  for (const emoji of ['👍', '👍🏽', '❤️', '👨‍👩‍👧', '🇩🇪', '1️⃣', '☺']) expect(isEmoji(emoji)).toBe(true);
+  for (const no of ['', 'a', '1', '👍👍', 'a👍', '👍a', ' ', '\u200d']) expect(isEmoji(no)).toBe(false);
+});

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// What stories of accounts begin with.
+import type { Account } from '@allium/protocol/account';
+import { expect } from 'vitest';
+import { Client, type ClientOptions } from '../src/client.ts';
+import { NETWORKS } from '../src/network/presets.ts';
+import { MemoryStorage } from '../src/storage/memory.ts';
+import { FakeNetwork, type FakeNetworkOptions } from './fake-network.ts';
+import { TestClock, testEnv } from './test-clock.ts';
+
+/** A network, its time, and clients on it. */
+export class World {
+  readonly clock = new TestClock();
+  readonly network: FakeNetwork;
+  readonly clients: Client[] = [];
+  readonly errors: string[][] = [];
+
+  constructor(options: FakeNetworkOptions = {}) {
+    this.network = new FakeNetwork(this.clock, options);
+  }
+
+  async open(account: Account, options: Partial<ClientOptions> & { seed?: number } = {}): Promise<Client> {
+    const env = testEnv(this.clock, options.seed ?? this.clients.length + 1);
+    this.errors.push(env.errors);
+    const client = await this.clock.run(
+      Client.open({
+        account,
+        network: { preset: { ...NETWORKS.local, seeds: [{ url: this.network.seedUrl }] } },
+        storage: new MemoryStorage(),
+        transport: this.network,
+        env,
+        ...options,
+      }),
+    );
+    this.clients.push(client);
+    return client;
+  }
+
+  /** Closes all; no error may have been logged. */
+  async end(): Promise<void> {
+    for (const client of this.clients) await this.clock.run(client.close());
+    expect(this.errors.flat()).toEqual([]);
+  }
+}
