@@ -122,7 +122,7 @@ describe('pools', () => {
 describe('governance', () => {
   test('direct calls: what belongs to one is refused to all others', async () => {
     await net.evm.fund(eve);
-    for (const from of [eve, DEPLOYER]) {
+    for (const from of [eve, DEPLOYER] as const) {
       expect(await refusal(registry(from, 'setParam', 0, STAKE))).toBe('NotGovernor');
       expect(await refusal(registry(from, 'nameSuccessor', eve))).toBe('NotGovernor');
       expect(await refusal(registry(from, 'announceMinimumVersion', 1, 2, 3))).toBe('NotGovernor');
@@ -133,7 +133,7 @@ describe('governance', () => {
       );
       expect(await refusal(net.evm.send(from, net.pools, 'registerFilled', 1))).toBe('NotOperator');
     }
-    for (const from of [eve, timelock]) {
+    for (const from of [eve, timelock] as const) {
       expect(await refusal(registry(from, 'pauseRegistrations', 1))).toBe('NotGuardian');
       expect(await refusal(registry(from, 'resumeRegistrations'))).toBe('NotGuardian');
       expect(await refusal(net.evm.send(from, net.pool, 'bind', from))).toBe('NotDeployer');
