@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A stake from the contracts to its return, by the commands as people type them, on a development chain.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Anvil, startAnvil } from '@allium/chain/anvil';
 import { sealKeystore } from '@allium/chain/keystore';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { runCommandLine } from '../src/program.ts';
+import { Shell } from './shell.ts';
 
 /** Accounts of the development chain, which signs for them. */
 const DEPLOYER = '0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266';
 const ALICE = '0x70997970c51812dc3a010c7d01b50e0d17dc79c8';
 const BOB = '0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc';
 const CAROL = '0x90f79bf6eb2c4f870365e785982e1f101e93b906';
-const PAUPER = '0x15d34aaf54267db7d7c367839aaf71a00a2c6a65';
 
 let anvil: Anvil;
 let folder: string;
@@ -91,9 +91,7 @@ test('contracts are deployed once; a second run checks them and sends nothing', 
 });
 
 test('a node is registered by its file; a dry run of it sends nothing', async () => {
-  for (const address of [ALICE, BOB, CAROL]) {
-    expect(await run(`stake send 200 ${address} --rpc-signer ${DEPLOYER} --yes`)).toBe(0);
-  }
+  expect(await run(`stake send 200 ${ALICE} --rpc-signer ${DEPLOYER} --yes`)).toBe(0);
   expect(await registration(ALICE, 'n1')).toBe(0);
   const register = `stake register ${at('n1.json')} --rpc-signer ${ALICE}`;
   const block = await rpc('eth_blockNumber');
@@ -118,13 +116,13 @@ test('what cannot succeed is refused before anything is spent', async () => {
   await expect(run(`stake register ${at('n1.json')} --rpc-signer ${BOB} --yes`)).rejects.toThrow(
     /names the operator 0x7099.*this wallet is 0x3c44/,
   );
-  expect(await registration(PAUPER, 'n9')).toBe(0);
-  await expect(run(`stake register ${at('n9.json')} --rpc-signer ${PAUPER} --yes`)).rejects.toThrow(
+  expect(await registration(BOB, 'n3')).toBe(0);
+  await expect(run(`stake register ${at('n3.json')} --rpc-signer ${BOB} --yes`)).rejects.toThrow(
     'holds 0 tokens, 100 are needed',
   );
-  const text = readFileSync(at('n9.json'), 'utf8');
-  writeFileSync(at('forged.json'), text.replace(PAUPER, BOB));
-  await expect(run(`stake register ${at('forged.json')} --rpc-signer ${BOB} --yes`)).rejects.toThrow(
+  const text = readFileSync(at('n3.json'), 'utf8');
+  writeFileSync(at('forged.json'), text.replace(BOB, CAROL));
+  await expect(run(`stake register ${at('forged.json')} --rpc-signer ${CAROL} --yes`)).rejects.toThrow(
     'signature',
   );
   const deployment = readFileSync(at('net/deployment.json'), 'utf8');
@@ -181,6 +179,9 @@ test('a wrong passphrase opens no wallet; the right one signs', async () => {
 });
 
 test('a pool that two others fill becomes a node', async () => {
+  for (const address of [BOB, CAROL]) {
+    expect(await run(`stake send 200 ${address} --rpc-signer ${DEPLOYER} --yes`)).toBe(0);
+  }
   expect(await registration(ALICE, 'n2')).toBe(0);
   const open = `stake register ${at('n2.json')} --pool --fee 10 --rpc-signer ${ALICE} --yes`;
   await expect(run(`${open} --amount 20`)).rejects.toThrow('at least a quarter of the stake: 25 tokens');
@@ -211,6 +212,36 @@ test('a pool that two others fill becomes a node', async () => {
   expect(await run(`stake contribute 1 60 --part --rpc-signer ${CAROL} --yes`)).toBe(0);
   expect(output).toContain('Pool 1 is now node 2.');
   expect(await holds(CAROL)).toBe(150n * 10n ** 9n);
+});
+
+test('the explorer shows the nodes and how they came', async () => {
+  const shell = new Shell({ ALLIUM_HOME: at('home') });
+  try {
+    const explorer = shell.start(
+      'explorer',
+      '--chain-rpc',
+      anvil.url,
+      '--deployment',
+      at('net'),
+      '--port',
+      '0',
+    );
+    await expect.poll(() => explorer.stdout, { timeout: 20_000 }).toContain('http://');
+    const url = /http:\/\/\S+/.exec(explorer.stdout)![0];
+    const events = (await (await fetch(`${url}/api/events`)).json()) as { type: string; node_id: number }[];
+    expect(events.map(({ type, node_id }) => `${type} ${node_id}`)).toEqual(['register 2', 'register 1']);
+    const nodes = (await (await fetch(`${url}/api/service_nodes`)).json()) as {
+      chain: { node_id: number };
+    }[];
+    expect(nodes.map(({ chain }) => chain)).toEqual([
+      expect.objectContaining({ node_id: 1, operator: ALICE, valid: true, fee_percent: 0 }),
+      expect.objectContaining({ node_id: 2, operator: ALICE, valid: true, fee_percent: 10 }),
+    ]);
+    explorer.child.kill('SIGTERM');
+    expect((await explorer.ended()).code).toBe(0);
+  } finally {
+    shell.dispose();
+  }
 });
 
 test('rewards are told, claimed to the last unit, and reach the beneficiaries', async () => {
@@ -259,7 +290,6 @@ test('an exit pays back after its time, not before', async () => {
 });
 
 test('a pool that is given up pays back', async () => {
-  expect(await registration(BOB, 'n3')).toBe(0);
   expect(
     await run(`stake register ${at('n3.json')} --pool --fee 0 --amount 30 --rpc-signer ${BOB} --yes`),
   ).toBe(0);
@@ -272,4 +302,20 @@ test('a pool that is given up pays back', async () => {
   expect(await run(`stake cancel 2 --rpc-signer ${BOB} --yes`)).toBe(0);
   expect(await run(`stake withdraw --pool 2 --rpc-signer ${BOB} --yes`)).toBe(0);
   expect((await holds(BOB)) - before).toBe(30n * 10n ** 9n);
+});
+
+test('a node prepares its registration without losing the keys it has', async () => {
+  const file = () => JSON.parse(readFileSync(at('n1.json'), 'utf8')) as Record<string, string>;
+  const first = file();
+  expect(statSync(at('n1/voting.key')).mode & 0o077).toBe(0);
+  expect(await registration(BOB, 'n1')).toBe(0);
+  expect(output).toContain(`for the operator ${BOB}`);
+  expect(file()).toMatchObject({ ed25519: first.ed25519, votingKey: first.votingKey, operator: BOB });
+  expect(file().beaconAnchor).not.toBe(first.beaconAnchor);
+  const line = `node registration --chain-deployment ${at('net/deployment.json')} --data-dir ${at('n1')}`;
+  await expect(run(line)).rejects.toMatchObject({ exitCode: 2 });
+  await expect(run(`${line} --operator 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD`)).rejects.toThrow('slip');
+  await expect(run(`node registration --operator ${BOB} --data-dir ${at('n1')}`)).rejects.toThrow(
+    '--chain-deployment',
+  );
 });

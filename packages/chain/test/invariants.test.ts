@@ -86,7 +86,7 @@ test('what is wrong is seen: one word of the storage changed at a time', async (
     state = await evm.revert(state);
     storm.watch = new InvariantWatch({ t0: deployment.t0, epochLength: preset.epochLength });
     // All that was released before is released now, for a watch that begins here.
-    storm.watch.see(before, { ...nothing(), accrued: before.allocated + sum(unclaimed) });
+    storm.watch.see(before, { ...nothing(), accrued: before.allocated + sum(unclaimed), accruals: 1e6 });
     expect(storm.watch.findings).toEqual([]);
     const word = BigInt(await evm.rpc<Hex>('eth_getStorageAt', contract, slot, 'latest'));
     await evm.rpc(
@@ -101,7 +101,7 @@ test('what is wrong is seen: one word of the storage changed at a time', async (
 
   // Those that follow from what happens rather than from what stands there.
   const watch = new InvariantWatch({ t0: deployment.t0, epochLength: preset.epochLength });
-  watch.see(before, { ...nothing(), accrued: before.supply });
+  watch.see(before, { ...nothing(), accrued: before.supply, accruals: 1e6 });
   const suspensions = Array.from({ length: 90 }, (_, nodeId) => ({ nodeId, state: 3, epoch: 1 }));
   watch.see(before, { ...nothing(), accrued: before.supply, stateChanges: suspensions });
   watch.seeQuorums([{ nodeId: 1, epoch: 9, nodeIds: [2, 3, 4], threshold: 3 }]);
@@ -118,7 +118,15 @@ async function headOfQueue(): Promise<number> {
 }
 
 function nothing(): Happened {
-  return { stateChanges: [], accrued: 0n, given: 0n, deactivationBps: [], rates: [], creditMax: [] };
+  return {
+    stateChanges: [],
+    accrued: 0n,
+    accruals: 0,
+    given: 0n,
+    deactivationBps: [],
+    rates: [],
+    creditMax: [],
+  };
 }
 
 function sum(values: readonly bigint[]): bigint {

@@ -184,6 +184,51 @@ test('a transaction that is passed by is sent again with a higher price, and an 
   expect(empty).toMatchObject({ outcome: 'failed', reason: expect.stringContaining('send it some') });
 });
 
+test('a reorganisation across the border of an epoch takes back its seed, its swarms and its quorums', async () => {
+  const before = (follower.epochView()?.epoch as number) + 1;
+  await enter(before);
+  const point = await chain.test.snapshot();
+  await using writer = writerAs(1);
+  expect(await writer.submitStateChange(decision(7, StateAction.decommission, before))).toMatchObject({
+    outcome: 'done',
+  });
+  const epoch = before + 1;
+  await chain.passToEpoch(epoch);
+  await follow();
+  const proposer = follower.proposerOf(epoch)?.nodeId as number;
+  const preimage = hexOf(chain.nodes[proposer - 1]?.links.at(-2) as Uint8Array);
+  expect(await writer.reveal(preimage)).toMatchObject({ outcome: 'done' });
+  await enter(epoch);
+  const lost = follower.epochView();
+  expect(lost).toMatchObject({ epoch, revealed: true });
+  expect(lost?.memberIds).not.toContain(7);
+
+  const told: (number | undefined)[][] = [];
+  const cancel = follower.onEpoch((next, previous) => told.push([next.epoch, previous?.epoch]));
+  await chain.test.revert({ id: point });
+  await chain.passToEpoch(epoch, chain.network.revealSeconds + 1);
+  // Longer than the branch that lost.
+  await chain.test.mine({ blocks: 8 });
+  for (let n = 0; n < 3; n++) await follow();
+  cancel();
+  expect(told).toContainEqual([epoch, epoch]);
+  const view = follower.epochView();
+  expect(view).toMatchObject({ epoch, revealed: false });
+  expect(view?.memberIds).toContain(7);
+  expect(hexOf(view?.seed as Uint8Array)).toBe(await chain.read('seedOf', [epoch]));
+  expect(follower.nodes().get(7)).toMatchObject({ state: 'active', stateNonce: 0 });
+  for (const nodeId of [1, 7]) {
+    const [ids] = await chain.read<[number[]]>('quorumOf', [nodeId, epoch]);
+    expect(follower.quorumOf(nodeId, epoch)?.members.map((member) => member.nodeId)).toEqual(ids);
+  }
+  // What the chain that lost had decided would be refused, what this one says is taken.
+  expect(await writer.submitStateChange(decision(7, StateAction.decommission, epoch))).toMatchObject({
+    outcome: 'done',
+  });
+  await follow();
+  expect(follower.nodes().get(7)?.state).toBe('decommissioned');
+});
+
 function writerAs(nodeId: number): VotingKeyWriter & AsyncDisposable {
   const writer = writerOf(nodeId);
   return Object.assign(writer, { [Symbol.asyncDispose]: () => writer.stop() });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// `npm run lab -- baseline | memory | latency | fill | pending | flood`: the measurements of docs/benchmarks.md. `chaos | crash`: experiments.
+// `npm run lab -- baseline | memory | latency | fill | pending | flood`: the measurements of docs/benchmarks.md. `chaos | crash | chain-life`:
+// experiments.
 import { parseArgs } from 'node:util';
 
 const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
@@ -33,6 +34,8 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
                                      messages, shows them twice, in another order. The check has to find it
   crash      processes die by SIGKILL during stores and swarm changes: is every acknowledged message there?
              --rounds N              (default 100)
+  chain-life fourteen processes on a development chain: silence, suspension, return, removal, rewards, exit, killed
+             submitters, restart, a lost disk; in under three minutes. Exit code 0 only if the chain told each step
 
   --quick    short runs with rougher figures
 `;
@@ -138,6 +141,21 @@ switch (values.help ? 'help' : positionals[0]) {
     const result = await runCrash({ rounds, storesPerRound: 20, listEveryRounds: 10 }, print);
     for (const line of describeCrash(result)) print(line);
     if (result.missing > 0) process.exitCode = 1;
+    break;
+  }
+  case 'chain-life': {
+    const { runChainLife } = await import('./chain/chain-life.ts');
+    try {
+      const { steps, seconds, silence } = await runChainLife(print);
+      for (const one of silence) {
+        print(`from silence to decommission: ${one.seconds.toFixed(1)} s, ${one.epochs} epochs`);
+      }
+      if (seconds > 180) print('longer than three minutes: this machine is busy');
+      print(`chain-life ok, ${steps} steps in ${seconds.toFixed(0)} s`);
+    } catch (error) {
+      print(`chain-life failed: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+    }
     break;
   }
   case 'flood': {

@@ -201,7 +201,7 @@ export interface ReadyNode extends NodeFacts {
   readonly pid: number;
 }
 
-export interface ReadyNetwork {
+interface ReadyNetwork {
   readonly seed: string;
   readonly nodes: readonly ReadyNode[];
   /** Endpoint and path of deployment.json, of a network on a chain. */

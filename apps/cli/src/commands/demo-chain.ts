@@ -14,7 +14,7 @@ export async function tellChain(chain: DevChain, ms: number): Promise<void> {
   const origin = {
     new: 'made now',
     found: 'found, and continued',
-    replaced: 'made now: what was in the folder could not be continued',
+    replaced: 'made now: the one in the folder is damaged, or older than a week',
   }[chain.origin];
   print(
     `  anvil at ${styled('bold', chain.url)}, chain ${network.chainId}, ${origin}. Its tokens are worth nothing.`,

@@ -61,6 +61,7 @@ export interface TrustOptions {
  * - `no_list`: none was fetched yet. `no_anchor`: there is nothing to check it against.
  * - `seeds_agree`: nothing to check it against, but three seeds or more name the same members.
  * - `no_evidence`: nobody gave a certificate or signed list that the trusted one vouches for.
+ * - `chain_silent`: the verifier could not tell, and there is no anchor.
  * - `other_members`: the list does not name those members, or too few of them.
  * - `anchor_expired`: the trusted one is too old to vouch for anything.
  */
@@ -69,6 +70,7 @@ export type TrustReason =
   | 'no_anchor'
   | 'seeds_agree'
   | 'no_evidence'
+  | 'chain_silent'
   | 'other_members'
   | 'anchor_expired';
 
@@ -198,7 +200,7 @@ export class Trust {
     const chain = await this.#fromChain(options.signal);
     let members = chain;
     if (members === undefined) {
-      if (this.#options.anchor === undefined) return this.#unchecked(entries, 'no_evidence');
+      if (this.#options.anchor === undefined) return this.#unchecked(entries, 'chain_silent');
       await this.#advance(ask, options.signal);
       if (this.#trusted === undefined) return this.#unchecked(entries, 'no_evidence');
       if (this.#isExpired()) {
@@ -445,6 +447,7 @@ const WORDS: Readonly<Record<TrustReason, string>> = {
   no_anchor: 'there is nothing to check the node list against',
   seeds_agree: 'there is nothing to check the node list against, but several seeds name the same members',
   no_evidence: 'nobody gave a certificate or signed list that the trusted one vouches for',
+  chain_silent: 'the chain does not tell who belongs to the network',
   other_members: 'the node list does not name the members of the network',
   anchor_expired: 'what vouches for the members is too old, or the clock of this machine is wrong',
 };
@@ -455,6 +458,9 @@ export function explainTrust({ reason }: TrustState): string {
   const isNew = reason === 'no_anchor' || reason === 'seeds_agree';
   const anchor = `${isNew ? 'name a' : 'get a newer'} certificate or signed list of the network (option trust)`;
   const isOfSeeds = reason === 'no_evidence' || reason === 'other_members';
-  const advice = `${isOfSeeds ? 'try another seed, ' : ''}${anchor}, or read the chain`;
+  const advice =
+    reason === 'chain_silent'
+      ? 'name another endpoint of the chain, or a certificate of the network (option trust)'
+      : `${isOfSeeds ? 'try another seed, ' : ''}${anchor}, or read the chain`;
   return `${WORDS[reason]}. ${advice[0]!.toUpperCase()}${advice.slice(1)}`;
 }

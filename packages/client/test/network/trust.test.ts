@@ -431,7 +431,7 @@ describe('a client with a verifier of its own', () => {
     expect(await world.trustOf({ verifier: broken, anchor })).toMatchObject({ by: 'certificate' });
     expect(await world.trustOf({ verifier: broken })).toMatchObject({
       state: 'unverified',
-      reason: 'no_evidence',
+      reason: 'chain_silent',
     });
   });
 });

@@ -5,6 +5,9 @@
 //   state.json        the chain, written by anvil        deployment.json   where the contracts are
 //   ready.json        written last: all nodes are registered
 //
+// While a devnet is off, time goes on for its chain; at the next start the epochs in between have passed without reveals.
+// What cannot be read, or is too old, is made anew; the same keys in the same order then lead to the same first swarms.
+//
 // Registrations take effect two epochs later (spec/chain §4.8). Nobody wants to wait a minute for his devnet: the chain
 // begins with a clock that is slow by a little more than that, and is set right when all nodes are registered. Nothing else
 // differs from a network that is deployed and left alone for two epochs.
@@ -25,7 +28,7 @@ import { swarmIdHex } from '@allium/protocol/swarm';
 import { DevnetError, type NodeLayout } from '../layout.ts';
 import { prepareRegistrations } from './prepare.ts';
 
-export interface DevChainOptions {
+interface DevChainOptions {
   /** Of the network; the chain is kept in `chain` below it. */
   readonly folder: string;
   readonly port: number;
@@ -35,10 +38,10 @@ export interface DevChainOptions {
 }
 
 /** How a start found the chain. */
-export type ChainOrigin = 'new' | 'found' | 'replaced';
+type ChainOrigin = 'new' | 'found' | 'replaced';
 
 /** A registration as a devnet makes it. */
-export interface DevRegistration {
+interface DevRegistration {
   readonly node: NodeLayout;
   readonly nodeId: number;
   readonly operator: Hex;
@@ -66,6 +69,8 @@ const LEAD_SECONDS = 2 * PRESET.epochLength + PRESET.revealWindow + PRESET.timin
 const GENESIS_SECONDS = LEAD_SECONDS + 20;
 /** What a voting key gets for gas, in wei. */
 const GAS_MONEY = 10n ** 19n;
+/** After a longer sleep each node would have to go through too many epochs in which nothing happened. */
+const MAX_ABSENCE_SECONDS = 7 * 86_400;
 const REQUEST_TIMEOUT_MS = 30_000;
 const PORT_TRIES = 20;
 const PORT_WAIT_MS = 250;
@@ -143,7 +148,9 @@ export class DevChain implements AsyncDisposable {
     }
     try {
       const deployment = readDeployment(folder);
-      if ((await call(anvil.url, 'eth_getCode', [deployment.registry, 'latest'])) === '0x') {
+      const code = await call(anvil.url, 'eth_getCode', [deployment.registry, 'latest']);
+      const block = (await call(anvil.url, 'eth_getBlockByNumber', ['latest', false])) as { timestamp: Hex };
+      if (code === '0x' || unixNow() - Number(block.timestamp) > MAX_ABSENCE_SECONDS) {
         await anvil.stop();
         return undefined;
       }
@@ -203,14 +210,6 @@ export class DevChain implements AsyncDisposable {
     const others = this.registrations.map((one) => one.node).filter((one) => one !== node);
     const peers = others.slice(0, 3).map((one) => `${one.host}:${one.omqPort}:${one.ed25519}`);
     return { chainRpc: [this.url], chainDeployment: this.deploymentFile, peers };
-  }
-
-  /** Time of the newest block, unix seconds. */
-  async now(): Promise<number> {
-    const { timestamp } = (await call(this.url, 'eth_getBlockByNumber', ['latest', false])) as {
-      timestamp: Hex;
-    };
-    return Number(timestamp);
   }
 
   async stop(): Promise<void> {

@@ -7,7 +7,7 @@ import { DevnetError, type Layout, type NodeLayout } from '../layout.ts';
 import type { DevChain } from './dev-chain.ts';
 import { askForList } from './node-list.ts';
 
-export interface ChainStartOptions {
+interface ChainStartOptions {
   readonly onChainStep?: (step: string) => void;
   readonly onChain?: (chain: DevChain) => void;
 }
@@ -15,7 +15,6 @@ export interface ChainStartOptions {
 // Ours: proofs travel within a second or two of the start; a busy machine gets more.
 const ACQUAINTED_TIMEOUT_MS = 60_000;
 const POLL_MS = 100;
-const UNKNOWN_HOST = '0.0.0.0';
 
 /** Undefined for a network of a list. Releases the layout when it fails. @throws DevnetError, AnvilError */
 export async function chainOf(layout: Layout, options: ChainStartOptions): Promise<DevChain | undefined> {
@@ -41,7 +40,7 @@ export async function chainOf(layout: Layout, options: ChainStartOptions): Promi
  */
 export async function untilAcquainted(chain: DevChain, nodes: readonly NodeLayout[]): Promise<void> {
   const end = systemClock.now() + ACQUAINTED_TIMEOUT_MS;
-  let waiting = nodes;
+  let waiting = nodes.filter((node) => chain.swarmOf(node.ed25519) !== '');
   while (waiting.length > 0) {
     const knows = await Promise.all(waiting.map((node) => isAcquainted(chain, node, nodes)));
     waiting = waiting.filter((_, index) => !knows[index]);
@@ -61,6 +60,6 @@ async function isAcquainted(chain: DevChain, node: NodeLayout, all: readonly Nod
     const swarm = chain.swarmOf(ed25519);
     if (swarm === '') return true;
     const entry = known.find((one) => one.ed25519Hex === ed25519);
-    return entry !== undefined && entry.host !== UNKNOWN_HOST && swarmIdHex(entry.swarmId) === swarm;
+    return entry !== undefined && entry.host !== undefined && swarmIdHex(entry.swarmId) === swarm;
   });
 }

@@ -61,9 +61,8 @@ export function parseFileUrl(text: string): FileUrl {
 }
 
 export function formatFileUrl(file: FileUrl): string {
-  const items = [
-    ...(file.isDeterministic ? ['d'] : []),
-    ...(file.ed25519Hex === DEFAULT_FILE_SERVER.ed25519Hex ? [] : [`p=${file.ed25519Hex}`]),
-  ];
+  const isDefault =
+    file.ed25519Hex === DEFAULT_FILE_SERVER.ed25519Hex && DEFAULT_HOSTS.test(new URL(file.server).hostname);
+  const items = [...(file.isDeterministic ? ['d'] : []), ...(isDefault ? [] : [`p=${file.ed25519Hex}`])];
   return `${file.server}/file/${file.id}${items.length > 0 ? `#${items.join('&')}` : ''}`;
 }

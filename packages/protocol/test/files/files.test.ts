@@ -29,7 +29,7 @@ import {
   sealAttachment,
   sealAvatar,
 } from '../../src/files/legacy.ts';
-import { formatFileUrl, parseFileUrl } from '../../src/files/url.ts';
+import { DEFAULT_FILE_SERVER, formatFileUrl, parseFileUrl } from '../../src/files/url.ts';
 
 const data = fc.uint8Array({ minLength: 1, maxLength: 3000 });
 
@@ -210,6 +210,11 @@ describe('addresses', () => {
   ])('%s', (_name, url, id) => {
     if (id === undefined) expect(() => parseFileUrl(url)).toThrow(ParseError);
     else expect(parseFileUrl(url).id).toBe(id);
+  });
+
+  test('the key is left out on hosts of the default server only', () => {
+    const text = `http://files.example.org/file/1#p=${DEFAULT_FILE_SERVER.ed25519Hex}`;
+    expect(formatFileUrl(parseFileUrl(text))).toBe(text);
   });
 
   test('no text makes it throw anything else', () => {

@@ -54,7 +54,7 @@ export class Uploads {
     const known = new Set<string>();
     for (const row of this.#all()) {
       known.add(row.token);
-      if (row.id === null) this.#reserve(row);
+      if (row.id === null) this.#reserveAgain(row);
     }
     // Of uploads whose row was not written, or went before the file did.
     for (const name of readdirSync(this.#folder)) if (!known.has(name)) rmSync(join(this.#folder, name));
@@ -71,7 +71,7 @@ export class Uploads {
     const row: Row = {
       ...{ token, size: sizeBytes, ttl: ttlSeconds, touched: this.#store.now(), id: null, expires: null },
     };
-    this.#reserve(row);
+    this.#reserved.set(token, this.#store.reserve(sizeBytes));
     try {
       await (await open(this.#pathOf(token), 'wx', 0o600)).close();
       this.#store.db
@@ -185,12 +185,12 @@ export class Uploads {
     return this.#store.db.prepare('SELECT * FROM uploads').all() as unknown as Row[];
   }
 
-  #reserve(row: Row): void {
+  /** At a start: with a limit that is smaller now, what was begun may still end. */
+  #reserveAgain(row: Row): void {
     try {
       this.#reserved.set(row.token, this.#store.reserve(row.size));
     } catch (error) {
-      // At a start with a smaller limit: those that were begun may still end.
-      if (row.touched >= this.#store.now()) throw error;
+      if (!(error instanceof FileStoreError)) throw error;
       this.#reserved.set(row.token, { [Symbol.dispose]: () => undefined });
     }
   }

@@ -394,6 +394,21 @@ describe('limits', () => {
     expect(filesIn(join(folder, 'tmp'))).toEqual([]);
   });
 
+  test('uploads in pieces count from their beginning, also after a restart', async () => {
+    await start({ maxTotalBytes: 1000 });
+    const create = () => byHttp({ method: 'POST', path: '/uploads', headers: { 'upload-length': '600' } });
+    const { status, headers } = await create();
+    expect([status, (await create()).status]).toEqual([201, 507]);
+    await server?.stop();
+    await start({ maxTotalBytes: 1000 });
+    expect((await create()).status).toBe(507);
+    expect((await byHttp({ method: 'DELETE', path: headers.location ?? '' })).status).toBe(204);
+    expect((await create()).status).toBe(201);
+    await server?.stop();
+    // What was begun under a greater limit may end.
+    expect((await start({ maxTotalBytes: 10 })).store.usedBytes).toBe(0);
+  });
+
   test('one address, and one behind a proxy of ours', async () => {
     await start({ bytesPerHour: 100_000, behindProxy: true });
     const from = (address: string) =>

@@ -77,6 +77,8 @@ export class Certifier {
   readonly #cancels: Cancel[] = [];
   #cancelRound: Cancel | undefined;
   #pauseMs: number;
+  /** Somebody had no older certificates than we have. */
+  #hasHistory = false;
   #stopping = new AbortController();
 
   constructor(parts: CertifierParts, env: Env) {
@@ -265,7 +267,7 @@ export class Certifier {
     // The one in work is gathered, not asked for.
     const isHere = (store.newest()?.epoch ?? 0) >= (this.#signings.has(due) ? due - certifyEvery : due);
     const [peer] = this.#random(1);
-    if (peer === undefined || (isHere && store.epochs().length > 1) || due === 0) return;
+    if (peer === undefined || (isHere && this.#hasHistory) || due === 0) return;
     const [word, bytes, list] = (await this.#request(peer, 'sn.chain_certs', '')) ?? [];
     if (word === undefined || bytes === undefined || list === undefined) return;
     this.#offer(bytes, now);
@@ -274,12 +276,13 @@ export class Certifier {
       .split(',')
       .filter((part) => /^\d{1,10}$/.test(part))
       .map(Number)
-      .filter((epoch) => epoch < now && store.wants(epoch))
-      .slice(-BACKFILL);
-    for (const epoch of missing) {
+      .filter((epoch) => epoch < now && store.wants(epoch));
+    for (const epoch of missing.slice(-BACKFILL)) {
       const reply = await this.#request(peer, 'sn.chain_certs', String(epoch));
       if (reply?.[1] === undefined || !this.#offer(reply[1], now)) return;
     }
+    // One that is as new as we are has no history to give either.
+    this.#hasHistory = missing.length <= BACKFILL && store.epochs().length > 1;
   }
 
   #offer(bytes: Uint8Array, now: number): boolean {

@@ -54,13 +54,14 @@ export class Governance {
     const { timings } = PRESETS[chain.view.network.preset];
     this.#parts = parts;
     this.#env = env;
-    this.#vigil = new Vigil(env);
+    this.#vigil = new Vigil(chain.view, env);
     this.judge = new Judge(
       {
         view: chain.view,
         proofs: chain.book,
         ownHex: keys.ed25519Hex,
         validityMs: timings.proofValidity * 1000,
+        vigil: this.#vigil,
       },
       env,
     );

@@ -3,6 +3,7 @@
 // the chain. Its targets are the nodes in whose quorums this node sits, in the epoch in force and the one before, whose
 // votes still count.
 import type { ChainView, NodeRecord } from '@allium/chain/chain-view';
+import { PRESETS } from '@allium/chain/presets';
 import type { Cancel, Env } from '@allium/protocol/env';
 import { REASON } from '@allium/protocol/membership/reasons';
 import type { KnownProof, ProofBook } from '../membership/proof-book.ts';
@@ -11,6 +12,7 @@ import type { ChainFacts } from '../testing/peer-report.ts';
 import type { ChainJudge } from '../testing/peer-tests.ts';
 import type { Target, Targets } from '../testing/testers.ts';
 import type { Verdict } from './decision.ts';
+import type { Vigil } from './vigil.ts';
 
 // From the specification.
 const MOST_BLOCK_LAG_SECONDS = 3_600;
@@ -28,6 +30,7 @@ export interface JudgeParts {
   readonly proofs: ProofBook;
   readonly ownHex: string;
   readonly validityMs: number;
+  readonly vigil: Pick<Vigil, 'watchedMs' | 'freshMs'>;
 }
 
 export class Judge implements ChainJudge {
@@ -117,8 +120,13 @@ export class Judge implements ChainJudge {
 
   #lacksProof(node: NodeRecord): boolean {
     const receivedAt = this.#parts.proofs.proofOf(node.ed25519Hex)?.receivedAt ?? 0;
-    const since = Math.max(receivedAt, node.activeSince * 1000);
-    return this.#env.clock.now() - since > this.#parts.validityMs;
+    const { vigil, proofs, validityMs } = this.#parts;
+    // Ours: nobody sends any while the chain stands still. When it goes on, some read it again later than others.
+    if (vigil.freshMs < proofs.rules.frequencyMs) return false;
+    const now = this.#env.clock.now();
+    // Ours: nor is one missing that came, or would have come, while we were away.
+    const since = Math.max(receivedAt, node.activeSince * 1000, now - vigil.watchedMs);
+    return now - since > validityMs;
   }
 
   /** Ours: when the proofs of most nodes are missing, it is us whom they do not reach. */
@@ -183,12 +191,17 @@ export class Judge implements ChainJudge {
       return;
     // We may lag behind it.
     if (BigInt(blockNumber) > head.number) return;
+    const { confirm } = PRESETS[view.network.preset].timings;
     view.blockAt(BigInt(blockNumber)).then(
       (block) => {
         if (block === undefined || proofs.proofOf(ed25519Hex) !== known) return;
+        // What may still be reorganised proves nothing; it is looked at again in the next epoch.
+        if (block.timestamp > head.timestamp - confirm) return;
         const age = Math.max(0, this.#env.clock.now() / 1000 - time);
         const lag = head.timestamp - age - block.timestamp;
         if (block.hash !== blockHash || lag > MOST_BLOCK_LAG_SECONDS) this.#wrongBlock.set(ed25519Hex, known);
+        // It may have been our own chain that was reorganised.
+        else this.#wrongBlock.delete(ed25519Hex);
       },
       // No endpoint answers: nothing was learnt.
       () => undefined,

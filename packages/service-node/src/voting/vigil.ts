@@ -2,6 +2,7 @@
 // How long this node has watched without a break (spec/chain §4.18: a tester needs the validity time before it votes a
 // failure). A machine that slept, a process that was stopped, or a clock that was set missed what others sent meanwhile;
 // it would take their silence for theirs.
+import type { ChainView } from '@allium/chain/chain-view';
 import type { Cancel, Env } from '@allium/protocol/env';
 
 // Ours.
@@ -13,14 +14,18 @@ const JUMP_MS = 30_000;
 
 export class Vigil {
   readonly #env: Env;
+  readonly #view: Pick<ChainView, 'isFresh'>;
   #since: number;
   #last: number;
   #shift: number;
+  /** When the chain was last seen to stand still, monotonic ms. */
+  #staleAt: number;
   #cancel: Cancel | undefined;
 
-  constructor(env: Env) {
+  constructor(view: Pick<ChainView, 'isFresh'>, env: Env) {
+    this.#view = view;
     this.#env = env;
-    this.#since = this.#last = env.clock.monotonic();
+    this.#since = this.#last = this.#staleAt = env.clock.monotonic();
     this.#shift = env.clock.now() - this.#last;
   }
 
@@ -30,9 +35,15 @@ export class Vigil {
     return this.#env.clock.monotonic() - this.#since;
   }
 
+  /** How long the view of the chain has been fresh without a break: while it is not, nobody sends uptime proofs. */
+  get freshMs(): number {
+    this.#look();
+    return this.#env.clock.monotonic() - this.#staleAt;
+  }
+
   start(): void {
     const { clock } = this.#env;
-    this.#since = this.#last = clock.monotonic();
+    this.#since = this.#last = this.#staleAt = clock.monotonic();
     this.#shift = clock.now() - this.#last;
     this.#schedule();
   }
@@ -51,6 +62,7 @@ export class Vigil {
   #look(): void {
     const { clock } = this.#env;
     const now = clock.monotonic();
+    if (!this.#view.isFresh()) this.#staleAt = now;
     const shift = clock.now() - now;
     if (now - this.#last > TICK_MS + LATE_MS || Math.abs(shift - this.#shift) > JUMP_MS) {
       this.#since = now;

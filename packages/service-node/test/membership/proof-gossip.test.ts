@@ -104,7 +104,7 @@ class TestPeer {
           validityMs: timings.proofValidity * 1000,
           toleranceMs: timings.proofTolerance * 1000,
           privateAddresses: false,
-          minimumVersion: () => [0, 0, 0],
+          minimumVersion: () => chain.minimumVersion() ?? [0, 0, 0],
         },
         files: { read: async () => undefined, write: async () => {} },
         path: 'proofs.bt',
@@ -268,6 +268,39 @@ describe('own proofs', () => {
     expect(node!.gossip.silence).toBeUndefined();
   });
 
+  test('name a block that a small reorganisation does not take back', async () => {
+    const world = new World(2);
+    world.meet();
+    const safe = { number: 97n, hash: `0x${'97'.repeat(32)}` as const, timestamp: 1_699_999_960 };
+    world.chain.setSafeHead(safe);
+    const [first, other] = world.nodes as [TestPeer, TestPeer];
+    first.start();
+    await world.advance(62 * MINUTE);
+    expect(other.book.proofOf(first.keys.ed25519Hex)?.proof).toMatchObject({
+      blockNumber: 97,
+      blockHash: safe.hash,
+    });
+  });
+
+  test('are not sent by a version that the network does not take any more, which its operator is told', async () => {
+    const world = new World(2);
+    world.meet();
+    world.chain.setMinimumVersion([0, 2, 0]);
+    const [first, other] = world.nodes as [TestPeer, TestPeer];
+    first.start();
+    await world.advance(62 * MINUTE);
+    expect(first.counts.proofsSent).toBe(0);
+    expect(first.gossip.silence).toBe('version');
+    expect(world.errors.join()).toMatch(/older than the version that the network asks for/);
+    // As sent by an operator who has not heard of it.
+    const old = encodeSignedProof(first.proof());
+    expect(other.book.offer(old, 'pushed')).toMatchObject({ accepted: false, reason: 'version' });
+    world.chain.setMinimumVersion([0, 1, 0]);
+    await world.advance(2 * MINUTE);
+    expect(first.gossip.silence).toBeUndefined();
+    expect(first.counts.proofsSent).toBe(1);
+  });
+
   test('are not sent while the mailbox does not answer, or the node is not registered', async () => {
     const world = new World(2);
     world.meet();
@@ -344,6 +377,9 @@ describe('proofs of others', () => {
     fresh.start();
     await world.advance(MINUTE);
     expect(fresh.addresses).toBe(21);
+    // Whom chance left out asks with the next epoch.
+    world.chain.setEpoch(3);
+    await world.advance(MINUTE);
     for (const node of world.nodes) expect(node.hears(fresh), `node ${node.index}`).toBeDefined();
   });
 

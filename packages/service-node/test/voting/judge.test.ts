@@ -70,7 +70,9 @@ async function judging() {
     expect(proofs.offer(encodeSignedProof(signed), 'pushed').accepted).toBe(true);
   };
   view.setHead({ number: 100n, hash: HASH, timestamp: NOW / 1000 });
-  const judge = new Judge({ view, proofs, ownHex: hex(1), validityMs: VALIDITY }, env);
+  view.setHead({ number: 101n, hash: HASH, timestamp: NOW / 1000 + 5 });
+  const vigil = { watchedMs: Number.POSITIVE_INFINITY, freshMs: Number.POSITIVE_INFINITY };
+  const judge = new Judge({ view, proofs, ownHex: hex(1), validityMs: VALIDITY, vigil }, env);
   const book = new PeerBook(
     { clocks: new ClockWatch(() => 7, env), timings: testTimings('production') },
     env,
@@ -83,7 +85,7 @@ async function judging() {
   epoch(10, [2, 3]);
   const verdict = (id: number) => judge.verdictOf(view.nodes().get(id)!, book);
   const settle = () => new Promise((resolve) => setImmediate(resolve));
-  return { clock, view, proofs, judge, book, prove, epoch, verdict, settle };
+  return { clock, view, proofs, judge, book, vigil, prove, epoch, verdict, settle };
 }
 
 test('sits where it was drawn, in the epoch in force and the one before', async () => {
@@ -128,6 +130,24 @@ test('without a proof for the validity time a node fails; registration and recom
   expect(verdict(2).reasons).toBe(0);
 });
 
+test('a node that has just started, or whose chain stood still, misses no proofs, not even for its operator', async () => {
+  const { clock, prove, verdict, judge, vigil } = await judging();
+  for (let id = 3; id <= 8; id++) prove(id);
+  clock.advance(VALIDITY + 1);
+  for (let id = 3; id <= 8; id++) prove(id);
+  const said = () => [verdict(2).reasons, judge.reasonsOf(hex(2), 0)];
+  expect(said()).toEqual([REASON.uptime, REASON.uptime]);
+  vigil.watchedMs = VALIDITY;
+  expect(said()).toEqual([0, 0]);
+  vigil.watchedMs = VALIDITY + 1;
+  expect(said()).toEqual([REASON.uptime, REASON.uptime]);
+  // The chain stood still, and goes on: others may not have noticed yet.
+  vigil.freshMs = 3_599_999;
+  expect(said()).toEqual([0, 0]);
+  vigil.freshMs = 3_600_000;
+  expect(said()).toEqual([REASON.uptime, REASON.uptime]);
+});
+
 test('when the proofs of most are missing, it is this node that they do not reach', async () => {
   const { clock, prove, verdict, judge } = await judging();
   clock.advance(VALIDITY + 1);
@@ -162,14 +182,34 @@ test('another block than ours at the height of the proof, or one that is an hour
   // The next proof decides anew.
   clock.advance(3_600_000);
   view.setHead({ number: 200n, hash: `0x${'cd'.repeat(32)}`, timestamp: clock.now() / 1000 });
+  view.setHead({ number: 201n, hash: HASH, timestamp: clock.now() / 1000 + 5 });
   prove(3, { blockNumber: 200, blockHash: `0x${'cd'.repeat(32)}` });
   await settle();
   expect(verdict(3).reasons).toBe(0);
   clock.advance(1_000);
-  view.setHead({ number: 201n, hash: HASH, timestamp: clock.now() / 1000 });
+  view.setHead({ number: 202n, hash: HASH, timestamp: clock.now() / 1000 + 5 });
   prove(2);
   await settle();
   expect(verdict(2).reasons).toBe(REASON.l2);
+});
+
+test('a block that may still be reorganised proves nothing until it is older', async () => {
+  const { clock, view, prove, verdict, settle, epoch } = await judging();
+  view.setHead({ number: 102n, hash: `0x${'66'.repeat(32)}`, timestamp: NOW / 1000 + 5 });
+  prove(2, { blockNumber: 102 });
+  await settle();
+  expect(verdict(2).reasons).toBe(0);
+  clock.advance(30_000);
+  view.setHead({ number: 103n, hash: HASH, timestamp: clock.now() / 1000 });
+  epoch(11, [2]);
+  await settle();
+  expect(verdict(2).reasons).toBe(REASON.l2);
+  // It was our own endpoint that stood on a branch that lost.
+  view.setHead({ number: 102n, hash: HASH, timestamp: NOW / 1000 + 5 });
+  view.setHead({ number: 103n, hash: HASH, timestamp: clock.now() / 1000 });
+  epoch(12, [2]);
+  await settle();
+  expect(verdict(2).reasons).toBe(0);
 });
 
 test('a block that we have not seen yet, or that no endpoint tells, proves nothing', async () => {

@@ -19,10 +19,11 @@ describe('how long a node has watched', () => {
   }
   function watching() {
     const clock = new Machine();
-    const vigil = new Vigil({ clock, random: systemRandom, log: silentLog });
+    const chain = { isFresh: () => !chain.stands, stands: false };
+    const vigil = new Vigil(chain, { clock, random: systemRandom, log: silentLog });
     vigil.start();
     clock.advance(600_000);
-    return { clock, vigil };
+    return { clock, vigil, chain };
   }
 
   test('grows with time, also while the clock is corrected by a little', () => {
@@ -44,6 +45,18 @@ describe('how long a node has watched', () => {
     vigil.stop();
     clock.advance(7_200_000);
     expect(vigil.watchedMs).toBe(0);
+  });
+
+  test('and how long the chain went on, which begins anew whenever it stood still', () => {
+    const { clock, vigil, chain } = watching();
+    expect(vigil.freshMs).toBe(600_000);
+    chain.stands = true;
+    clock.advance(60_000);
+    expect(vigil.freshMs).toBe(0);
+    chain.stands = false;
+    clock.advance(5_000);
+    expect(vigil.freshMs).toBe(5_000);
+    expect(vigil.watchedMs).toBe(665_000);
   });
 });
 

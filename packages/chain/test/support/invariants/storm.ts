@@ -489,13 +489,23 @@ export class Storm implements AsyncDisposable {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
 
 function nothing(): Mutable<Happened> {
-  return { stateChanges: [], accrued: 0n, given: 0n, deactivationBps: [], rates: [], creditMax: [] };
+  return {
+    stateChanges: [],
+    accrued: 0n,
+    accruals: 0,
+    given: 0n,
+    deactivationBps: [],
+    rates: [],
+    creditMax: [],
+  };
 }
 
 function note(happened: Mutable<Happened>, event: string, args: Record<string, unknown>, pool: Hex): void {
   if (event === 'StateChanged') happened.stateChanges.push(args as never);
-  else if (event === 'Accrued') happened.accrued += args.amount as bigint;
-  else if (event === 'Transfer' && (args.to as string).toLowerCase() === pool)
+  else if (event === 'Accrued') {
+    happened.accrued += args.amount as bigint;
+    happened.accruals++;
+  } else if (event === 'Transfer' && (args.to as string).toLowerCase() === pool)
     happened.given += args.value as bigint;
   else if (event === 'ParamChanged') {
     const value = args.value as bigint;

@@ -10,6 +10,8 @@ export interface Happened {
     readonly epoch: number;
   }[];
   readonly accrued: bigint;
+  /** In how many steps. */
+  readonly accruals: number;
   /** What others than the registry gave to the reward pool, and penalties. */
   readonly given: bigint;
   /** Values that were set in this block. */
@@ -40,6 +42,7 @@ export class InvariantWatch {
   readonly #times: Times;
   #before: Look | undefined;
   #accrued = 0n;
+  #accruals = 0;
   #creditMax = 0;
   #slotCounts = new Map<number, number>();
   #quorums = new Map<string, string>();
@@ -61,6 +64,7 @@ export class InvariantWatch {
   /** `happened`: since the look before, all at that look's second. */
   see(look: Look, happened: Happened): void {
     this.checks++;
+    this.#accruals += happened.accruals;
     this.#tokens(look);
     this.#counts(look);
     this.#slots(look);
@@ -117,6 +121,14 @@ export class InvariantWatch {
       3,
       held.pool >= allocated && allocated >= unclaimed,
       `the reward pool holds ${held.pool}, allocated ${allocated}, unclaimed ${unclaimed}`,
+    );
+    // What rounding leaves over: a unit per step, per time that a node was settled, and per contributor.
+    const steps = nodes.map(({ stateNonce, contributors }) => stateNonce + 2 + contributors.length);
+    const rounding = BigInt(steps.reduce((a, b) => a + b, this.#accruals));
+    this.#expect(
+      3,
+      allocated - unclaimed <= rounding,
+      `allocated ${allocated} is more than ${unclaimed} unclaimed and ${rounding} of rounding`,
     );
     const total = held.registry + held.pools + held.pool + held.others;
     this.#expect(4, total === supply, `balances ${total} of ${supply}`);
