@@ -9,6 +9,8 @@ import { StakeSession } from '../../src/stake/session.ts';
 import { contribute, openPool, register, requestExit } from '../../src/stake/transactions.ts';
 import { nodeKeys, RegistryFixture } from '../support/registry-fixture.ts';
 
+const FRIEND = nodeKeys(9).operator;
+
 let fixture: RegistryFixture;
 let proxy: Server;
 /** Answers in place of the chain; undefined: the chain answers. */
@@ -16,6 +18,13 @@ let instead: (method: string) => unknown = () => undefined;
 
 beforeAll(async () => {
   fixture = await RegistryFixture.deploy();
+  // Before the first session: its transactions bring the chain's time on, which the fixture does not see.
+  const { stakingRequirement: whole } = fixture.preset.params;
+  const { token, pools } = fixture.deployment;
+  await fixture.provide(nodeKeys(1).operator, whole, token);
+  await fixture.provide(nodeKeys(2).operator, whole / 2n, pools);
+  await fixture.provide(nodeKeys(3).operator, whole / 2n, pools);
+  await fixture.provide(FRIEND, whole, pools);
   proxy = createServer(async (request, response) => {
     let body = '';
     for await (const part of request) body += part;
@@ -63,7 +72,6 @@ const terms = (number: number) => {
 test('where several steps cannot be tried at once, each is tried when its turn comes', async () => {
   const keys = nodeKeys(1);
   const { requirement } = await (await openAs(keys.operator)).terms();
-  await fixture.provide(keys.operator, requirement, fixture.deployment.token);
   const session = await openAs(keys.operator);
   const steps = [
     ...(await session.approvalFor('registry', requirement)),
@@ -88,12 +96,9 @@ test.each([
 ])('whoever fills a pool makes it a node, at an endpoint %s', async (_name, simulation) => {
   instead = (method) => (method === 'eth_simulateV1' ? simulation : undefined);
   const keys = nodeKeys(simulation === undefined ? 2 : 3);
-  const friend = nodeKeys(9).operator;
   const { pools } = fixture.deployment;
   const { requirement } = await (await openAs(keys.operator)).terms();
   const half = requirement / 2n;
-  await fixture.provide(keys.operator, half, pools);
-  await fixture.provide(friend, half, pools);
   const operator = await openAs(keys.operator);
   const pool = {
     ...terms(simulation === undefined ? 2 : 3),
@@ -104,7 +109,7 @@ test.each([
   const opened = await operator.send(openPool(pools, pool));
   const poolId = opened.outcomes.find(({ event }) => event === 'PoolOpened')!.poolId!;
   const step = contribute(pools, { poolId, amount: half, allowPartial: false, minAccepted: 0n });
-  const { outcomes } = await (await openAs(friend)).send(step);
+  const { outcomes } = await (await openAs(FRIEND)).send(step);
   expect(outcomes.map(({ event }) => event)).toEqual(
     expect.arrayContaining(['PoolFilled', 'PoolRegistered']),
   );
