@@ -103,6 +103,7 @@ export class Voting {
     submitted: new Map<Submission['outcome'], number>(),
   };
   #ownState: NodeRecord | undefined;
+  #hasWrongKey = false;
   #stopping = new AbortController();
   #cancels: Cancel[] = [];
   #next: Cancel | undefined;
@@ -129,10 +130,12 @@ export class Voting {
     const { view } = this.#parts;
     this.#stopping = new AbortController();
     this.#ownState = this.#own();
+    this.#checkKey();
     this.#cancels = [
       view.onEpoch(() => this.#forget()),
       view.onNodes(() => {
         this.#tellOwnState();
+        this.#checkKey();
         this.#forget();
       }),
     ];
@@ -368,6 +371,24 @@ export class Voting {
       );
     } else if (now.state === 'exited') log.info({}, 'this node left the network: its stake can be withdrawn');
     else log.info({}, 'a quorum reinstated this node');
+  }
+
+  /** The operator may have rotated the key and left the old one on the machine: then no vote of it counts. */
+  #checkKey(): void {
+    const registered = this.#own()?.votingKey;
+    const { address } = this.#parts.writer;
+    const isWrong = registered !== undefined && registered !== address;
+    if (isWrong === this.#hasWrongKey) return;
+    this.#hasWrongKey = isWrong;
+    if (!isWrong)
+      this.#env.log.info({ address }, 'the voting key is the one that the registry has for this node');
+    else {
+      this.#env.log.error(
+        { address, registered },
+        'the voting key is not the one that the registry has for this node: its votes do not count. Use the key of that ' +
+          'address, or register this one with "allium stake set-voting-key"',
+      );
+    }
   }
 
   #graceOf({ credit }: NodeRecord): number {

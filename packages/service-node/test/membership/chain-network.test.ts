@@ -5,10 +5,13 @@ import { FakeChainView } from '@allium/chain/testing';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
 import { fromUtf8 } from '@allium/protocol/bytes';
+import { randomBytes } from '@allium/protocol/crypto';
 import type { Clock, Logger } from '@allium/protocol/env';
 import { parseJson } from '@allium/protocol/json';
+import { encodeSignedProof, signUptimeProof } from '@allium/protocol/membership/uptime-proof';
 import { chooseSwarm, swarmPosition } from '@allium/protocol/swarm';
 import { describe, expect, test } from 'vitest';
+import { NodeKeys } from '../../src/node-keys.ts';
 import { ChainTestNetwork, ChainTestNode, SWARM_A, SWARM_B } from '../support/chain-network.ts';
 import { TestAccount } from '../support/test-account.ts';
 import { freePorts } from '../support/test-network.ts';
@@ -87,6 +90,48 @@ describe.concurrent('addresses', () => {
     expect((await net.node(0).addresses()).has(late.hex)).toBe(false);
     // Its own is the only one that it takes.
     expect([...(await late.addresses()).keys()]).toEqual([late.hex]);
+  });
+
+  test('a node that announces the address of another, or its key, harms only itself', async () => {
+    await using net = await ChainTestNetwork.prepare({ swarms: [3] });
+    const thief = new NodeKeys(randomBytes(32));
+    net.view.setNode({ nodeId: 4, ed25519Hex: thief.ed25519Hex });
+    await Promise.all(net.nodes.map((node) => node.service.start()));
+    await until('the three to meet', async () => (await net.node(1).addresses()).size === 3);
+    const [victim, witness] = [net.node(0), net.node(1)];
+    const before = await witness.addresses();
+    const facts = {
+      registry: net.view.network.registry,
+      chainId: net.view.network.chainId,
+      epoch: 2,
+      blockNumber: 7,
+      blockHash: net.view.head()!.hash,
+      host: '127.0.0.1',
+      httpsPort: victim.httpsPort,
+      omqPort: victim.omqPort,
+      storageVersion: [2, 11, 0],
+      nodeVersion: [0, 1, 0],
+      time: Math.floor(Date.now() / 1000) + 2,
+    } as const;
+    const show = async (wire: Uint8Array) =>
+      fromUtf8((await net.omq(witness, 'sn.chain_proof', [wire], thief))[0]!);
+    // The key of the victim, at an address of the thief.
+    const sign = (message: Uint8Array) => thief.sign(message);
+    const forged = signUptimeProof({ ...facts, omqPort: 9 }, { ed25519Key: victim.keys.ed25519Key, sign });
+    expect(['signature', 'too_soon', 'older']).toContain(await show(encodeSignedProof(forged)));
+    expect((await witness.addresses()).get(victim.hex)).toBe(before.get(victim.hex));
+    // Its own key, at the address of the victim.
+    expect(await show(encodeSignedProof(signUptimeProof(facts, thief)))).toBe('OK');
+    await until('the list', async () => (await witness.addresses()).size === 4);
+    const after = await witness.addresses();
+    expect(after.get(thief.ed25519Hex)).toBe(after.get(victim.hex));
+    for (const { hex } of net.nodes) expect(after.get(hex)).toBe(before.get(hex));
+    // All three are still reached under their keys, and hold what is stored.
+    const account = TestAccount.session();
+    const { status, json } = await witness.rpc('store', account.store('by its key'));
+    expect(status).toBe(200);
+    expect(Object.values(json.swarm).every((each) => 'hash' in (each as object))).toBe(true);
+    expect(await held(victim, account)).toBe(1);
   });
 
   test('of two processes with one key one falls silent and says so', async () => {

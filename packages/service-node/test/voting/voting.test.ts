@@ -182,6 +182,18 @@ describe('who may not accuse', () => {
   });
 });
 
+test('a node whose voting key was rotated on the chain alone is told, once, and when it is right again', async () => {
+  await using net = network(undefined, SMALL);
+  const own = net.view.nodes().get(1)!;
+  net.view.changeNode(1, { votingKey: `0x${'77'.repeat(20)}` });
+  net.view.changeNode(1, { feeBps: 1 });
+  net.view.changeNode(1, { votingKey: own.votingKey });
+  expect(net.node(1).told.filter((line) => line.includes('voting key'))).toEqual([
+    expect.stringMatching(/^error the voting key is not the one/),
+    expect.stringMatching(/^info the voting key is the one/),
+  ]);
+});
+
 describe('hostile votes', () => {
   function vote(
     net: GovernedNetwork,
