@@ -151,7 +151,8 @@ describe('the dashboard', () => {
     const answers: Record<string | symbol, unknown> = {
       databaseBytes: size,
       failingPeers: [],
-      governance: undefined,
+      // Of a node that votes: it has all metrics.
+      governance: { votes: { submitted: new Map() }, turns: {} },
     };
     const observed = new Proxy({}, { get: (_, name) => () => (name in answers ? answers[name] : 0) });
     const text = await new Metrics(systemEnv()).text(observed as Parameters<Metrics['text']>[0]);
