@@ -17,6 +17,7 @@ import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
 import { Poller } from './messaging/poller.ts';
+import { OwnProfile, type Profile } from './messaging/profile.ts';
 import { type MessagingSettings, Settings } from './messaging/settings.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
@@ -99,6 +100,7 @@ export class Client {
   readonly #notices: Notices;
   readonly #contacts: Contacts;
   readonly #settings: Settings;
+  readonly #profile: OwnProfile;
   readonly #reactionTimes: number[] = [];
   readonly #typedAt = new Map<AccountId, number>();
   /** Ends what the typing of somebody began. */
@@ -109,7 +111,8 @@ export class Client {
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(options: ClientOptions, contacts: Contacts, settings: Settings) {
+  private constructor(options: ClientOptions, contacts: Contacts, settings: Settings, profile: OwnProfile) {
+    this.#profile = profile;
     const { account, network, storage, transport, env } = options;
     this.#options = options;
     this.#events = new Events(env.log);
@@ -131,6 +134,7 @@ export class Client {
       onChange: (message) => this.#events.emit('outgoing', message),
       contacts,
       notices,
+      profile,
       ownRoute,
     });
     this.#inbox = new Inbox({
@@ -177,7 +181,12 @@ export class Client {
     }
     if (owner === undefined) await storage.write({ settings: { account: account.id } });
     const contacts = await Contacts.load(storage, account.id);
-    const client = new Client(options, contacts, await Settings.load(storage));
+    const client = new Client(
+      options,
+      contacts,
+      await Settings.load(storage),
+      await OwnProfile.load(storage),
+    );
     await client.#network.start();
     await client.#notices.start();
     client.#outbox.resume();
@@ -212,6 +221,7 @@ export class Client {
       notices: this.#notices,
       contacts: this.#contacts,
       settings: this.#settings,
+      profile: this.#profile,
       storage: this.#options.storage,
       now: () => this.#network.clock.unique(),
       onMarked: (message, before) => this.#onMarked(message, before),
@@ -240,6 +250,17 @@ export class Client {
   /** Everybody who has written, to whom we wrote, or who is blocked. */
   contacts(): readonly Contact[] {
     return this.#contacts.all();
+  }
+
+  /** How we call ourselves; empty when that was never said. */
+  get profile(): Profile {
+    return this.#profile.now;
+  }
+
+  /** Others learn it with our next message to them. @throws ClientError `too_long` */
+  async setProfile(profile: Profile): Promise<void> {
+    this.#check();
+    await this.#profile.set(profile, this.#network.clock.now());
   }
 
   /** What we tell others. */

@@ -15,6 +15,7 @@ import {
 import type { Contact, Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions, Sent } from './outbox.ts';
+import type { OwnProfile } from './profile.ts';
 import type { Settings } from './settings.ts';
 import { isEmoji } from './text.ts';
 
@@ -43,6 +44,7 @@ interface ConversationDeps {
   readonly notices: Notices;
   readonly contacts: Contacts;
   readonly settings: Settings;
+  readonly profile: OwnProfile;
   readonly storage: Storage;
   /** A network time that nothing else of ours has. */
   readonly now: () => number;
@@ -87,11 +89,11 @@ export class Conversation {
 
   /** Accepts a request; the other side is told when it has written (§6.2). Nothing happens a second time. */
   async approve(): Promise<void> {
-    const { contacts, notices, storage, now } = this.#deps;
+    const { contacts, notices, storage, now, profile } = this.#deps;
     const { approved, approvedMe } = this.contact;
     if (approved) return;
     const answer = approvedMe
-      ? notices.content(this.id, { messageRequestResponse: { isApproved: true } }, now())
+      ? notices.content(this.id, { messageRequestResponse: { isApproved: true, ...profile.toWire() } }, now())
       : undefined;
     const record = contacts.change(this.id, { approved: true, blocked: false });
     await storage.write({ records: [record, ...(answer === undefined ? [] : [answer.record])] });
