@@ -12,7 +12,7 @@ import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
 import { ClientError } from './errors.ts';
 import { Events, Signal } from './events.ts';
 import { type Contact, Contacts } from './messaging/contacts.ts';
-import { Conversation } from './messaging/conversation.ts';
+import { CONVERSATION, Conversation, type ConversationState } from './messaging/conversation.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
@@ -22,7 +22,13 @@ import { type MessagingSettings, Settings } from './messaging/settings.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
 import type { Marks } from './storage/marks.ts';
-import type { ConversationSummary, PoolNode, Storage, StoredMessage } from './storage/storage.ts';
+import {
+  type ConversationSummary,
+  type PoolNode,
+  placeTime,
+  type Storage,
+  type StoredMessage,
+} from './storage/storage.ts';
 
 // Ours.
 /** Messages fetched from the storage at once by `messages()`. */
@@ -75,6 +81,10 @@ export interface ClientEvents {
   status: ClientStatus;
 }
 
+export interface ListedConversation extends ConversationSummary {
+  readonly state: ConversationState;
+}
+
 export interface Health {
   readonly status: ClientStatus;
   /** Service nodes in the pool. */
@@ -102,6 +112,8 @@ export class Client {
   readonly #settings: Settings;
   readonly #profile: OwnProfile;
   readonly #reactionTimes: number[] = [];
+  /** The last change of a conversation's state. */
+  #turn: Promise<void> = Promise.resolve();
   readonly #typedAt = new Map<AccountId, number>();
   /** Ends what the typing of somebody began. */
   readonly #typing = new Map<AccountId, Cancel>();
@@ -225,6 +237,11 @@ export class Client {
       storage: this.#options.storage,
       now: () => this.#network.clock.unique(),
       onMarked: (message, before) => this.#onMarked(message, before),
+      inTurn: (work) => {
+        const turn = this.#turn.then(work);
+        this.#turn = turn.catch(() => undefined);
+        return turn;
+      },
       reactionTimes: this.#reactionTimes,
       typedAt: this.#typedAt,
     });
@@ -235,10 +252,20 @@ export class Client {
     return this.conversation(this.id);
   }
 
-  /** Conversations with ourselves and with people whom we accept, with their newest message, newest first. */
-  async conversations(): Promise<readonly ConversationSummary[]> {
-    const all = await this.#options.storage.conversations();
-    return all.filter(({ id }) => this.#contacts.get(id).approved && !this.#contacts.get(id).blocked);
+  /**
+   * Conversations with ourselves and with people whom we accept, that are not hidden: pinned ones first, then by newest
+   * message.
+   */
+  async conversations(): Promise<readonly ListedConversation[]> {
+    const { storage } = this.#options;
+    const states = new Map(
+      (await storage.records(CONVERSATION)).map(({ key, value }) => [key, value as ConversationState]),
+    );
+    return (await storage.conversations())
+      .filter(({ id }) => this.#contacts.get(id).approved && !this.#contacts.get(id).blocked)
+      .map(({ id, last }) => ({ id, last, state: states.get(id) ?? {} }))
+      .filter(({ last, state }) => state.hiddenAt === undefined || placeTime(last) > state.hiddenAt)
+      .sort((a, b) => (b.state.pin ?? 0) - (a.state.pin ?? 0));
   }
 
   /** Conversations with people whom we have neither accepted nor blocked (spec/client §6.2). */

@@ -238,3 +238,41 @@ test('names and pictures travel with messages and answers to requests, the newes
   await clock.pass(10_000);
   expect(alice.conversation(BOB.id).contact.name).toBe('ü'.repeat(50));
 });
+
+test('conversations are listed with what this device keeps of them: pins, hiding, muting, drafts, unread', async () => {
+  const { phone, bob } = await friends();
+  const { clock } = world;
+  for (const text of ['one', 'two', 'three']) await clock.run(bob.conversation(ALICE.id).send(text));
+  await clock.until(async () => (await phone.conversation(BOB.id).unread()) === 3);
+  await clock.run(phone.noteToSelf().send('a note'));
+  expect(await phone.noteToSelf().unread()).toBe(0);
+  const ids = async () => (await phone.conversations()).map(({ id }) => id);
+  expect(await ids()).toEqual([ALICE.id, BOB.id]);
+  const conversation = phone.conversation(BOB.id);
+  await Promise.all([
+    conversation.change({ pin: 1 }),
+    conversation.change({ draft: 'not yet' }),
+    conversation.change({ mutedUntil: 5 }),
+    conversation.markRead((await conversation.history())[1]),
+  ]);
+  expect(await ids()).toEqual([BOB.id, ALICE.id]);
+  expect((await phone.conversations())[0]!.state).toMatchObject({ pin: 1, draft: 'not yet', mutedUntil: 5 });
+  expect(await conversation.unread()).toBe(1);
+  await conversation.markRead((await conversation.history())[0]); // never back
+  expect(await conversation.unread()).toBe(1);
+  await conversation.markRead();
+  expect(await conversation.unread()).toBe(0);
+  await conversation.change({ pin: undefined, draft: undefined });
+  expect((await conversation.state()).draft).toBeUndefined();
+  await expect(conversation.change({ draft: 'x'.repeat(20_001) })).rejects.toMatchObject({
+    code: 'too_long',
+  });
+  await conversation.hide();
+  expect(await ids()).toEqual([ALICE.id]);
+  await conversation.unhide();
+  expect(await ids()).toEqual([ALICE.id, BOB.id]);
+  await conversation.hide();
+  await clock.run(bob.conversation(ALICE.id).send('four'));
+  await clock.until(async () => (await ids()).length === 2);
+  expect(await conversation.unread()).toBe(1);
+});
