@@ -13,17 +13,24 @@ import { ClientError } from './errors.ts';
 import { Events, Signal } from './events.ts';
 import { Files } from './files/files.ts';
 import { type Contact, Contacts } from './messaging/contacts.ts';
-import { Conversation } from './messaging/conversation.ts';
+import { CONVERSATION, Conversation, type ConversationState } from './messaging/conversation.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
 import { Poller } from './messaging/poller.ts';
+import { OwnProfile, type Profile } from './messaging/profile.ts';
 import { type MessagingSettings, Settings } from './messaging/settings.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
 import type { TrustState } from './network/trust.ts';
 import type { Marks } from './storage/marks.ts';
-import type { ConversationSummary, PoolNode, Storage, StoredMessage } from './storage/storage.ts';
+import {
+  type ConversationSummary,
+  type PoolNode,
+  placeTime,
+  type Storage,
+  type StoredMessage,
+} from './storage/storage.ts';
 
 // Ours.
 /** Messages fetched from the storage at once by `messages()`. */
@@ -76,6 +83,10 @@ export interface ClientEvents {
   status: ClientStatus;
 }
 
+export interface ListedConversation extends ConversationSummary {
+  readonly state: ConversationState;
+}
+
 export interface Health {
   readonly status: ClientStatus;
   /** Service nodes in the pool. */
@@ -105,7 +116,10 @@ export class Client {
   readonly #notices: Notices;
   readonly #contacts: Contacts;
   readonly #settings: Settings;
+  readonly #profile: OwnProfile;
   readonly #reactionTimes: number[] = [];
+  /** The last change of a conversation's state. */
+  #turn: Promise<void> = Promise.resolve();
   readonly #typedAt = new Map<AccountId, number>();
   /** Ends what the typing of somebody began. */
   readonly #typing = new Map<AccountId, Cancel>();
@@ -115,7 +129,8 @@ export class Client {
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(options: ClientOptions, contacts: Contacts, settings: Settings) {
+  private constructor(options: ClientOptions, contacts: Contacts, settings: Settings, profile: OwnProfile) {
+    this.#profile = profile;
     const { account, network, storage, transport, env } = options;
     this.#options = options;
     this.#events = new Events(env.log);
@@ -137,6 +152,7 @@ export class Client {
       onChange: (message) => this.#events.emit('outgoing', message),
       contacts,
       notices,
+      profile,
       ownRoute,
     });
     this.#inbox = new Inbox({
@@ -184,7 +200,12 @@ export class Client {
     }
     if (owner === undefined) await storage.write({ settings: { account: account.id } });
     const contacts = await Contacts.load(storage, account.id);
-    const client = new Client(options, contacts, await Settings.load(storage));
+    const client = new Client(
+      options,
+      contacts,
+      await Settings.load(storage),
+      await OwnProfile.load(storage),
+    );
     await client.#network.start();
     await client.#notices.start();
     client.#outbox.resume();
@@ -219,9 +240,15 @@ export class Client {
       notices: this.#notices,
       contacts: this.#contacts,
       settings: this.#settings,
+      profile: this.#profile,
       storage: this.#options.storage,
       now: () => this.#network.clock.unique(),
       onMarked: (message, before) => this.#onMarked(message, before),
+      inTurn: (work) => {
+        const turn = this.#turn.then(work);
+        this.#turn = turn.catch(() => undefined);
+        return turn;
+      },
       reactionTimes: this.#reactionTimes,
       typedAt: this.#typedAt,
     });
@@ -232,10 +259,20 @@ export class Client {
     return this.conversation(this.id);
   }
 
-  /** Conversations with ourselves and with people whom we accept, with their newest message, newest first. */
-  async conversations(): Promise<readonly ConversationSummary[]> {
-    const all = await this.#options.storage.conversations();
-    return all.filter(({ id }) => this.#contacts.get(id).approved && !this.#contacts.get(id).blocked);
+  /**
+   * Conversations with ourselves and with people whom we accept, that are not hidden: pinned ones first, then by newest
+   * message.
+   */
+  async conversations(): Promise<readonly ListedConversation[]> {
+    const { storage } = this.#options;
+    const states = new Map(
+      (await storage.records(CONVERSATION)).map(({ key, value }) => [key, value as ConversationState]),
+    );
+    return (await storage.conversations())
+      .filter(({ id }) => this.#contacts.get(id).approved && !this.#contacts.get(id).blocked)
+      .map(({ id, last }) => ({ id, last, state: states.get(id) ?? {} }))
+      .filter(({ last, state }) => state.hiddenAt === undefined || placeTime(last) > state.hiddenAt)
+      .sort((a, b) => (b.state.pin ?? 0) - (a.state.pin ?? 0));
   }
 
   /** Conversations with people whom we have neither accepted nor blocked (spec/client §6.2). */
@@ -247,6 +284,17 @@ export class Client {
   /** Everybody who has written, to whom we wrote, or who is blocked. */
   contacts(): readonly Contact[] {
     return this.#contacts.all();
+  }
+
+  /** How we call ourselves; empty when that was never said. */
+  get profile(): Profile {
+    return this.#profile.now;
+  }
+
+  /** Others learn it with our next message to them. @throws ClientError `too_long` */
+  async setProfile(profile: Profile): Promise<void> {
+    this.#check();
+    await this.#profile.set(profile, this.#network.clock.now());
   }
 
   /** What we tell others. */

@@ -16,7 +16,7 @@ const BOB = Account.fromSeed(new Uint8Array(16).fill(2));
 const EVE = Account.fromSeed(new Uint8Array(16).fill(3));
 
 async function friends(): Promise<{ phone: Client; laptop: Client; bob: Client }> {
-  world = new World();
+  world = new World({}, { pollEveryMs: 3_000 });
   const phone = await world.open(ALICE);
   const laptop = await world.open(ALICE);
   const bob = await world.open(BOB);
@@ -206,4 +206,73 @@ test('typing is told to accepted people who want to know, and ends by itself', a
   await clock.run(phone.conversation(BOB.id).send('done'));
   await clock.until(() => told.length > 3);
   expect(told).toEqual([true, false, true, false]);
+});
+
+test('names and pictures travel with messages and answers to requests, the newest counts', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const alice = await world.open(ALICE);
+  const bob = await world.open(BOB);
+  const picture = { url: 'http://files.test/file/1', key: 'ab'.repeat(32) };
+  await alice.setProfile({ name: 'Alice 🧅', picture });
+  await bob.setProfile({ name: 'Bob' });
+  await expect(bob.setProfile({ name: 'ü'.repeat(51) })).rejects.toMatchObject({ code: 'too_long' });
+  expect(bob.profile).toEqual({ name: 'Bob' });
+  await clock.run(alice.conversation(BOB.id).send('hi'));
+  await clock.until(async () => (await bob.requests()).length === 1);
+  const contact = { name: 'Alice 🧅', pictureUrl: picture.url, pictureKey: picture.key };
+  expect(bob.conversation(ALICE.id).contact).toMatchObject(contact);
+  await clock.run(bob.conversation(ALICE.id).approve());
+  await clock.until(() => alice.conversation(BOB.id).contact.name === 'Bob');
+  await alice.setProfile({ name: 'Alice' });
+  await clock.run(alice.conversation(BOB.id).send('no picture any more'));
+  await clock.until(() => bob.conversation(ALICE.id).contact.name === 'Alice');
+  expect(bob.conversation(ALICE.id).contact.pictureUrl).toBeUndefined();
+  // An older one that comes late, and a name that is far too long.
+  const old = { displayName: 'old', lastUpdateSeconds: 1 };
+  const long = { displayName: 'ü'.repeat(5_000), lastUpdateSeconds: Math.floor(clock.trueNow() / 1000) + 60 };
+  forge(BOB, { dataMessage: { body: 'late', profile: old } });
+  await clock.pass(10_000);
+  expect(alice.conversation(BOB.id).contact.name).toBe('Bob');
+  forge(BOB, { dataMessage: { body: 'long', profile: long } });
+  await clock.pass(10_000);
+  expect(alice.conversation(BOB.id).contact.name).toBe('ü'.repeat(50));
+});
+
+test('conversations are listed with what this device keeps of them: pins, hiding, muting, drafts, unread', async () => {
+  const { phone, bob } = await friends();
+  const { clock } = world;
+  for (const text of ['one', 'two', 'three']) await clock.run(bob.conversation(ALICE.id).send(text));
+  await clock.until(async () => (await phone.conversation(BOB.id).unread()) === 3);
+  await clock.run(phone.noteToSelf().send('a note'));
+  expect(await phone.noteToSelf().unread()).toBe(0);
+  const ids = async () => (await phone.conversations()).map(({ id }) => id);
+  expect(await ids()).toEqual([ALICE.id, BOB.id]);
+  const conversation = phone.conversation(BOB.id);
+  await Promise.all([
+    conversation.change({ pin: 1 }),
+    conversation.change({ draft: 'not yet' }),
+    conversation.change({ mutedUntil: 5 }),
+    conversation.markRead((await conversation.history())[1]),
+  ]);
+  expect(await ids()).toEqual([BOB.id, ALICE.id]);
+  expect((await phone.conversations())[0]!.state).toMatchObject({ pin: 1, draft: 'not yet', mutedUntil: 5 });
+  expect(await conversation.unread()).toBe(1);
+  await conversation.markRead((await conversation.history())[0]); // never back
+  expect(await conversation.unread()).toBe(1);
+  await conversation.markRead();
+  expect(await conversation.unread()).toBe(0);
+  await conversation.change({ pin: undefined, draft: undefined });
+  expect((await conversation.state()).draft).toBeUndefined();
+  await expect(conversation.change({ draft: 'x'.repeat(20_001) })).rejects.toMatchObject({
+    code: 'too_long',
+  });
+  await conversation.hide();
+  expect(await ids()).toEqual([ALICE.id]);
+  await conversation.unhide();
+  expect(await ids()).toEqual([ALICE.id, BOB.id]);
+  await conversation.hide();
+  await clock.run(bob.conversation(ALICE.id).send('four'));
+  await clock.until(async () => (await ids()).length === 2);
+  expect(await conversation.unread()).toBe(1);
 });

@@ -19,7 +19,7 @@ const BOB = Account.fromSeed(new Uint8Array(16).fill(2));
 
 /** Alice and Bob, who accept each other. */
 async function friends(): Promise<{ alice: Client; bob: Client; storage: MemoryStorage }> {
-  world = new World();
+  world = new World({}, { pollEveryMs: 3_000 });
   const storage = new MemoryStorage();
   const alice = await world.open(ALICE, { storage });
   const bob = await world.open(BOB);
@@ -84,7 +84,7 @@ test('sendWithConfirmation is true when a device has it, false when the time is 
 });
 
 test('a client that does not receive otherwise asks while it waits for confirmation', async () => {
-  world = new World();
+  world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;
   const bob = await world.open(BOB);
   await clock.run(bob.conversation(ALICE.id).approve());
@@ -166,7 +166,7 @@ test('read receipts are off, are sent and shown when both sides want them, and c
 });
 
 test('strangers are requests, learn nothing, and are told when they are accepted', async () => {
-  world = new World();
+  world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;
   const alice = await world.open(ALICE);
   const bob = await world.open(BOB);
@@ -194,7 +194,7 @@ test('strangers are requests, learn nothing, and are told when they are accepted
 });
 
 test('who answers a request accepts it, shortly before the answer', async () => {
-  world = new World();
+  world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;
   const alice = await world.open(ALICE);
   const bob = await world.open(BOB);
@@ -208,7 +208,7 @@ test('who answers a request accepts it, shortly before the answer', async () => 
 });
 
 test('a declined request leaves nothing here or in the swarm, and may come again', async () => {
-  world = new World();
+  world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;
   const alice = await world.open(ALICE);
   const bob = await world.open(BOB);
@@ -278,7 +278,7 @@ test('receipts of others, for the messages of others, for unknown ones and in ma
 });
 
 test('an account of before there were contacts keeps its conversations', async () => {
-  world = new World();
+  world = new World({}, { pollEveryMs: 3_000 });
   const storage = new MemoryStorage();
   const eve = Account.fromSeed(new Uint8Array(16).fill(3));
   const base = { text: 'x', handled: true } as const;

@@ -14,8 +14,11 @@ export class World {
   readonly network: FakeNetwork;
   readonly clients: Client[] = [];
   readonly errors: string[][] = [];
+  readonly #defaults: Partial<ClientOptions>;
 
-  constructor(options: FakeNetworkOptions = {}) {
+  /** `defaults`: of all its clients. */
+  constructor(options: FakeNetworkOptions = {}, defaults: Partial<ClientOptions> = {}) {
+    this.#defaults = defaults;
     this.network = new FakeNetwork(this.clock, options);
   }
 
@@ -29,6 +32,7 @@ export class World {
         storage: new MemoryStorage(),
         transport: this.network,
         env,
+        ...this.#defaults,
         ...options,
       }),
     );

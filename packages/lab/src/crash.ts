@@ -32,6 +32,8 @@ export interface CrashOptions {
   readonly storesPerRound: number;
   /** A new node list each so many rounds: time enough for some nodes to take it, not for all to have done what it asks. */
   readonly listEveryRounds: number;
+  /** Aborted: no round begins any more, and what was acknowledged until then is checked. */
+  readonly signal?: AbortSignal;
 }
 
 /** Node lists that took effect, by what they changed. */
@@ -105,9 +107,9 @@ class Crash {
   }
 
   async run(): Promise<CrashResult> {
-    const { rounds, listEveryRounds } = this.#options;
+    const { rounds, listEveryRounds, signal } = this.#options;
     const began = performance.now();
-    for (let round = 1; round <= rounds; round++) {
+    for (let round = 1; round <= rounds && !signal?.aborted; round++) {
       await this.#round();
       if (round % listEveryRounds === 0) this.#changeList(round / listEveryRounds - 1);
       if (round % Math.max(10, Math.round(rounds / 10)) === 0) {

@@ -38,6 +38,9 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              submitters, restart, a lost disk; in under three minutes. Exit code 0 only if the chain told each step
 
   --quick    short runs with rougher figures
+
+chaos and crash end early on Ctrl-C (SIGINT) or SIGTERM: what was sent until then is checked and told, with exit code
+130 or 143 if nothing is wrong. A second signal ends them at once.
 `;
 
 const { values, positionals } = parseArgs({
@@ -86,6 +89,25 @@ function count(
   process.exit(2);
 }
 
+/** Of a long experiment that somebody ends early. */
+function earlyEnd(): { readonly signal: AbortSignal; exitCode: number } {
+  const abort = new AbortController();
+  const end = { signal: abort.signal, exitCode: 0 };
+  const handlers = new Map<NodeJS.Signals, number>([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ]);
+  const onSignal = (name: NodeJS.Signals) => {
+    // The next one ends the process.
+    for (const each of handlers.keys()) process.off(each, onSignal);
+    end.exitCode = handlers.get(name) ?? 1;
+    process.stderr.write(`lab: ${name}: ends early, checks what was sent so far (once more: ends at once)\n`);
+    abort.abort();
+  };
+  for (const each of handlers.keys()) process.on(each, onSignal);
+  return end;
+}
+
 switch (values.help ? 'help' : positionals[0]) {
   case 'baseline': {
     const { runBaseline } = await import('./load/baseline.ts');
@@ -130,17 +152,22 @@ switch (values.help ? 'help' : positionals[0]) {
       pollEveryMs: 10_000,
       sabotage,
     };
-    const result = await runChaos(options, print);
+    const early = earlyEnd();
+    const result = await runChaos({ ...options, signal: early.signal }, print);
     for (const line of describeChaos(result)) print(line);
-    if (hasFailed(result)) process.exitCode = 1;
+    process.exitCode = hasFailed(result) ? 1 : early.exitCode;
     break;
   }
   case 'crash': {
     const { describeCrash, runCrash } = await import('./crash.ts');
     const rounds = count('rounds', quick ? 10 : 100);
-    const result = await runCrash({ rounds, storesPerRound: 20, listEveryRounds: 10 }, print);
+    const early = earlyEnd();
+    const result = await runCrash(
+      { rounds, storesPerRound: 20, listEveryRounds: 10, signal: early.signal },
+      print,
+    );
     for (const line of describeCrash(result)) print(line);
-    if (result.missing > 0) process.exitCode = 1;
+    process.exitCode = result.missing > 0 ? 1 : early.exitCode;
     break;
   }
   case 'chain-life': {

@@ -44,6 +44,17 @@ test('after chaos every stored message is on every device, once and in one order
   expect(result.owed).toBe(6 * result.stored);
 }, 60_000);
 
+test('a run that is ended early judges what was sent until then', async () => {
+  const end = new AbortController();
+  const { sent, owed, stored, lost } = await runChaos({ ...TINY, signal: end.signal }, (line) => {
+    if (line.startsWith('50 %')) end.abort();
+  });
+  expect(sent).toBeGreaterThan(5);
+  expect(sent).toBeLessThan(TINY.messages);
+  expect(stored).toBeGreaterThan(0);
+  expect({ owed, lost }).toEqual({ owed: 6 * stored, lost: 0 });
+}, 60_000);
+
 describe('sabotage is found', () => {
   test.each([
     ['forget', 'nodes forget what they acknowledged', 'lost'],

@@ -9,7 +9,7 @@ import { Account } from '@allium/protocol/account';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Devnet, type DevnetNode } from '../src/devnet.ts';
 import { type WalkStep, walk } from '../src/walk.ts';
-import { until } from './rpc.ts';
+import { retrieve, until } from './rpc.ts';
 
 let net: Devnet;
 const clients: Client[] = [];
@@ -117,6 +117,26 @@ describe('a message', () => {
     await first.conversation(bob.id).send('from my other device');
     expect(await copy).toMatchObject({ text: 'from my other device', conversation: bob.id });
   });
+});
+
+test('a message is delivered when it is reacted to, and gone from devices and nodes when it is taken back', async () => {
+  const account = Account.create();
+  const [phone, bob] = [await open(), await open(account)];
+  await bob.conversation(phone.id).approve();
+  const { timestamp, hash } = await phone.conversation(bob.id).send('hasty words');
+  await phone.flush();
+  expect(await received(bob, 1)).toEqual(['hasty words']);
+  const swarm = net.swarmOf(bob.id);
+  const kept = async () => {
+    const answers = await Promise.all(swarm.map((node) => retrieve(node, account)));
+    return answers.map(({ json }) => json.messages.map((message: { hash: string }) => message.hash));
+  };
+  for (const hashes of await kept()) expect(hashes).toEqual([hash]);
+  await bob.conversation(phone.id).react({ sender: phone.id, timestamp }, '🧅');
+  await until(() => phone.isDelivered(timestamp));
+  await phone.conversation(bob.id).deleteForEveryone(timestamp);
+  await until(async () => (await bob.conversation(phone.id).history())[0]?.text === '');
+  await until(async () => (await kept()).every((hashes) => !hashes.includes(hash)));
 });
 
 test('the bot of the examples answers', async () => {

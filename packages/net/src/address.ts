@@ -47,3 +47,9 @@ function groupsOf(text: string): number[] {
     return [(a << 8) | b, (c << 8) | d];
   });
 }
+
+/** Under what a client is counted: its IPv4 address or IPv6 /64; text that is no address stands for itself. */
+export function clientKey(remoteAddress: string | undefined): string {
+  const address = plainAddress(remoteAddress);
+  return clientOf(address) ?? address;
+}

@@ -3,7 +3,7 @@
 // node half a millisecond and a connection that is turned away here 20 µs.
 import { BlockList, type Socket, type SocketAddress } from 'node:net';
 import type { Clock } from '@allium/protocol/env';
-import { clientOf, plainAddress } from './address.ts';
+import { clientKey, plainAddress } from './address.ts';
 import { RateLimiter } from './rate-limiter.ts';
 
 export interface AdmissionOptions {
@@ -183,8 +183,3 @@ const perSecond = (rate: number, burst: number, clock: Clock) =>
     { capacity: burst, refillMicroseconds: rate === 0 ? Number.POSITIVE_INFINITY : 1e6 / rate },
     clock,
   );
-
-function clientKey(remoteAddress: string | undefined): string {
-  const address = plainAddress(remoteAddress);
-  return clientOf(address) ?? address;
-}

@@ -7,10 +7,11 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Cancel, Env } from '@allium/protocol/env';
-import { clientOf, plainAddress } from './address.ts';
+import type { Env } from '@allium/protocol/env';
+import { clientKey } from './address.ts';
 import { Admission, type AdmissionLimit, type AdmissionOptions } from './admission.ts';
-import { type ClientLoad, type Holder, Load, type LoadLimit } from './https-load.ts';
+import { EMPTY, Exchange } from './https-exchange.ts';
+import { Load, type LoadLimit } from './https-load.ts';
 
 /** The head of a request, which is all that `precheck` sees. */
 export interface HttpsRequestHead {
@@ -122,66 +123,7 @@ const MALFORMED_WEIGHT = 20;
 /** A body of a refused request is read up to this size, so that the connection can go on; beyond, it counts for more. */
 const DRAINED_BYTES = 262_144;
 const CLOSED_WEIGHT = 10;
-const EMPTY = new Uint8Array(0);
 const TEXT = { 'Content-Type': 'text/plain' };
-
-/** One exchange: what the handler sees of it, and what has to be given back when it ends. */
-class Exchange implements HttpsRequest, Holder {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly remoteAddress: string;
-  readonly client: string;
-  readonly socket: Socket;
-  body: Uint8Array = EMPTY;
-  bufferedBytes = 0;
-  answerBytes = 0;
-  since = 0;
-  ofClient: ClientLoad | undefined;
-  giveWay: (limit: LoadLimit) => void = () => {};
-  isClosed = false;
-  isAnswered = false;
-  cancelDeadline: Cancel | undefined;
-  #abort: AbortController | undefined;
-  #onGone: (() => void) | undefined;
-  readonly #load: Load;
-
-  constructor(request: IncomingMessage, load: Load) {
-    this.#load = load;
-    this.method = request.method ?? '';
-    this.path = request.url ?? '';
-    this.headers = request.headers;
-    this.socket = request.socket;
-    this.remoteAddress = plainAddress(request.socket.remoteAddress);
-    this.client = clientOf(this.remoteAddress) ?? this.remoteAddress;
-  }
-
-  get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController();
-      if (this.isClosed) this.#abort.abort();
-    }
-    return this.#abort.signal;
-  }
-
-  hold(onGone?: () => void): void {
-    if (this.isClosed) {
-      onGone?.();
-      return;
-    }
-    this.#onGone = onGone;
-    this.body = EMPTY;
-    this.#load.leave(this);
-  }
-
-  close(): void {
-    this.isClosed = true;
-    this.#load.end(this);
-    this.cancelDeadline?.();
-    this.#abort?.abort();
-    if (!this.isAnswered) this.#onGone?.();
-  }
-}
 
 /** What a node needs of its listener; a simulated network has its own. */
 export interface HttpsListener {
@@ -331,7 +273,7 @@ export class HttpsServer implements HttpsListener {
     else if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
       this.#refused(this.#reading.has(socket) ? 'body_time' : 'head_time');
     }
-    if (code.startsWith('HPE_')) this.#admission.refused(clientKey(socket), MALFORMED_WEIGHT);
+    if (code.startsWith('HPE_')) this.#admission.refused(clientKey(socket.remoteAddress), MALFORMED_WEIGHT);
     if (!socket.writable || !(code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT')) {
       socket.destroy();
       return;
@@ -366,7 +308,7 @@ export class HttpsServer implements HttpsListener {
     const open = (this.#openOf.get(socket) ?? 0) + 1;
     if (open > MAX_PIPELINED) {
       this.#refused('pipelined');
-      this.#admission.refused(clientKey(socket), PIPELINED_WEIGHT);
+      this.#admission.refused(clientKey(socket.remoteAddress), PIPELINED_WEIGHT);
       socket.destroy();
       return;
     }
@@ -560,11 +502,6 @@ export class HttpsServer implements HttpsListener {
     else this.#openOf.set(socket, left);
     if (this.#open.size === 0) this.#onNoneOpen?.();
   }
-}
-
-function clientKey(socket: Socket): string {
-  const address = plainAddress(socket.remoteAddress);
-  return clientOf(address) ?? address;
 }
 
 function endpointOf(socket: Socket): string {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the node answers over OMQ (spec/storage-server §5.3–§5.8): RPC of clients, subscriptions, everything between
 // nodes, the operator's statistics.
-import { clientOf } from '@allium/net/address';
+import { clientKey } from '@allium/net/address';
 import type {
   OmqCommandOptions,
   OmqContext,
@@ -144,7 +144,7 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   const places = new Places(STORAGE_PLACES_PER_CLIENT);
   for (const method of METHOD_NAMES) {
     omq.register(`storage.${method}`, async (context, data, exchange) => {
-      const leave = places.enter(clientOf(context.remoteAddress) ?? context.remoteAddress);
+      const leave = places.enter(clientKey(context.remoteAddress));
       if (leave === undefined) {
         parts.metrics.refused('storage_places_per_address');
         return OVER_LIMIT;

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
+import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { randomBytes } from '@allium/protocol/crypto';
 import type { Env } from '@allium/protocol/env';
@@ -13,6 +14,8 @@ import {
   type StaticList,
   signStaticList,
 } from '@allium/protocol/membership/static-list';
+import { messageHashText } from '@allium/protocol/message-hash';
+import { encodeDataPush } from '@allium/protocol/storage/data-push';
 import { describe, expect, test } from 'vitest';
 import type { ServiceNodeOptions } from '../src/config.ts';
 import { Database } from '../src/mailbox/database.ts';
@@ -77,6 +80,36 @@ describe('a full mailbox', () => {
     expect(stored.status).toBe(200);
     expect(await hashesOf(node, account)).toEqual([...kept.slice(10), stored.json.hash]);
   });
+});
+
+test('a full mailbox refuses what members hand over, so that they come again, and says why', async () => {
+  const told = new Told();
+  await using net = await TestNetwork.start({ swarms: [2], options: { databaseMaxMib: 1 }, log: told.log });
+  const [node, member] = net.nodes as [TestNode, TestNode];
+  await member.service.stop();
+  const account = TestAccount.session();
+  while ((await node.rpc('store', account.store(randomBytes(50_000)))).status === 200);
+  const caller = new Omq({ keyPair: member.keys.x25519, isServiceNode: true }, systemEnv());
+  await caller.start();
+  try {
+    const data = randomBytes(50_000);
+    const [blob] = encodeDataPush([
+      {
+        account: account.bytes,
+        namespace: 0,
+        hash: messageHashText(account.bytes, 0, data),
+        timestamp: Date.now(),
+        expiry: Date.now() + 60_000,
+        data,
+      },
+    ]);
+    const [reply] = await net.omq(node, 'sn.data', [blob!], caller);
+    expect(Buffer.from(reply!).toString()).toBe('Mailbox is not available, try again later');
+    expect(told.count(/omq handler failed/)).toBe(0);
+    expect(told.count(/^error the mailbox is full: /)).toBeGreaterThan(0);
+  } finally {
+    await caller.stop();
+  }
 });
 
 describe('somebody else at the files', () => {

@@ -6,10 +6,9 @@ import type { AccountId } from '@allium/protocol/account-id';
 import { toHex, utf8 } from '@allium/protocol/bytes';
 import type { DataMessage } from '@allium/protocol/message/content';
 import type { Storage, StoredMessage, StoredRecord } from '../storage/storage.ts';
+import { MAX_NAME_BYTES } from './profile.ts';
 
 const KIND = 'contact';
-/** spec/client §1.4: bytes of UTF-8. */
-const MAX_NAME_BYTES = 100;
 /** Ours. */
 const MAX_URL = 2_000;
 const PROFILE_KEY_BYTES = 32;
@@ -119,7 +118,7 @@ export class Contacts {
 }
 
 /** At most 100 bytes, whole characters. */
-export function cutName(name: string): string {
+function cutName(name: string): string {
   let cut = '';
   let bytes = 0;
   for (const character of name) {

@@ -11,14 +11,17 @@ import {
   placeTime,
   type Storage,
   type StoredMessage,
+  type StoredRecord,
 } from '../storage/storage.ts';
 import type { Contact, Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions, Sent } from './outbox.ts';
+import type { OwnProfile } from './profile.ts';
 import type { Settings } from './settings.ts';
 import { isEmoji } from './text.ts';
 
-const KIND = 'conversation';
+/** Of the records with a `ConversationState`, by id. */
+export const CONVERSATION = 'conversation';
 // From the specification.
 /** §6.4: so many changes in so long. */
 const MAX_REACTIONS = 20;
@@ -28,13 +31,23 @@ const TYPING_EVERY_MS = 10_000;
 const TYPING_TTL_MS = 20_000;
 // Ours.
 const PAGE = 200;
-/** Messages that one call marks as read, the newest. */
-const MAX_READ = 1_000;
+/** Of the newest messages, for what is read or unread. */
+const MAX_PAGES = 10;
+/** Characters. */
+const MAX_DRAFT = 20_000;
 
-/** What is kept of a conversation besides its messages. */
-interface ConversationState {
+/** What is kept of a conversation besides its messages; of this device. */
+export interface ConversationState {
   /** Where the newest message that was read stands, network time in ms (§6.3). */
   readonly readTo?: number;
+  /** Stands above the others; the higher the further up (§6.9). */
+  readonly pin?: number;
+  /** Not in the list until there is a message after this time, network time in ms. */
+  readonly hiddenAt?: number;
+  /** No notifications until then, network time in ms. */
+  readonly mutedUntil?: number;
+  /** Text that was not sent yet. */
+  readonly draft?: string;
 }
 
 interface ConversationDeps {
@@ -43,7 +56,10 @@ interface ConversationDeps {
   readonly notices: Notices;
   readonly contacts: Contacts;
   readonly settings: Settings;
+  readonly profile: OwnProfile;
   readonly storage: Storage;
+  /** Runs one after the other. */
+  readonly inTurn: (work: () => Promise<void>) => Promise<void>;
   /** A network time that nothing else of ours has. */
   readonly now: () => number;
   readonly onMarked: (message: StoredMessage, before: Marks | undefined) => void;
@@ -87,11 +103,11 @@ export class Conversation {
 
   /** Accepts a request; the other side is told when it has written (§6.2). Nothing happens a second time. */
   async approve(): Promise<void> {
-    const { contacts, notices, storage, now } = this.#deps;
+    const { contacts, notices, storage, now, profile } = this.#deps;
     const { approved, approvedMe } = this.contact;
     if (approved) return;
     const answer = approvedMe
-      ? notices.content(this.id, { messageRequestResponse: { isApproved: true } }, now())
+      ? notices.content(this.id, { messageRequestResponse: { isApproved: true, ...profile.toWire() } }, now())
       : undefined;
     const record = contacts.change(this.id, { approved: true, blocked: false });
     await storage.write({ records: [record, ...(answer === undefined ? [] : [answer.record])] });
@@ -211,10 +227,40 @@ export class Conversation {
     notices.fleeting(this.id, (timestamp) => ({ typingMessage: { timestamp, action } }), TYPING_TTL_MS);
   }
 
-  /** Where the newest read message stands, network time in ms; undefined: nothing was read. */
-  async readTo(): Promise<number | undefined> {
-    const record = await this.#deps.storage.record(KIND, this.id);
-    return (record?.value as ConversationState | undefined)?.readTo;
+  async state(): Promise<ConversationState> {
+    const record = await this.#deps.storage.record(CONVERSATION, this.id);
+    return (record?.value as ConversationState | undefined) ?? {};
+  }
+
+  /** Pins, mutes, keeps a draft; undefined takes it away. @throws ClientError `too_long`: the draft */
+  async change(change: {
+    readonly pin?: number | undefined;
+    readonly mutedUntil?: number | undefined;
+    readonly draft?: string | undefined;
+  }): Promise<void> {
+    if (change.draft !== undefined && change.draft.length > MAX_DRAFT) {
+      throw new ClientError('too_long', `a draft has at most ${MAX_DRAFT} characters`);
+    }
+    await this.#update((state) => ({ ...state, ...change }));
+  }
+
+  /** Takes the conversation out of the list until the next message; nothing is deleted (§6.9). */
+  async hide(): Promise<void> {
+    const [newest] = await this.history({ limit: 1 });
+    const now = this.#deps.now();
+    const hiddenAt = newest === undefined ? now : Math.max(now, placeTime(newest));
+    await this.#update((state) => ({ ...state, hiddenAt }));
+  }
+
+  async unhide(): Promise<void> {
+    await this.#update((state) => ({ ...state, hiddenAt: undefined }));
+  }
+
+  /** Messages of the other side after the newest read one, of the newest 2 000. */
+  async unread(): Promise<number> {
+    if (this.id === this.#deps.own) return 0;
+    const { readTo = Number.NEGATIVE_INFINITY } = await this.state();
+    return (await this.#incoming(readTo, Number.POSITIVE_INFINITY)).length;
   }
 
   /**
@@ -222,34 +268,49 @@ export class Conversation {
    * receipts are on (`changeSettings`) and we have accepted them (§6.3).
    */
   async markRead(upTo?: MessagePlace): Promise<void> {
-    const { storage, settings, contacts, notices } = this.#deps;
-    const before = await this.readTo();
+    const { settings, contacts, notices } = this.#deps;
     const newest = upTo ?? (await this.history({ limit: 1 }))[0];
     if (newest === undefined) return;
     const readTo = placeTime(newest);
-    if (before !== undefined && readTo <= before) return;
+    const { readTo: before = Number.NEGATIVE_INFINITY } = await this.state();
+    if (readTo <= before) return;
     const tells = settings.now.readReceipts && contacts.isTrusted(this.id);
-    const read = tells ? await this.#incoming(before ?? Number.NEGATIVE_INFINITY, readTo) : [];
+    const read = tells ? await this.#incoming(before, readTo) : [];
     const receipts = read.length > 0 ? notices.receipts(this.id, ReceiptType.read, read) : undefined;
-    const value: ConversationState = { readTo };
-    await storage.write({
-      records: [{ kind: KIND, key: this.id, value }, ...(receipts === undefined ? [] : [receipts.record])],
-    });
+    await this.#update(
+      (state) => ({ ...state, readTo: Math.max(readTo, state.readTo ?? readTo) }),
+      receipts === undefined ? [] : [receipts.record],
+    );
     receipts?.taken();
+  }
+
+  /** One change of a state at a time: each sees what the one before left. */
+  async #update(
+    change: (state: ConversationState) => {
+      [Name in keyof ConversationState]: ConversationState[Name] | undefined;
+    },
+    records: readonly StoredRecord[] = [],
+  ): Promise<void> {
+    const { storage, inTurn } = this.#deps;
+    await inTurn(async () => {
+      const changed = Object.entries(change(await this.state())).filter(([, value]) => value !== undefined);
+      const value = changed.length === 0 ? undefined : Object.fromEntries(changed);
+      await storage.write({ records: [{ kind: CONVERSATION, key: this.id, value }, ...records] });
+    });
   }
 
   /** Sent times of what stands after `after`, up to `upTo`. */
   async #incoming(after: number, upTo: number): Promise<readonly number[]> {
     const times: number[] = [];
     let before: StoredMessage | undefined;
-    for (;;) {
+    for (let pages = 0; ; pages++) {
       const page: readonly StoredMessage[] = await this.history({ limit: PAGE, ...(before && { before }) });
       for (const message of page) {
         const place = placeTime(message);
         if (place > after && place <= upTo && message.sender === this.id) times.push(message.timestamp);
       }
       before = page[0];
-      if (before === undefined || placeTime(before) <= after || times.length >= MAX_READ) return times;
+      if (before === undefined || placeTime(before) <= after || pages === MAX_PAGES - 1) return times;
     }
   }
 
@@ -265,7 +326,9 @@ export class Conversation {
         removed,
         records: [
           ...(deletion === undefined ? [] : [deletion.record]),
-          ...(isLast ? [contacts.forget(this.id), { kind: KIND, key: this.id, value: undefined }] : []),
+          ...(isLast
+            ? [contacts.forget(this.id), { kind: CONVERSATION, key: this.id, value: undefined }]
+            : []),
         ],
       });
       deletion?.taken();

@@ -3,9 +3,10 @@
 // and at a place that is the same on all devices. What is of no use to us is only marked seen.
 import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
+import { toBase64 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import { type DataMessage, ReceiptType, TypingAction } from '@allium/protocol/message/content';
+import { type Content, type DataMessage, ReceiptType, TypingAction } from '@allium/protocol/message/content';
 import { decryptMessage, type IncomingMessage, MessageError } from '@allium/protocol/message/encryption-v1';
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
 import { type Marks, marked, mergeMarks } from '../storage/marks.ts';
@@ -38,6 +39,10 @@ const MAX_CLASHES = 8;
 const MAX_PENDING = 500;
 const PENDING = 'pending';
 
+/** Contents that this client does not understand. */
+const KEPT = 'kept';
+const MAX_KEPT = 1_000;
+
 interface Pending {
   readonly marks: Marks;
 }
@@ -49,6 +54,7 @@ interface Batch {
   /** The last one of each contact counts. */
   readonly contacts: Map<AccountId, StoredRecord>;
   readonly onWritten: (() => void)[];
+  readonly kept: StoredRecord[];
   unreadable: number;
 }
 
@@ -97,6 +103,7 @@ export class Inbox implements Follower {
       effects: [],
       contacts: new Map(),
       onWritten: [],
+      kept: [],
       unreadable: 0,
     };
     const { arrived } = batch;
@@ -149,7 +156,12 @@ export class Inbox implements Follower {
         messages,
         placed: [...placed.values()],
         marked: marks.map(({ known: { sender, timestamp }, marks }) => ({ sender, timestamp, marks })),
-        records: [...batch.contacts.values(), ...records, ...prepared.map(({ record }) => record)],
+        records: [
+          ...batch.contacts.values(),
+          ...batch.kept,
+          ...records,
+          ...prepared.map(({ record }) => record),
+        ],
       },
       onWritten: () => {
         if (batch.unreadable > 0) {
@@ -261,7 +273,13 @@ export class Inbox implements Follower {
     const { sender, content } = incoming;
     if (contacts.get(sender).blocked) return undefined; // §6.9
     batch.effects.push(...effectsOf(incoming, account.id, settings.now.readReceipts));
-    if (content.dataMessage !== undefined) return this.#readData(incoming, content.dataMessage, told, batch);
+    if (content.dataMessage !== undefined) {
+      const { body = '', reaction } = content.dataMessage;
+      // Attachments, invitations and what may come: nothing that this client shows.
+      if (body === '' && reaction === undefined) await this.#keep(incoming, told, batch);
+      return this.#readData(incoming, content.dataMessage, told, batch);
+    }
+    if (isNew(content)) await this.#keep(incoming, told, batch);
     const isOnly = content.receiptMessage === undefined && content.unsendRequest === undefined;
     const { typingMessage } = content;
     if (typingMessage !== undefined && content.receiptMessage === undefined) {
@@ -282,6 +300,20 @@ export class Inbox implements Follower {
       }
     }
     return undefined;
+  }
+
+  /** What a newer client may understand is not lost; from people whom we accept, and from ourselves. */
+  async #keep(
+    { sender, timestamp, contentBytes }: IncomingMessage,
+    { hash, timestamp: storedAt }: RetrievedMessage,
+    { kept }: Batch,
+  ): Promise<void> {
+    const { account, contacts, storage } = this.#deps;
+    if (sender !== account.id && !contacts.isTrusted(sender)) return;
+    const before = await storage.records(KEPT);
+    if (before.length + kept.length >= MAX_KEPT) return;
+    const value = { sender, timestamp, storedAt, hash, content: toBase64(contentBytes) };
+    kept.push({ kind: KEPT, key: `${timestamp} ${hash}`, value });
   }
 
   async #readData(
@@ -354,6 +386,12 @@ function sortTimeOf(timestamp: number, storedAt: number): number {
 }
 
 const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;
+
+/** None of the contents that we know (§3.2). */
+function isNew(content: Content): boolean {
+  const { sigTimestamp: _1, expirationType: _2, expirationTimer: _3, proMessage: _4, ...rest } = content;
+  return Object.keys(rest).length === 0;
+}
 
 const isDeleted = ({ marks }: StoredMessage): boolean => marks?.deletedAt !== undefined;
 

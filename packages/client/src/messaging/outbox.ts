@@ -14,6 +14,7 @@ import type { Network } from '../network/network.ts';
 import { type MessageReference, type Storage, StorageError, type StoredMessage } from '../storage/storage.ts';
 import type { Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
+import type { OwnProfile } from './profile.ts';
 import { MESSAGE_TTL_MS, readSigned, STORE_LIMITS } from './proofs.ts';
 import type { OwnRoute } from './storage-guards.ts';
 
@@ -65,6 +66,7 @@ interface OutboxDeps {
   readonly onChange: (message: StoredMessage) => void;
   readonly contacts: Contacts;
   readonly notices: Notices;
+  readonly profile: OwnProfile;
   /** Whom to ask of our own swarm, and over which guard. */
   readonly ownRoute: () => Promise<OwnRoute>;
 }
@@ -104,7 +106,7 @@ export class Outbox {
     if (text.length > 2 * MAX_TEXT || [...text].length > MAX_TEXT) {
       throw new ClientError('too_long', `a text has at most ${MAX_TEXT} characters`);
     }
-    const { network, storage, contacts, notices } = this.#deps;
+    const { network, storage, contacts, notices, profile } = this.#deps;
     const { signal, keepTrying = false, quote } = options;
     const { offset } = network.clock;
     let timestamp = network.clock.unique();
@@ -130,7 +132,7 @@ export class Outbox {
       isNew && contact.approvedMe
         ? notices.content(
             conversation,
-            { messageRequestResponse: { isApproved: true } },
+            { messageRequestResponse: { isApproved: true, ...profile.toWire() } },
             network.clock.unique(timestamp - ANSWER_BEFORE_MS),
           )
         : undefined;
@@ -341,7 +343,7 @@ export class Outbox {
       const data =
         sealed ??
         encryptMessage({
-          content: encodeContent(contentOf(message, recipient === this.#account.id)),
+          content: encodeContent(this.#contentOf(message, recipient === this.#account.id)),
           sender: this.#account,
           recipient,
           timestamp,
@@ -384,6 +386,21 @@ export class Outbox {
     });
   }
 
+  /** §4.4: the copy has the syncTarget, and no profile. */
+  #contentOf(message: StoredMessage, isCopy: boolean): Content {
+    return {
+      dataMessage: {
+        body: message.text,
+        ...(!isCopy && this.#deps.profile.toWire()),
+        ...(message.quote !== undefined && {
+          quote: { id: message.quote.timestamp, author: message.quote.author },
+        }),
+        ...(isCopy && { syncTarget: message.conversation }),
+      },
+      sigTimestamp: message.timestamp, // spec/client §3.2: equal to the envelope's
+    };
+  }
+
   /** The same message under another time. */
   async #replace(old: StoredMessage, message: StoredMessage): Promise<void> {
     await this.#deps.storage.write({
@@ -403,20 +420,6 @@ export class Outbox {
 function toldAsClosed(error: unknown): never {
   if (!(error instanceof StorageError && error.code === 'closed')) throw error;
   throw new ClientError('closed', 'the client was closed', { cause: error });
-}
-
-/** §4.4: the copy has the syncTarget, and no profile. */
-function contentOf(message: StoredMessage, isCopy: boolean): Content {
-  return {
-    dataMessage: {
-      body: message.text,
-      ...(message.quote !== undefined && {
-        quote: { id: message.quote.timestamp, author: message.quote.author },
-      }),
-      ...(isCopy && { syncTarget: message.conversation }),
-    },
-    sigTimestamp: message.timestamp, // spec/client §3.2: equal to the envelope's
-  };
 }
 
 /** What may work later without anybody doing anything. */

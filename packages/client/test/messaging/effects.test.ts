@@ -2,7 +2,8 @@
 // Messages, reactions, deletions and receipts that arrive in any order, in any batches: all devices end equal.
 import { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
-import { type Content, encodeContent } from '@allium/protocol/message/content';
+import { fromBase64 } from '@allium/protocol/bytes';
+import { type Content, decodeContent, encodeContent } from '@allium/protocol/message/content';
 import { encryptMessage } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey } from '@allium/protocol/storage/requests';
@@ -206,4 +207,24 @@ test('mentions and emoji are found', () => {
   expect(mentionsIn(`@${ALICE.id}`.repeat(10_000))).toEqual([ALICE.id]);
   for (const emoji of ['👍', '👍🏽', '❤️', '👨‍👩‍👧', '🇩🇪', '1️⃣', '☺']) expect(isEmoji(emoji)).toBe(true);
   for (const no of ['', 'a', '1', '👍👍', 'a👍', '👍a', ' ', '\u200d']) expect(isEmoji(no)).toBe(false);
+});
+
+test('contents that this client does not know are kept for one that does, up to a limit, and none of strangers', async () => {
+  const { take, storage } = await device();
+  const invitation = { dataMessage: { communityInvitation: { url: 'u', name: 'n' } } };
+  await take([
+    seal(ALICE, invitation, START + 1),
+    seal(ALICE, {}, START + 2),
+    seal(EVE, invitation, START + 3),
+    seal(ALICE, { dataMessage: { body: 'text' } }, START + 4),
+  ]);
+  const kept = (await storage.records('kept')).map(
+    ({ value }) => value as { timestamp: number; content: string },
+  );
+  expect(kept.map(({ timestamp }) => timestamp)).toEqual([START + 1, START + 2]);
+  expect(decodeContent(fromBase64(kept[0]!.content))).toEqual({ ...invitation, sigTimestamp: START + 1 });
+  const records = Array.from({ length: 1_000 }, (_, i) => ({ kind: 'kept', key: `${i}`, value: {} }));
+  await storage.write({ records });
+  await take([seal(ALICE, invitation, START + 5)]);
+  expect(await storage.records('kept')).toHaveLength(1_002);
 });

@@ -34,6 +34,8 @@ export interface ChaosOptions {
   readonly settleMs?: number;
   /** Shows that the check can fail. */
   readonly sabotage?: Sabotage | undefined;
+  /** Aborted: nothing more is sent or broken, everything heals, and what was sent until then is judged. */
+  readonly signal?: AbortSignal;
 }
 
 // Ours: what happens how often, in each round of the chaos.
@@ -144,9 +146,13 @@ class Chaos {
     const rounds = Math.max(1, Math.round(chaosMs / ROUND_MS));
     for (let i = 0; i < rounds; i++) stories.push(this.#round((i * chaosMs) / rounds, chaosMs / rounds));
     for (let i = 1; i <= 10; i++) {
-      stories.push(this.#net.pass((i / 10) * chaosMs).then(() => this.#progress(i * 10, realStart)));
+      stories.push(
+        this.#net.pass((i / 10) * chaosMs).then(() => {
+          if (!this.#isOver) this.#progress(i * 10, realStart);
+        }),
+      );
     }
-    await Promise.all(stories);
+    await Promise.race([Promise.all(stories), this.#ended()]);
     await this.#heal();
     await this.#settle();
     return {
@@ -155,6 +161,19 @@ class Chaos {
       virtualMs: this.#net.time.ms - start,
       realMs: performance.now() - realStart,
     };
+  }
+
+  /** Rather than to go on. */
+  get #isOver(): boolean {
+    return this.#options.signal?.aborted === true;
+  }
+
+  #ended(): Promise<void> {
+    const { signal } = this.#options;
+    return new Promise((resolve) => {
+      if (this.#isOver) resolve();
+      else signal?.addEventListener('abort', () => resolve(), { once: true });
+    });
   }
 
   async close(): Promise<void> {
@@ -169,6 +188,7 @@ class Chaos {
     const sent: Promise<void>[] = [];
     for (const [index, time] of times.entries()) {
       await this.#net.pass(start + time - this.#net.time.ms);
+      if (this.#isOver) break;
       sent.push(this.#send(index));
     }
     await Promise.all(sent);
@@ -189,7 +209,10 @@ class Chaos {
   // What goes wrong
 
   async #round(after: number, ms: number): Promise<void> {
-    const at = (share: number, story: () => Promise<void>) => this.#net.pass(after + share * ms).then(story);
+    const at = async (share: number, story: () => Promise<void>) => {
+      await this.#net.pass(after + share * ms);
+      if (!this.#isOver) await story();
+    };
     const stories: Promise<void>[] = [];
     for (let i = 0; i < WAVES; i++) {
       stories.push(at((i + 0.1) / WAVES, () => this.#wave(ms / WAVES / 3)));
@@ -210,6 +233,7 @@ class Chaos {
       this.#pick(KILLED).map((node) =>
         this.#disturb(node, async () => {
           await this.#net.pass(this.#net.random.unit() * downMs);
+          if (this.#isOver) return;
           this.#events.kills++;
           await node.kill();
           await this.#net.pass((0.2 + this.#net.random.unit()) * downMs);
@@ -240,6 +264,7 @@ class Chaos {
       random.pick(free, 2 * each).map((device, i) =>
         this.#disturb(device, async () => {
           await this.#net.pass(random.unit() * ms);
+          if (this.#isOver) return;
           const downMs = random.unit() * ms;
           if (i % 2 === 0) {
             this.#events.restarts++;

@@ -5,6 +5,7 @@ import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import { decodeDataPush, type PushedMessage } from '@allium/protocol/storage/data-push';
 import type { Mailbox } from '../mailbox/mailbox.ts';
+import { Trouble } from '../mailbox/trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import { acceptPushed, isAheadOf } from './data-push.ts';
 import type { Swarm } from './swarm.ts';
@@ -26,10 +27,12 @@ const STEP = 1000;
 const CLOCK_ERROR = 'Timestamp error: check your clock';
 /** As to greetings: the sender's list is newer than ours, or older. */
 const WRONG_SWARM = 'Swarm mismatch';
+const NOT_STORED = 'Mailbox is not available, try again later';
 
 export class Intake {
   readonly #parts: { mailbox: Mailbox; swarm: Swarm; metrics: Metrics };
   readonly #env: Env;
+  readonly #trouble: Trouble;
   readonly #volumes = new Map<string, { since: number; bytes: number }>();
   #last: Promise<void> = Promise.resolve();
   #waitingBytes = 0;
@@ -37,6 +40,7 @@ export class Intake {
   constructor(parts: { mailbox: Mailbox; swarm: Swarm; metrics: Metrics }, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#trouble = new Trouble(parts.metrics, env);
   }
 
   /** Resolves with the reply's parts when all that is acceptable is stored. `isMember`: of the list in force. */
@@ -59,6 +63,10 @@ export class Intake {
     this.#last = mine.catch(() => undefined);
     try {
       await mine;
+    } catch (error) {
+      // A full disk, for instance. The sender keeps what was refused and comes again.
+      this.#trouble.report('sn.data', error);
+      return [Buffer.from(NOT_STORED)];
     } finally {
       this.#waitingBytes -= blob.length;
     }
