@@ -43,6 +43,7 @@ writer.reveal();
 writer.decommission(2);
 writer.emit({ type: 'payable', nodeId: 1, payable: true });
 writer.emit({ type: 'parameter', key: 'quorum', value: 2569n, fromEpoch: 9 });
+writer.emit({ type: 'minimumVersion', version: [1, 2, 3] });
 writer.emit({ type: 'exitRequested', nodeId: 1, unlockAt: writer.now + 60 });
 writer.changeVotingKey(1, `0x${'ab'.repeat(20)}`);
 

@@ -111,6 +111,12 @@ export const OPTIONS = {
   bindHost: option('ip', '0.0.0.0', 'Address to listen on'),
   httpsPort: option('port', 22021, 'TCP port for clients (HTTPS); 0: any free one'),
   omqPort: option('port', 22020, 'TCP port for nodes (OMQ); 0: any free one'),
+  publicHttpsPort: option(
+    'port',
+    0,
+    'Port at which the internet reaches --https-port, where a router or container maps it; 0: the same',
+  ),
+  publicOmqPort: option('port', 0, 'Port at which the internet reaches --omq-port; 0: the same'),
   metricsPort: option('port', 0, 'Loopback port of /metrics for Prometheus; 0: off'),
   logLevel: option('text', 'info', 'Least important lines to log', {
     oneOf: ['silent', 'error', 'warn', 'info', 'debug'],

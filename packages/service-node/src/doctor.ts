@@ -290,7 +290,9 @@ function placeInList(
   membership: Membership,
   options: ServiceNodeOptions,
 ): Told {
-  const { publicIp, httpsPort, omqPort } = options;
+  const { publicIp } = options;
+  const httpsPort = options.publicHttpsPort || options.httpsPort;
+  const omqPort = options.publicOmqPort || options.omqPort;
   const host = publicIp === '' ? 'PUBLIC-IP' : bracketed(publicIp);
   const entry = `${ed25519Hex}@${host}:${httpsPort}:${omqPort}`;
   if (self === undefined) return todo(`this node is not in the list: ask the admins to add ${entry}`);
@@ -303,8 +305,8 @@ function placeInList(
   const differing = [
     ...(self.httpsPort === httpsPort
       ? []
-      : [`HTTPS port ${self.httpsPort}, but the node listens on ${httpsPort}`]),
-    ...(self.omqPort === omqPort ? [] : [`OMQ port ${self.omqPort}, but the node listens on ${omqPort}`]),
+      : [`HTTPS port ${self.httpsPort}, but the configuration says ${httpsPort}`]),
+    ...(self.omqPort === omqPort ? [] : [`OMQ port ${self.omqPort}, but the configuration says ${omqPort}`]),
   ];
   if (differing.length > 0) {
     return todo(

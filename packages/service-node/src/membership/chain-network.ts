@@ -70,6 +70,8 @@ export class ChainNetwork implements NodeNetwork {
   readonly chain: ChainAccess & { readonly book: ProofBook };
   readonly #keys: NodeKeys;
   readonly #host: string;
+  /** 0: those that the node listens at. */
+  readonly #publicPorts: { readonly https: number; readonly omq: number };
   readonly #peers: readonly KnownPeer[];
   readonly #env: Env;
   readonly #certificates: CertificateStore;
@@ -96,6 +98,7 @@ export class ChainNetwork implements NodeNetwork {
       minimumVersion: () => view.minimumVersion() ?? ANY_VERSION,
     };
     this.#host = ownHost(options, rules.privateAddresses);
+    this.#publicPorts = { https: options.publicHttpsPort, omq: options.publicOmqPort };
     this.#peers = options.peers.map(knownPeer);
     this.#keys = parts.keys;
     this.#env = env;
@@ -210,8 +213,8 @@ export class ChainNetwork implements NodeNetwork {
     this.#certifier?.start();
     this.#gossip?.start({
       host: this.#host,
-      httpsPort: ports.https,
-      omqPort: ports.omq,
+      httpsPort: this.#publicPorts.https || ports.https,
+      omqPort: this.#publicPorts.omq || ports.omq,
       storageVersion: WIRE_VERSION,
       nodeVersion: productVersion(),
     });

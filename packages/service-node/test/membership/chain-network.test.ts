@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Real nodes on loopback that follow a chain: addresses by uptime proofs, swarms by epochs, lists as clients read them.
 import { readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { FakeChainView } from '@allium/chain/testing';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
@@ -64,6 +65,35 @@ describe.concurrent('addresses', () => {
     const list = await watcher.list(poll);
     expect(list.unchanged).toBe(false);
     expect(list.block_hash).not.toBe(block_hash);
+  });
+
+  test('behind a router the ports that it maps are announced', async () => {
+    await using net = await ChainTestNetwork.start({ swarms: [2] });
+    const [watcher, mapped] = [net.node(0), net.node(1)];
+    await mapped.service.stop();
+    const [openHttps, openOmq] = (await freePorts(2)) as [number, number];
+    const router = [
+      [openHttps, mapped.httpsPort],
+      [openOmq, mapped.omqPort],
+    ].map(([from, to]) =>
+      createServer((outside) => {
+        const inside = connect(to!, '127.0.0.1');
+        outside.pipe(inside).pipe(outside);
+        for (const socket of [outside, inside]) socket.on('error', () => {});
+      }).listen(from, '127.0.0.1'),
+    );
+    try {
+      await mapped.make({ publicHttpsPort: openHttps, publicOmqPort: openOmq }).start();
+      await until('the mapped port', async () => {
+        return (await watcher.addresses()).get(mapped.hex) === `127.0.0.1:${openOmq}`;
+      });
+      const account = TestAccount.session();
+      expect((await watcher.rpc('store', account.store('through the router'))).status).toBe(200);
+      await until('the message behind it', async () => (await held(mapped, account)) === 1);
+    } finally {
+      await mapped.service.stop();
+      for (const server of router) server.close();
+    }
   });
 
   test('a clock 40 s off: the others refuse its proofs, and it theirs', async () => {
