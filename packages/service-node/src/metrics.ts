@@ -12,7 +12,7 @@ const WINDOW_MS = 600_000;
 const WINDOWS = 7;
 
 /** Limits that a node keeps to, as `allium_refusals_total` names them. docs/limits.md tells what each means. */
-export const LIMITS = [
+const LIMITS = [
   // Connections of clients.
   'connections',
   'connections_per_address',

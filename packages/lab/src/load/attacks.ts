@@ -12,7 +12,7 @@ import { x25519KeyPair } from '@allium/protocol/crypto';
 import { openTls } from './kept-connection.ts';
 import type { Endpoint } from './post.ts';
 
-export interface Target extends Endpoint {
+interface Target extends Endpoint {
   readonly omqPort: number;
   /** X25519, 32 bytes. */
   readonly publicKey: Uint8Array;

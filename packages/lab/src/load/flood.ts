@@ -18,7 +18,7 @@ export interface FloodOptions {
   readonly only: string | undefined;
 }
 
-export interface FloodRow {
+interface FloodRow {
   readonly name: string;
   readonly before: HonestFigures;
   readonly during: HonestFigures;
