@@ -10,6 +10,8 @@ const EVIL = 'red \u001b[31m \u009b31m\u0007';
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not come through
 const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/;
 
+const JSON_TYPE = { 'content-type': 'application/json' };
+
 test.each([
   ['a version', 200, { version: [EVIL, 1, 0], t: 1 }, 0],
   ['an error', 500, EVIL, 1],
@@ -28,7 +30,7 @@ test.each([
       ...createCertificate(),
       handler: ({ path }) =>
         path === '/json_rpc'
-          ? { status: 200, body: JSON.stringify({ result: { service_node_states: [node()] } }) }
+          ? { status: 200, headers: JSON_TYPE, body: JSON.stringify({ result: { service_node_states: [node()] } }) }
           : { status, body: typeof answer === 'string' ? answer : JSON.stringify(answer) },
     },
     systemEnv(),

@@ -61,7 +61,7 @@ export async function health(
     else {
       printTable(results, failed);
       if (counts !== undefined) print(sizeLine(counts));
-      print(trustLine(list));
+      print(list === undefined ? 'The node list could not be checked: no seed tells enough.' : trustLine(list));
     }
     return failed === 0 ? 0 : 1;
   } finally {
@@ -79,17 +79,19 @@ async function countNodes(seeds: readonly string[]): Promise<ServiceNodeHealth |
   }
 }
 
+/** Undefined: the seeds list nodes in a way of their own. @throws CliError when the list must be verified and is not */
 async function checked(
   transport: HttpsTransport,
   seeds: readonly string[],
   trust: TrustOptions,
-): Promise<TrustState> {
+): Promise<TrustState | undefined> {
   const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
   const list = { seeds: seeds.map((url) => ({ url })), transport, env: systemEnv(), signal, trust };
   try {
     return (await checkNodeList(list)).state;
   } catch (error) {
     if (signal.aborted) throw new CliError('the node list could not be checked in time');
+    if (trust.requireVerified !== true && error instanceof ClientError && error.code === 'no_nodes') return undefined;
     throw explain(error);
   }
 }
