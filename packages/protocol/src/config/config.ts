@@ -124,6 +124,8 @@ export class Config {
   #pieces = new PieceCollector();
   #extra: ConfigDict = new Map();
   #needsDump = false;
+  /** The whole of the last push in parts, until it is confirmed. */
+  #pushed: { readonly id: string; readonly now: number } | undefined;
 
   /**
    * @throws ParseError `config` for a dump that is broken
@@ -185,9 +187,9 @@ export class Config {
     if (this.#draft !== undefined) this.beforePush(now);
     const message = this.#serialize();
     const { id, messages } = this.#encode(message, key);
-    if (id !== undefined) this.#pieces.markDone(id, now);
+    this.#pushed = id === undefined ? undefined : { id, now };
     const obsolete = this.isReadOnly ? [] : [...this.#old].sort();
-    if (id !== undefined || this.#draft !== undefined || this.#old.size > 0) this.#needsDump = true;
+    if (this.#draft !== undefined || this.#old.size > 0) this.#needsDump = true;
     this.#old.clear();
     if (this.#draft !== undefined) {
       this.#message = message;
@@ -213,6 +215,8 @@ export class Config {
   confirm(seqno: number, storageHashes: readonly string[]): void {
     if (this.#state !== ConfigState.waiting || seqno !== this.#message.seqno) return;
     this.#state = ConfigState.clean;
+    // Not before: parts of a push that was never confirmed must be found again, to be deleted.
+    if (this.#pushed !== undefined) this.#pieces.markDone(this.#pushed.id, this.#pushed.now);
     this.#setCurrent(storageHashes);
     this.#needsDump = true;
   }

@@ -113,6 +113,16 @@ test.each([
   );
 });
 
+test('parts of pushes that were never confirmed are found and deleted', () => {
+  const devices = new Devices(true);
+  for (let path = 0; path < 3; path++) {
+    devices.run({ device: 0, do: 'set', path, value: path });
+    devices.run({ device: 0, do: 'push', ends: path === 1 ? 'confirmed' : 'deleted' });
+  }
+  devices.settle();
+  expect([...devices.swarm.keys()].sort()).toEqual(devices.restored().currentHashes);
+});
+
 test('versions come together to the same bytes in any order', () => {
   let conflicts = 0;
   fc.assert(
