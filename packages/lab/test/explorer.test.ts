@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The explorer over real sockets, before real nodes.
 
-import { Devnet } from '@allium/lab';
 import { systemClock } from '@allium/net/system-env';
+import { explorerApp } from '@allium/servers/explorer';
+import type { ExplorerEvent, ExplorerSource } from '@allium/servers/explorer/model';
+import { SeedSource } from '@allium/servers/explorer/seed-source';
+import { type RunningServer, serve } from '@allium/servers/serve';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { explorerApp } from '../../src/explorer/api.ts';
-import type { ExplorerEvent, ExplorerSource } from '../../src/explorer/model.ts';
-import { SeedSource } from '../../src/explorer/seed-source.ts';
-import { type RunningServer, serve } from '../../src/serve.ts';
+import { Devnet } from '../src/devnet.ts';
 
 describe('the explorer of a network', () => {
   let net: Devnet;
