@@ -16,6 +16,8 @@ contract ContributionPools is ReentrancyGuard {
     uint8 public constant CANCELLED = 4;
     uint256 public constant WITHDRAW_DELAY = 24 hours;
     uint256 public constant FINALIZE_PERIOD = 14 days;
+    /// More than a registration with ten contributors takes.
+    uint256 private constant REGISTRATION_GAS = 1_000_000;
 
     struct Reservation {
         address staker;
@@ -56,6 +58,7 @@ contract ContributionPools is ReentrancyGuard {
     error RequirementChanged();
     error TooEarly(uint40 until);
     error TransferMismatch();
+    error TooLittleGas();
 
     event PoolOpened(
         uint256 indexed poolId,
@@ -221,6 +224,8 @@ contract ContributionPools is ReentrancyGuard {
         pool.filledAt = uint40(block.timestamp);
         emit PoolFilled(poolId);
         if (pool.manualFinalize) return;
+        // Else an estimate would settle for gas with which this call passes and the one below does not.
+        if (gasleft() < REGISTRATION_GAS) revert TooLittleGas();
         // A registry that is full for this epoch must not turn away the contributor who completes the pool.
         try this.registerFilled(poolId) {} catch (bytes memory reason) {
             emit RegistrationFailed(poolId, reason);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Nodes of several stakers before they are registered (spec/chain §4.6), and what the lens reads (§4.15).
+import { encodeFunctionData } from 'viem';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Hex } from '../src/chain-view.ts';
 import { PARAMETER_KEYS } from '../src/parameters.ts';
@@ -105,6 +106,20 @@ test('only the operator finalizes by hand; after 14 d without it anyone cancels,
   await net.evm.send(ann, net.pools, 'withdraw', 1);
   await net.evm.send(keys.operator, net.pools, 'withdraw', 1);
   expect(await net.balance(net.pools.address)).toBe(0n);
+});
+
+test('with the gas that an estimate names, the last contribution registers the node', async () => {
+  await open(50n * TOKEN);
+  const { abi, address: to } = net.pools;
+  const data = encodeFunctionData({
+    abi,
+    functionName: 'contribute',
+    args: [1n, 50n * TOKEN, ann, false, 0n],
+  });
+  const gas = await net.evm.rpc<Hex>('eth_estimateGas', { from: ann, to, data });
+  expect(await refusal(net.evm.sendRaw({ from: ann, to, data, gas: '0xf0000' }))).toBe('TooLittleGas');
+  await net.evm.sendRaw({ from: ann, to, data, gas });
+  expect(await poolState()).toBe(3);
 });
 
 test('the contributor who completes the pool is not turned away by a paused registry', async () => {

@@ -69,6 +69,7 @@ const WORDS: Readonly<Record<string, (args: Arguments) => string>> = {
   BadReservation: () => 'a reservation is too small, given twice, or of the operator',
   TooManyContributors: () => 'the pool has no place for one more contributor',
   BelowMinimum: ([minimum]) => `at least ${tokens(minimum)} tokens are needed here`,
+  TooLittleGas: () => 'the last contribution to a pool also registers the node: give it a million gas more',
   AboveRemaining: ([remaining]) => `only ${tokens(remaining)} tokens are missing; allow a part, or give less`,
   RequirementChanged: () =>
     'the required stake has changed since the pool was opened; it cannot fill any more',

@@ -2,7 +2,7 @@
 // Made by `npm run contracts` from RegistryLens.sol with solc 0.8.37+commit.f401782d.Emscripten.clang; do not edit.
 
 /** contractSourcesHash() of scripts/compile-contracts.ts at the compilation. */
-export const sourceHash = '75584235ac8ade2d73bf60e0c5d8d585ad9f1ef81a875b84e9c2c46143df5371';
+export const sourceHash = 'c2e14e5f0dae15036364ab3ac264d956229f1c179aee691d5fff428417133034';
 
 export const abi = [
   {"inputs":[{"internalType":"contract IServiceNodeRegistry","name":"registry_","type":"address"}],"stateMutability":"nonpayable","type":"constructor"},

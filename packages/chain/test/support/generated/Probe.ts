@@ -2,7 +2,7 @@
 // Made by `npm run contracts` from test/Probe.sol with solc 0.8.37+commit.f401782d.Emscripten.clang; do not edit.
 
 /** contractSourcesHash() of scripts/compile-contracts.ts at the compilation. */
-export const sourceHash = '75584235ac8ade2d73bf60e0c5d8d585ad9f1ef81a875b84e9c2c46143df5371';
+export const sourceHash = 'c2e14e5f0dae15036364ab3ac264d956229f1c179aee691d5fff428417133034';
 
 export const abi = [
   {"inputs":[{"components":[{"internalType":"contract IServiceNodeRegistry","name":"registry","type":"address"},{"internalType":"contract ContributionPools","name":"pools","type":"address"},{"internalType":"contract IERC20","name":"token","type":"address"},{"internalType":"address","name":"rewardPool","type":"address"},{"internalType":"address[]","name":"holders","type":"address[]"}],"internalType":"struct Probe.Addresses","name":"a","type":"tuple"}],"name":"look","outputs":[{"internalType":"uint256[]","name":"facts","type":"uint256[]"},{"internalType":"uint256[]","name":"nodes","type":"uint256[]"},{"internalType":"uint256[]","name":"payQueue","type":"uint256[]"},{"internalType":"uint256[]","name":"exitQueue","type":"uint256[]"},{"internalType":"uint256[]","name":"funds","type":"uint256[]"}],"stateMutability":"view","type":"function"},
