@@ -76,6 +76,16 @@ test('demo stays up, says what to type, and that works; Ctrl-C ends it', async (
   expect((await demo.ended()).code).toBe(0);
 });
 
+test('what the demo on a chain says to type about stakes works', async () => {
+  const demo = shell.start('demo', '--nodes', '8', '--folder', join(folder, 'net'));
+  await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null, 60_000);
+  const status = demo.lines.map((line) => line.trim()).find((line) => line.includes('stake status'))!;
+  const answer = await shell.run(...status.split(' ').slice(2));
+  expect(answer).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('active') });
+  demo.child.kill('SIGINT');
+  expect((await demo.ended()).code).toBe(0);
+}, 90_000);
+
 test('a listener on an account of the demo keeps it over a restart: a stand-in takes the part', async () => {
   const net = join(folder, 'net');
   expect((await shell.run('demo', '--once', '--static', '--folder', net)).code).toBe(0);
