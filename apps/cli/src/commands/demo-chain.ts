@@ -60,7 +60,7 @@ function tellEpoch(chain: DevChain, records: readonly NodeRecord[]): void {
       ? 'derived from the one before: nobody had a turn'
       : view.revealed
         ? `revealed by node ${nameOf(chain, proposer.nodeId)}`
-        : `derived from the one before: node ${nameOf(chain, proposer.nodeId)} did not reveal`;
+        : `derived from the one before: node ${nameOf(chain, proposer.nodeId)} had the turn before it was up`;
   print(`  seed ${styled('cyan', `${seed.slice(0, SHOWN_SEED)}…`)}, ${made}`);
   print(
     `  ${counted(view.memberIds.length, 'member')} in ${counted(view.swarms.size, 'swarm')}; the next epoch begins at ${ends.toTimeString().slice(0, 8)}`,

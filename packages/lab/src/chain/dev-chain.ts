@@ -274,7 +274,7 @@ async function establish(anvil: Anvil, folder: string, { nodes, onStep = () => {
     genesisOperators: operators,
     registrationOpenAt: unixNow() - LEAD_SECONDS + GENESIS_SECONDS,
   });
-  onStep('preparing keys and beacon chains');
+  onStep('preparing keys and beacon chains, some ten seconds, once');
   const nowSeconds = unixNow();
   const files = await prepareRegistrations(
     nodes.map(({ folder: dataDir }, index) => ({
