@@ -30,7 +30,11 @@ test.each([
       ...createCertificate(),
       handler: ({ path }) =>
         path === '/json_rpc'
-          ? { status: 200, headers: JSON_TYPE, body: JSON.stringify({ result: { service_node_states: [node()] } }) }
+          ? {
+              status: 200,
+              headers: JSON_TYPE,
+              body: JSON.stringify({ result: { service_node_states: [node()] } }),
+            }
           : { status, body: typeof answer === 'string' ? answer : JSON.stringify(answer) },
     },
     systemEnv(),

@@ -61,7 +61,9 @@ export async function health(
     else {
       printTable(results, failed);
       if (counts !== undefined) print(sizeLine(counts));
-      print(list === undefined ? 'The node list could not be checked: no seed tells enough.' : trustLine(list));
+      print(
+        list === undefined ? 'The node list could not be checked: no seed tells enough.' : trustLine(list),
+      );
     }
     return failed === 0 ? 0 : 1;
   } finally {
@@ -91,7 +93,8 @@ async function checked(
     return (await checkNodeList(list)).state;
   } catch (error) {
     if (signal.aborted) throw new CliError('the node list could not be checked in time');
-    if (trust.requireVerified !== true && error instanceof ClientError && error.code === 'no_nodes') return undefined;
+    if (trust.requireVerified !== true && error instanceof ClientError && error.code === 'no_nodes')
+      return undefined;
     throw explain(error);
   }
 }
