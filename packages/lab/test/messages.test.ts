@@ -179,10 +179,12 @@ describe('faults', () => {
     await guard.kill();
     await alice.conversation(bob.id).send('after');
     expect((await received(bob, 2)).sort()).toEqual(['after', 'before']);
+    // A path is found dead when it is used; the message after may have gone over the other one.
+    const hasGuard = () =>
+      alice.paths().some(({ hops }) => hops.some((hop) => hop.ed25519Hex === guard.ed25519));
+    for (let again = 0; hasGuard() && again < 20; again++) await alice.conversation(bob.id).send('again');
     await until(() => alice.paths().filter((path) => path.state === 'usable').length === 2, 20_000);
-    expect(alice.paths().flatMap((path) => path.hops.map((hop) => hop.ed25519Hex))).not.toContain(
-      guard.ed25519,
-    );
+    expect(hasGuard()).toBe(false);
   });
 
   test('a hop in the middle cut off: the same', async () => {
