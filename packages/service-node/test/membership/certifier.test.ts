@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Real nodes on loopback that certify their list (spec/chain §4.22).
-import { readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { systemEnv } from '@allium/net/system-env';
 import { fromBase64, fromHex } from '@allium/protocol/bytes';
 import { ParseError } from '@allium/protocol/errors';
@@ -74,6 +74,7 @@ describe('members certify their list', () => {
 
     // One that starts anew has what it kept; one without its files gets them from others.
     const [kept, bare] = [net.node(0), net.node(1)];
+    await until(async () => existsSync(kept.folder.file('certificate-4.bt')));
     await Promise.all([kept.service.stop(), bare.service.stop()]);
     expect(readdirSync(kept.folder.path)).toContain('certificate-4.bt');
     for (const name of readdirSync(bare.folder.path)) {
