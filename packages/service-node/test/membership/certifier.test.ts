@@ -74,7 +74,7 @@ describe('members certify their list', () => {
 
     // One that starts anew has what it kept; one without its files gets them from others.
     const [kept, bare] = [net.node(0), net.node(1)];
-    await until(async () => existsSync(kept.folder.file('certificate-4.bt')));
+    await until('the file of epoch 4', () => existsSync(kept.folder.file('certificate-4.bt')));
     await Promise.all([kept.service.stop(), bare.service.stop()]);
     expect(readdirSync(kept.folder.path)).toContain('certificate-4.bt');
     for (const name of readdirSync(bare.folder.path)) {
