@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The fold of a large network from its deployment on, a restart from the snapshot, and the swarm algorithm on a network
 // that is there at once. `npm run bench -- fold`
+import { u32be } from '@allium/protocol/bytes';
 import { runAssignment } from '@allium/protocol/swarm/assignment';
 import { epochStart } from '../src/chain-view.ts';
 import { draw, quorumSeed } from '../src/draw.ts';
 import { ChainFold } from '../src/fold.ts';
 import { encodeSnapshot, parseSnapshot } from '../src/fold-snapshot.ts';
-import { hexOf, keccak256, u32be } from '../src/packed.ts';
+import { hexOf, keccak256 } from '../src/packed.ts';
 import { initialParameters } from '../src/parameters.ts';
 import { PRESETS } from '../src/presets.ts';
 import { EventWriter, NETWORK } from '../test/support/event-writer.ts';

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The hash chain from which a node reveals one pre-image at each of its turns (spec/chain §4.7). Links are secret until
 // they are revealed: whoever knows them early knows seeds early.
-import { equal, utf8 } from '@allium/protocol/bytes';
+import { equal, u64be, utf8, wordOf } from '@allium/protocol/bytes';
 import type { Hex } from './chain-view.ts';
-import { bytesOf, keccak256, u64be, wordOf } from './packed.ts';
+import { bytesOf, keccak256 } from './packed.ts';
 
 // From the specification.
 const DOMAIN = utf8('SN-BEACON-CHAIN-v1');
@@ -35,7 +35,7 @@ export class BeaconChain {
   constructor(facts: BeaconChainFacts) {
     this.nonce = facts.nonce;
     const { ed25519Seed, chainId, registry, nonce } = facts;
-    let link = keccak256(DOMAIN, ed25519Seed, wordOf(chainId), bytesOf(registry, 20), u64be(nonce));
+    let link = keccak256(DOMAIN, ed25519Seed, wordOf(chainId), bytesOf(registry, 20), u64be(BigInt(nonce)));
     for (let k = 0; k < LENGTH; k++) {
       if (k % STEP === 0) this.#kept.push(link);
       link = keccak256(link);

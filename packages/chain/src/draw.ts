@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Who tests whom, and who reveals (spec/chain §4.9): the contract's draw over slots, step by step.
-import { utf8 } from '@allium/protocol/bytes';
+import { u32be, utf8 } from '@allium/protocol/bytes';
 import type { Slot } from './chain-view.ts';
-import { keccak256, u32be } from './packed.ts';
+import { keccak256 } from './packed.ts';
 
 // From the specification.
 const QUORUM = utf8('SN-QUORUM-v1');

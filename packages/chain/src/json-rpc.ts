@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One endpoint of an EVM chain, spoken to by JSON-RPC over HTTP. What it answers is foreign: bounded while it arrives,
 // checked before it is used.
-import { fromUtf8, utf8 } from '@allium/protocol/bytes';
+import { concat, fromUtf8, utf8 } from '@allium/protocol/bytes';
 import { ChainError } from './chain-error.ts';
 import type { Hex } from './chain-view.ts';
 import { FieldReader } from './fields.ts';
@@ -285,13 +285,7 @@ async function readBounded(response: Response, name: string): Promise<Uint8Array
     }
     parts.push(part);
   }
-  const whole = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
+  return concat(...parts);
 }
 
 /** `fetch` hides the reason in the cause. */

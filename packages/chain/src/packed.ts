@@ -12,23 +12,6 @@ export function keccak256(...parts: readonly Uint8Array[]): Uint8Array {
   return hash.digest();
 }
 
-export function u32be(value: number): Uint8Array {
-  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
-}
-
-export function u64be(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
-  return bytes;
-}
-
-/** A number below 2^53 as a word of the EVM. */
-export function wordOf(value: number): Uint8Array {
-  const bytes = new Uint8Array(32);
-  new DataView(bytes.buffer).setBigUint64(24, BigInt(value));
-  return bytes;
-}
-
 /**
  * The bytes of 0x-text, either case.
  * @throws ParseError `hex`

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The binding of an identity key to a registration (spec/chain §4.5): the contract stores the signature, everybody else
 // judges it.
-import { concat, utf8 } from '@allium/protocol/bytes';
+import { concat, utf8, wordOf } from '@allium/protocol/bytes';
 import { ed25519PublicKeyToX25519, ed25519Sign, ed25519Verify } from '@allium/protocol/crypto';
 import type { Hex } from './chain-view.ts';
-import { bytesOf, wordOf } from './packed.ts';
+import { bytesOf } from './packed.ts';
 
 const DOMAIN = utf8('SN-REGISTER-v1'); // From the specification.
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Seeds of epochs (spec/chain §4.7): what the contract computes, computed again. All are 32 bytes.
-import { utf8 } from '@allium/protocol/bytes';
+import { u32be, utf8, wordOf } from '@allium/protocol/bytes';
 import type { Hex } from './chain-view.ts';
-import { bytesOf, keccak256, u32be, wordOf } from './packed.ts';
+import { bytesOf, keccak256 } from './packed.ts';
 
 // From the specification.
 const GENESIS = utf8('SN-GENESIS-v1');

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Votes on the state of a node: EIP-712 digests, signed in the compact form of EIP-2098 (spec/chain §4.10).
-import { concat, utf8 } from '@allium/protocol/bytes';
+import { concat, utf8, wordOf } from '@allium/protocol/bytes';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
 import type { Hex, StateAction } from './chain-view.ts';
-import { bytesOf, hexOf, keccak256, wordOf } from './packed.ts';
+import { bytesOf, hexOf, keccak256 } from './packed.ts';
 
 /** What is signed. `epoch` is the one in which the quorum was drawn. */
 export interface StateVote {

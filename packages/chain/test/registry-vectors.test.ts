@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The contract's own seeds, draws and digests against vectors/chain-quorum.json, and against the draw in TypeScript on
 // a thousand random tables (spec/chain §5.2).
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { u32be } from '@allium/protocol/bytes';
 import { type Abi, encodeDeployData } from 'viem';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Hex } from '../src/chain-view.ts';
 import { draw } from '../src/draw.ts';
-import { bytesOf, hexOf, keccak256, u32be } from '../src/packed.ts';
+import { bytesOf, hexOf, keccak256 } from '../src/packed.ts';
 import { PRESETS } from '../src/presets.ts';
 import { type Contract, Evm } from './support/evm.ts';
 import { abi, bytecode } from './support/generated/RegistryHarness.ts';

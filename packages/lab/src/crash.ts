@@ -4,12 +4,10 @@
 // 200 must be with every member of the swarm that it belongs to by then. Runs on the process devnet only: what dies
 // there is a real process with a real file.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import type { Agent } from 'node:https';
 import { join } from 'node:path';
 import { systemClock, systemRandom } from '@allium/net/system-env';
 import { Account } from '@allium/protocol/account';
 import { x25519KeyOf } from '@allium/protocol/account-id';
-import { toBase64, toHex, utf8 } from '@allium/protocol/bytes';
 import { delay } from '@allium/protocol/env';
 import { type Membership, swarmFor } from '@allium/protocol/membership';
 import {
@@ -23,7 +21,7 @@ import {
 } from '@allium/protocol/membership/static-list';
 import { newSwarmId } from '@allium/protocol/swarm/assignment';
 import { readAdmin } from './layout.ts';
-import { newAgent, post } from './load/post.ts';
+import { MailboxClient } from './load/mailbox-client.ts';
 import { type ProcessDevnet, type ProcessNode, startProcessDevnet } from './process-devnet.ts';
 
 export interface CrashOptions {
@@ -62,7 +60,6 @@ const MAX_DOWN = 2;
 const KILL_WITHIN_MS = 40;
 const CATCH_UP_MS = 180_000;
 const TIMEOUT_MS = 20_000;
-const TTL_MS = 86_400_000;
 const YEAR_SECONDS = 365 * 86_400;
 const SILENT = () => {};
 const TOLD = 20;
@@ -87,7 +84,7 @@ class Crash {
   readonly #net: ProcessDevnet;
   readonly #options: CrashOptions;
   readonly #print: (line: string) => void;
-  readonly #agent: Agent = newAgent(64);
+  readonly #client = new MailboxClient(64, TIMEOUT_MS);
   /** Hashes of what was acknowledged. */
   readonly #stored = new Map<Account, string[]>();
   readonly #starting = new Map<ProcessNode, Promise<void>>();
@@ -121,7 +118,7 @@ class Crash {
     }
     await Promise.all(this.#starting.values());
     const missing = await this.#catchUp();
-    this.#agent.destroy();
+    this.#client.close();
     return {
       acknowledged: this.#acknowledged,
       missing,
@@ -152,19 +149,13 @@ class Crash {
   }
 
   async #store(node: ProcessNode, account: Account, index: number): Promise<void> {
-    const params = {
-      pubkey: account.id,
-      timestamp: systemClock.now(),
-      ttl: TTL_MS,
-      data: toBase64(utf8(`${index} ${'.'.repeat(500)}`)),
-    };
     try {
-      const { status, json } = await this.#rpc(node, 'store', params);
-      if (status !== 200 || typeof json.hash !== 'string') return;
+      const { hash } = await this.#client.store(node, account, `${index} ${'.'.repeat(500)}`);
+      if (hash === undefined) return;
       this.#acknowledged++;
       const hashes = this.#stored.get(account);
-      if (hashes === undefined) this.#stored.set(account, [json.hash]);
-      else hashes.push(json.hash);
+      if (hashes === undefined) this.#stored.set(account, [hash]);
+      else hashes.push(hash);
     } catch {
       // No answer, no promise.
     }
@@ -252,40 +243,12 @@ class Crash {
   async #lacking(account: Account): Promise<ReadonlyMap<string, string[]>> {
     const lacking = new Map<string, string[]>();
     for (const node of this.#membersFor(account)) {
-      const held = await this.#hashes(node, account);
+      const held = await this.#client.hashes(node, account);
       for (const hash of this.#stored.get(account) ?? []) {
         if (!held.has(hash)) lacking.set(hash, [...(lacking.get(hash) ?? []), node.name]);
       }
     }
     return lacking;
-  }
-
-  async #hashes(node: ProcessNode, account: Account): Promise<ReadonlySet<string>> {
-    const timestamp = systemClock.now();
-    try {
-      const { json } = await this.#rpc(node, 'retrieve', {
-        pubkey: account.id,
-        pubkey_ed25519: toHex(account.ed25519Key),
-        timestamp,
-        signature: toBase64(account.sign(utf8(`retrieve${timestamp}`))),
-      });
-      return new Set((json.messages ?? []).map(({ hash }) => hash));
-    } catch {
-      return new Set();
-    }
-  }
-
-  async #rpc(node: ProcessNode, method: string, params: object) {
-    const answer = await post(node, '/storage_rpc/v1', JSON.stringify({ method, params }), {
-      agent: this.#agent,
-      timeoutMs: TIMEOUT_MS,
-    });
-    const text = answer.body.toString();
-    const json = (text.startsWith('{') ? JSON.parse(text) : {}) as {
-      hash?: string;
-      messages?: { hash: string }[];
-    };
-    return { status: answer.status, json };
   }
 }
 

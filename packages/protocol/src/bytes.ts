@@ -162,6 +162,25 @@ export function u32le(value: number): Uint8Array {
   return Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24);
 }
 
+/** Four bytes, big-endian; `value` is taken modulo 2^32. */
+export function u32be(value: number): Uint8Array {
+  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
+}
+
+/** Eight bytes, big-endian; `value` is taken modulo 2^64. */
+export function u64be(value: bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, value);
+  return bytes;
+}
+
+/** A whole number below 2^53 as 32 bytes, big-endian: a word of the EVM. */
+export function wordOf(value: number): Uint8Array {
+  const bytes = new Uint8Array(32);
+  new DataView(bytes.buffer).setBigUint64(24, BigInt(value));
+  return bytes;
+}
+
 /** @throws ParseError `envelope` when fewer than four bytes stand at `offset` */
 export function readU32le(bytes: Uint8Array, offset: number): number {
   if (!(offset >= 0 && offset + 4 <= bytes.length)) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A registry on a development chain, with nodes whose keys the test holds.
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { u32be } from '@allium/protocol/bytes';
 
 import { ed25519KeyPair } from '@allium/protocol/crypto';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
@@ -22,7 +24,7 @@ import * as lensArtifact from '../../src/contracts/generated/RegistryLens.ts';
 import * as registryArtifact from '../../src/contracts/generated/ServiceNodeRegistry.ts';
 import * as tokenArtifact from '../../src/contracts/generated/SessionToken.ts';
 import { deployNetwork } from '../../src/deploy.ts';
-import { hexOf, keccak256, u32be } from '../../src/packed.ts';
+import { hexOf, keccak256 } from '../../src/packed.ts';
 import { PRESETS } from '../../src/presets.ts';
 import { signRegistration } from '../../src/registration.ts';
 import { votingAddress } from '../../src/votes.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Writes the events of a registry that obeys spec/chain §4.7–§4.11, without a chain, for tests and benchmarks of the fold.
-import { toHex } from '@allium/protocol/bytes';
+import { toHex, u32be } from '@allium/protocol/bytes';
 import { ed25519KeyPair } from '@allium/protocol/crypto';
 import {
   type ChainNetwork,
@@ -12,7 +12,7 @@ import {
 } from '../../src/chain-view.ts';
 import { drawProposer } from '../../src/draw.ts';
 import type { ChainEvent, EventPlace, RegistryEvent } from '../../src/events.ts';
-import { bytesOf, hexOf, keccak256, u32be } from '../../src/packed.ts';
+import { bytesOf, hexOf, keccak256 } from '../../src/packed.ts';
 import { signRegistration } from '../../src/registration.ts';
 import { genesisSeed, revealedSeed, skippedSeed } from '../../src/seeds.ts';
 

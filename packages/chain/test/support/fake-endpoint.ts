@@ -3,13 +3,13 @@
 // ones do.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { concat } from '@allium/protocol/bytes';
+import { concat, u32be, wordOf } from '@allium/protocol/bytes';
 import { encodeAbiParameters, encodeEventTopics } from 'viem/utils';
 import { type Hex, STATE_NUMBERS } from '../../src/chain-view.ts';
 import { abi } from '../../src/contracts/generated/IServiceNodeRegistry.ts';
 import type { RegistryEvent } from '../../src/events.ts';
 import { hexNumber } from '../../src/json-rpc.ts';
-import { hexOf, keccak256, u32be, wordOf } from '../../src/packed.ts';
+import { hexOf, keccak256 } from '../../src/packed.ts';
 import { PARAMETER_KEYS } from '../../src/parameters.ts';
 import type { EventWriter } from './event-writer.ts';
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Keeping the node pool filled (spec/client §2.1, §2.2): from nodes that agree, else from seeds, else from the list that
 // came with the program.
+
 import { delay, type Env, type Transport } from '@allium/protocol/env';
 import { type Json, stringifyJson } from '@allium/protocol/json';
 import type { SimpleRequest } from '@allium/protocol/storage/requests';
+import { CLIENT_LIST_FIELDS } from '@allium/protocol/storage/service-node-list';
 import { ClientError } from '../errors.ts';
 import type { Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
@@ -22,15 +24,6 @@ import { type AskEvidence, type Checked, explainTrust, NOT_CHECKED, type Trust }
 const REFRESH_NODES = 3;
 const REFRESH_TRIES = 4;
 const REFRESH_PAUSE_MS = 1_000;
-const LIST_FIELDS = {
-  public_ip: true,
-  storage_port: true,
-  pubkey_x25519: true,
-  pubkey_ed25519: true,
-  requested_unlock_height: true,
-  height: true,
-  operator_address: true,
-};
 // Ours.
 /** Pause between two lists that are fetched because nodes were dropped. */
 const REFILL_PAUSE_MS = 10_000;
@@ -109,7 +102,7 @@ export class NodeList {
           {
             method: 'oxend_request',
             endpoint: 'get_service_nodes',
-            params: { active_only: true, fields: LIST_FIELDS },
+            params: { active_only: true, fields: CLIENT_LIST_FIELDS },
           },
           (json) => readNodeList(((json ?? {}) as { result?: Json }).result ?? null),
         );

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Messages of a scenario on a chain network: stored once, and looked for later with every member of the swarm that their
 // account belongs to by then.
-import type { Agent } from 'node:https';
-import { systemClock } from '@allium/net/system-env';
 import { Account } from '@allium/protocol/account';
 import { x25519KeyOf } from '@allium/protocol/account-id';
-import { toBase64, toHex, utf8 } from '@allium/protocol/bytes';
 import { chooseSwarm, swarmIdHex, swarmPosition } from '@allium/protocol/swarm';
-import { newAgent, post } from '../load/post.ts';
+import { MailboxClient } from '../load/mailbox-client.ts';
 import type { ProcessNode } from '../process-devnet.ts';
 import type { DevChain } from './dev-chain.ts';
 
-const TTL_MS = 86_400_000;
 const TIMEOUT_MS = 10_000;
 
 export class StoredMessages {
-  readonly #agent: Agent = newAgent(16);
+  readonly #client = new MailboxClient(16, TIMEOUT_MS);
   readonly #hashes = new Map<Account, string[]>();
 
   get count(): number {
@@ -35,16 +31,9 @@ export class StoredMessages {
       if (member === undefined) throw new Error('an account without a swarm');
       const hashes: string[] = [];
       for (let i = 0; i < perAccount; i++) {
-        const answer = await this.#rpc(member, 'store', {
-          pubkey: account.id,
-          timestamp: systemClock.now(),
-          ttl: TTL_MS,
-          data: toBase64(utf8(`message ${n}.${i}`)),
-        });
-        if (answer.status !== 200 || typeof answer.json.hash !== 'string') {
-          throw new Error(`node ${member.name} answered ${answer.status} to a message`);
-        }
-        hashes.push(answer.json.hash);
+        const { status, hash } = await this.#client.store(member, account, `message ${n}.${i}`);
+        if (hash === undefined) throw new Error(`node ${member.name} answered ${status} to a message`);
+        hashes.push(hash);
       }
       this.#hashes.set(account, hashes);
     }
@@ -58,7 +47,7 @@ export class StoredMessages {
       if (members.length === 0) missing.push(`${account.id.slice(0, 8)} has no swarm`);
       for (const member of members) {
         if (only !== undefined && member !== only) continue;
-        const held = await this.#held(member, account);
+        const held = await this.#client.hashes(member, account);
         for (const hash of hashes) if (!held.has(hash)) missing.push(`${hash.slice(0, 8)} at ${member.name}`);
       }
     }
@@ -66,35 +55,7 @@ export class StoredMessages {
   }
 
   close(): void {
-    this.#agent.destroy();
-  }
-
-  async #held(node: ProcessNode, account: Account): Promise<ReadonlySet<string>> {
-    const timestamp = systemClock.now();
-    try {
-      const { json } = await this.#rpc(node, 'retrieve', {
-        pubkey: account.id,
-        pubkey_ed25519: toHex(account.ed25519Key),
-        timestamp,
-        signature: toBase64(account.sign(utf8(`retrieve${timestamp}`))),
-      });
-      return new Set((json.messages ?? []).map(({ hash }) => hash));
-    } catch {
-      return new Set();
-    }
-  }
-
-  async #rpc(node: ProcessNode, method: string, params: object) {
-    const answer = await post(node, '/storage_rpc/v1', JSON.stringify({ method, params }), {
-      agent: this.#agent,
-      timeoutMs: TIMEOUT_MS,
-    });
-    const text = answer.body.toString();
-    const json = (text.startsWith('{') ? JSON.parse(text) : {}) as {
-      hash?: string;
-      messages?: { hash: string }[];
-    };
-    return { status: answer.status, json };
+    this.#client.close();
   }
 }
 

@@ -8,7 +8,7 @@
 // A position counts the keys of the map in that order; position i is bit 7 − i mod 8 of byte ⌊i/8⌋ of p. p has no byte
 // more than the map needs.
 import { ed25519Sign, ed25519Verify, sha256 } from '#crypto';
-import { concat, equal, fromHex, toHex, utf8 } from '../bytes.ts';
+import { concat, equal, fromHex, toHex, u32be, u64be, utf8, wordOf } from '../bytes.ts';
 import { type BtValue, btBytes, btInteger, btList, decodeBtDict, encodeBt } from '../codec/bencode.ts';
 import { AlliumError, ParseError } from '../errors.ts';
 import { swarmMapDigest } from '../swarm/assignment.ts';
@@ -64,7 +64,7 @@ export function statementDigest(
   swarmDigest: Uint8Array,
 ): Uint8Array {
   const { chainId, registry, epoch, seed } = statement;
-  return sha256(concat(DIGEST_DOMAIN, chainIdBytes(chainId), registry, u32be(epoch), seed, swarmDigest));
+  return sha256(concat(DIGEST_DOMAIN, wordOf(chainId), registry, u32be(epoch), seed, swarmDigest));
 }
 
 /** What is signed. */
@@ -229,24 +229,6 @@ function parseMap(list: readonly BtValue[]): Map<bigint, string[]> {
     swarms.set(id, nodes);
   }
   return swarms;
-}
-
-function chainIdBytes(chainId: number): Uint8Array {
-  const bytes = new Uint8Array(32);
-  new DataView(bytes.buffer).setBigUint64(24, BigInt(chainId));
-  return bytes;
-}
-
-function u32be(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value);
-  return bytes;
-}
-
-function u64be(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value);
-  return bytes;
 }
 
 const malformed = (what: string) =>

@@ -423,18 +423,20 @@ export function jsonRpcError(
   return stringifyJson({ jsonrpc: '2.0', id: id ?? null, error: { code, message } });
 }
 
-/** What clients ask a seed for (spec/chain §1.15), as the body of `POST /json_rpc`; with `proofs` of every node's address. */
+/** The fields of a node that clients use (spec/chain §1.15). */
+export const CLIENT_LIST_FIELDS: Readonly<Record<string, boolean>> = {
+  public_ip: true,
+  storage_port: true,
+  pubkey_x25519: true,
+  pubkey_ed25519: true,
+  requested_unlock_height: true,
+  height: true,
+  operator_address: true,
+};
+
+/** What clients ask a seed for, as the body of `POST /json_rpc`; with `proofs` of every node's address. */
 export function encodeSeedRequest({ proofs = false }: { readonly proofs?: boolean } = {}): Uint8Array {
-  const fields: Record<string, boolean> = {
-    public_ip: true,
-    storage_port: true,
-    pubkey_x25519: true,
-    pubkey_ed25519: true,
-    requested_unlock_height: true,
-    height: true,
-    operator_address: true,
-    ...(proofs && { proof: true }),
-  };
+  const fields = { ...CLIENT_LIST_FIELDS, ...(proofs && { proof: true }) };
   return utf8(
     stringifyJson({
       jsonrpc: '2.0',

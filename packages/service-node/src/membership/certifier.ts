@@ -6,6 +6,7 @@
 //                                                                   or one word
 //   sn.chain_certs  [epoch as decimal text, or nothing]          → `OK`, the certificate of that epoch or the newest, and the
 //                                                                   epochs held, separated by commas; or `none`
+
 import { type ChainView, type EpochView, epochStart } from '@allium/chain/chain-view';
 import type { OmqEndpoint, OmqPart } from '@allium/net/omq/endpoint';
 import { OmqError } from '@allium/net/omq/endpoint';
@@ -22,6 +23,7 @@ import {
   statementDigest,
 } from '@allium/protocol/membership/certificate';
 import { swarmMapDigest } from '@allium/protocol/swarm/assignment';
+import { Background } from '../background.ts';
 import type { NodeKeys } from '../node-keys.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import { Allowance } from './allowance.ts';
@@ -73,7 +75,7 @@ export class Certifier {
   readonly #env: Env;
   readonly #allowance: Allowance;
   readonly #signings = new Map<number, Signing>();
-  readonly #running = new Set<Promise<void>>();
+  readonly #running: Background;
   readonly #cancels: Cancel[] = [];
   #cancelRound: Cancel | undefined;
   #pauseMs: number;
@@ -84,6 +86,7 @@ export class Certifier {
   constructor(parts: CertifierParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#running = new Background('exchanging certificates failed', env);
     this.#allowance = new Allowance(AT_ONCE, PER_SECOND, env.clock);
     this.#pauseMs = this.#shortestPause;
   }
@@ -99,7 +102,7 @@ export class Certifier {
     this.#stopping.abort();
     for (const cancel of this.#cancels.splice(0)) cancel();
     this.#cancelRound?.();
-    await Promise.all(this.#running);
+    await this.#running.settled();
   }
 
   /** Handler of `sn.chain_cert`. */
@@ -142,7 +145,7 @@ export class Certifier {
     for (const view of certified) this.#open(view);
     this.#pauseMs = this.#shortestPause;
     this.#roundAfter(this.#env.random.below(Math.ceil(this.#pauseMs)));
-    this.#run(this.#catchUp());
+    this.#running.run(this.#catchUp());
   }
 
   #open(view: EpochView): void {
@@ -218,7 +221,7 @@ export class Certifier {
 
   #roundAfter(ms: number): void {
     this.#cancelRound?.();
-    this.#cancelRound = this.#env.clock.after(ms, () => this.#run(this.#round()));
+    this.#cancelRound = this.#env.clock.after(ms, () => this.#running.run(this.#round()));
   }
 
   async #round(): Promise<void> {
@@ -353,15 +356,6 @@ export class Certifier {
       );
       return undefined;
     }
-  }
-
-  #run(work: Promise<void>): void {
-    const run = work
-      .catch((error: unknown) =>
-        this.#env.log.error({ error: String(error) }, 'exchanging certificates failed'),
-      )
-      .finally(() => this.#running.delete(run));
-    this.#running.add(run);
   }
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Spreads the static node list between nodes: `sn.chain_static` (spec/chain §4.23 "Details"). Whoever gets a new list pushes
 // it to all; whoever missed that hears of it because every node keeps asking others, members of its own swarm first.
+
 import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Member, Membership } from '@allium/protocol/membership';
+import { Background } from '../background.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import type { StaticSource } from './static-source.ts';
 
@@ -40,7 +42,7 @@ export class StaticDistribution {
   readonly #ownHex: string;
   readonly #env: Env;
   readonly #strangers: RateLimiter;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running: Background;
   /** Members of our swarm that have not answered the push of the list in force; by Ed25519 hex. */
   readonly #missed = new Map<string, { delayMs: number; cancel: Cancel }>();
   #cancels: Cancel[] = [];
@@ -53,6 +55,7 @@ export class StaticDistribution {
     this.#omq = omq;
     this.#ownHex = ownHex;
     this.#env = env;
+    this.#running = new Background('exchanging the node list failed', env);
     this.#strangers = new RateLimiter(STRANGERS, env.clock);
   }
 
@@ -66,7 +69,7 @@ export class StaticDistribution {
     this.#stopping.abort();
     for (const cancel of this.#cancels) cancel();
     this.#forgetMissed();
-    await Promise.all(this.#running);
+    await this.#running.settled();
   }
 
   /**
@@ -100,7 +103,7 @@ export class StaticDistribution {
   #schedule(ms: number): void {
     if (this.#stopping.signal.aborted) return;
     this.#cancels[1] = this.#env.clock.after(ms, () =>
-      this.#run(
+      this.#running.run(
         this.#ask().then((answered) => {
           this.#unanswered = answered ? 0 : this.#unanswered + 1;
           this.#schedule(
@@ -113,21 +116,12 @@ export class StaticDistribution {
     );
   }
 
-  #run(work: Promise<void>): void {
-    const run = work
-      .catch((error: unknown) =>
-        this.#env.log.error({ error: String(error) }, 'exchanging the node list failed'),
-      )
-      .finally(() => this.#running.delete(run));
-    this.#running.add(run);
-  }
-
   /** To all members of the old and the new list. */
   #pushToAll(next: Membership, previous: Membership): void {
     this.#forgetMissed();
     const members = new Map([...previous.byEd25519, ...next.byEd25519]);
     members.delete(this.#ownHex);
-    for (const member of members.values()) this.#run(this.#push(member, PUSH_AGAIN_MS));
+    for (const member of members.values()) this.#running.run(this.#push(member, PUSH_AGAIN_MS));
   }
 
   #forgetMissed(): void {
@@ -152,7 +146,7 @@ export class StaticDistribution {
 
   #pushAgain(ed25519Hex: string, delayMs: number): void {
     const member = this.#source.current().byEd25519.get(ed25519Hex);
-    if (member !== undefined) this.#run(this.#push(member, delayMs));
+    if (member !== undefined) this.#running.run(this.#push(member, delayMs));
   }
 
   #place() {

@@ -4,6 +4,7 @@
 //   sn.chain_proof   [proof]                        → `OK` or a reason; behind it the proof held till then, when it names
 //                                                     another address or is why this one was refused
 //   sn.chain_proofs  [{k: keys, 32 bytes each}]     → the list of those proofs that are held
+
 import type { ChainView } from '@allium/chain/chain-view';
 import { epochAt } from '@allium/chain/chain-view';
 import type { OmqEndpoint, OmqPart, OmqPeer } from '@allium/net/omq/endpoint';
@@ -22,6 +23,7 @@ import {
   type Version,
   verifyUptimeProof,
 } from '@allium/protocol/membership/uptime-proof';
+import { Background } from '../background.ts';
 import type { NodeKeys } from '../node-keys.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import type { Swarm } from '../swarm/swarm.ts';
@@ -113,7 +115,7 @@ export class ProofGossip {
   readonly #env: Env;
   readonly #proofs: Allowance;
   readonly #pulls: Allowance;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running: Background;
   #own: OwnProofFacts | undefined;
   #cancels: { check?: Cancel; pull?: Cancel; epoch?: Cancel } = {};
   #stopping = new AbortController();
@@ -134,6 +136,7 @@ export class ProofGossip {
   constructor(parts: ProofGossipParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#running = new Background('exchanging uptime proofs failed', env);
     this.#proofs = new Allowance(PROOFS_AT_ONCE, PROOFS_PER_SECOND, env.clock);
     this.#pulls = new Allowance(PULLS_AT_ONCE, PULLS_PER_SECOND, env.clock);
   }
@@ -164,7 +167,7 @@ export class ProofGossip {
     this.#stopping.abort();
     for (const cancel of Object.values(this.#cancels)) cancel();
     this.#cancels = {};
-    await Promise.all(this.#running);
+    await this.#running.settled();
   }
 
   /** Handler of `sn.chain_proof`. */
@@ -245,7 +248,8 @@ export class ProofGossip {
     const { keys } = this.#parts;
     const skip = new Set([keys.ed25519Hex, from, signed.proof.ed25519Hex]);
     const wire = encodeSignedProof(signed);
-    for (const peer of this.#random(RANDOM_OF_RELAY, skip)) this.#run(this.#push(peer, wire).then(() => {}));
+    for (const peer of this.#random(RANDOM_OF_RELAY, skip))
+      this.#running.run(this.#push(peer, wire).then(() => {}));
   }
 
   /** Members with an address, at random. */
@@ -291,7 +295,7 @@ export class ProofGossip {
     const signed = this.#due();
     if (signed === undefined) return;
     this.#sending = true;
-    this.#run(
+    this.#running.run(
       this.#send(signed).finally(() => {
         this.#sending = false;
       }),
@@ -406,7 +410,7 @@ export class ProofGossip {
 
   #pullAfter(ms: number): void {
     this.#cancels.pull?.();
-    this.#cancels.pull = this.#env.clock.after(ms, () => this.#run(this.#pull()));
+    this.#cancels.pull = this.#env.clock.after(ms, () => this.#running.run(this.#pull()));
   }
 
   /** From three random peers, one after the other, so that each is asked only for what those before did not have. */
@@ -488,15 +492,6 @@ export class ProofGossip {
       );
       return undefined;
     }
-  }
-
-  #run(work: Promise<void>): void {
-    const run = work
-      .catch((error: unknown) =>
-        this.#env.log.error({ error: String(error) }, 'exchanging uptime proofs failed'),
-      )
-      .finally(() => this.#running.delete(run));
-    this.#running.add(run);
   }
 }
 

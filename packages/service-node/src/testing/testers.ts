@@ -2,8 +2,10 @@
 // Tests the other nodes without pause (spec/chain §4.18, spec/storage-server §5.10): a random one every ten seconds or so,
 // failing ones with growing patience, and those that this node has to judge more often and more closely. What comes out
 // stands in the `PeerBook`.
+
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Member } from '@allium/protocol/membership';
+import { Background } from '../background.ts';
 import { CLOCKS_TO_ASK } from '../membership/clock-watch.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import type { Swarm } from '../swarm/swarm.ts';
@@ -45,7 +47,7 @@ export interface TestersParts {
 export class Testers {
   readonly #parts: TestersParts;
   readonly #env: Env;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running: Background;
   readonly #inWork = new Set<string>();
   /** Nodes still to be tested in this turn through the list, in any order. */
   #candidates: string[] = [];
@@ -60,6 +62,7 @@ export class Testers {
   constructor(parts: TestersParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#running = new Background('a test failed', env, () => this.#stopping.signal.aborted);
   }
 
   /** A test of this node ended. The listener must not throw. */
@@ -92,7 +95,7 @@ export class Testers {
     this.#retests.clear();
     this.#targetTests.clear();
     this.#probes.clear();
-    await Promise.all(this.#running);
+    await this.#running.settled();
   }
 
   #schedule(): void {
@@ -161,7 +164,7 @@ export class Testers {
   }
 
   #probeLater(key: string, round: number, ms: number): void {
-    const cancel = this.#env.clock.after(ms, () => this.#run(this.#probe(key, round)));
+    const cancel = this.#env.clock.after(ms, () => this.#running.run(this.#probe(key, round)));
     this.#probes.set(key, { round, cancel });
   }
 
@@ -194,7 +197,7 @@ export class Testers {
     // §5.10: only active nodes test others.
     if (this.#parts.swarm.id === undefined || this.#running.size >= MAX_RUNNING) return;
     this.#inWork.add(key);
-    this.#run(this.#testNow(member).finally(() => this.#inWork.delete(key)));
+    this.#running.run(this.#testNow(member).finally(() => this.#inWork.delete(key)));
   }
 
   async #testNow(member: Member): Promise<void> {
@@ -230,15 +233,6 @@ export class Testers {
 
   #tell(key: string): void {
     for (const listener of [...this.#listeners]) listener(key);
-  }
-
-  #run(work: Promise<void>): void {
-    const run = work
-      .catch((error: unknown) => {
-        if (!this.#stopping.signal.aborted) this.#env.log.error({ error: String(error) }, 'a test failed');
-      })
-      .finally(() => this.#running.delete(run));
-    this.#running.add(run);
   }
 
   #isOther(member: Member): boolean {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Reveals the pre-image of this node when it is its turn (spec/chain §4.7, §4.19), and helps others whose transaction does
 // not come through.
+
 import {
   type ChainView,
   type ChainWriter,
@@ -15,6 +16,7 @@ import { type OmqEndpoint, OmqError } from '@allium/net/omq/endpoint';
 import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import type { Member } from '@allium/protocol/membership';
+import { Background } from '../background.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { peerOf } from '../testing/questions.ts';
@@ -45,7 +47,7 @@ export class Beacon {
   readonly #parts: BeaconParts;
   readonly #env: Env;
   readonly #offenders: Offenders;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running: Background;
   /** The epoch whose turn this node took last. */
   #begun: number | undefined;
   /** The epoch for which we help, once each. */
@@ -59,6 +61,7 @@ export class Beacon {
   constructor(parts: BeaconParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#running = new Background('revealing a seed failed', env, () => this.#stopping.signal.aborted);
     this.#offenders = new Offenders(env.clock);
   }
 
@@ -77,7 +80,7 @@ export class Beacon {
     this.#stopping.abort();
     this.#cancel?.();
     this.#turn?.();
-    await Promise.all(this.#running);
+    await this.#running.settled();
   }
 
   /** Handler of `sn.chain_reveal`. @returns a word about it; undefined: no reply */
@@ -103,7 +106,7 @@ export class Beacon {
     }
     this.#helped = epoch;
     const wait = this.#env.random.unit() * ((network.revealSeconds * 1000) / HELPERS_DIFFER);
-    this.#run(
+    this.#running.run(
       delay(this.#env.clock, wait, this.#stopping.signal).then(() => this.#submit(epoch, preimage, proposer)),
     );
     return ['OK'];
@@ -127,7 +130,7 @@ export class Beacon {
     this.#parts.preimageOf(proposer.beaconAnchor);
     // Started in the middle of the window: at once.
     this.#turn = this.#env.clock.after(Math.max(0, wait), () =>
-      this.#run(this.#takeTurn(epoch, proposer.nodeId)),
+      this.#running.run(this.#takeTurn(epoch, proposer.nodeId)),
     );
   }
 
@@ -213,15 +216,5 @@ export class Beacon {
     } catch (error) {
       if (!(error instanceof OmqError)) throw error;
     }
-  }
-
-  #run(work: Promise<void>): void {
-    const run = work
-      .catch((error: unknown) => {
-        if (!this.#stopping.signal.aborted)
-          this.#env.log.error({ error: String(error) }, 'revealing a seed failed');
-      })
-      .finally(() => this.#running.delete(run));
-    this.#running.add(run);
   }
 }

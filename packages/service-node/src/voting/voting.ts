@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Votes of this node and of the quorums in which it sits (spec/chain §4.19): decides, signs, hands round, collects, and
 // brings to the chain what enough members agree on.
+
 import {
   type ChainView,
   type ChainWriter,
@@ -16,6 +17,7 @@ import type { Cancel, Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import type { Member } from '@allium/protocol/membership';
 import { reasonCodes, reasonWords } from '@allium/protocol/membership/reasons';
+import { Background } from '../background.ts';
 import type { ClockWatch } from '../membership/clock-watch.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import type { Swarm } from '../swarm/swarm.ts';
@@ -95,7 +97,7 @@ export class Voting {
   readonly #attempts = new Map<string, Attempt>();
   /** Votes against this node that its operator was told of. */
   readonly #told = new Map<string, number>();
-  readonly #running = new Set<Promise<void>>();
+  readonly #running: Background;
   readonly #counts = {
     cast: 0,
     received: 0,
@@ -111,6 +113,7 @@ export class Voting {
   constructor(parts: VotingParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#running = new Background('voting failed', env, () => this.#stopping.signal.aborted);
     const { view } = parts;
     this.#domain = domainSeparator(view.network.chainId, view.network.registry);
     this.#pool = new VotePool({ view, ownNodeId: () => this.#own()?.nodeId }, env.clock);
@@ -146,7 +149,7 @@ export class Voting {
     this.#stopping.abort();
     this.#next?.();
     for (const cancel of this.#cancels) cancel();
-    await Promise.all(this.#running);
+    await this.#running.settled();
   }
 
   /** Handler of `sn.chain_vote`. @returns a word about it; undefined: no reply */
@@ -240,7 +243,7 @@ export class Voting {
       const quorum = this.#parts.view.quorumOf(nodeId, epoch);
       for (const id of [nodeId, ...(quorum?.members ?? []).map((member) => member.nodeId)]) {
         const member = this.#memberOf(id);
-        if (member !== undefined) this.#run(this.#send(member, vote.bytes));
+        if (member !== undefined) this.#running.run(this.#send(member, vote.bytes));
       }
     }
   }
@@ -263,7 +266,7 @@ export class Voting {
       if (attempt.isOver || now < attempt.due) continue;
       attempt.tries++;
       attempt.due = Number.POSITIVE_INFINITY;
-      this.#run(this.#submit(tally, attempt));
+      this.#running.run(this.#submit(tally, attempt));
     }
   }
 
@@ -417,15 +420,6 @@ export class Voting {
       // It comes again.
       if (!(error instanceof OmqError)) throw error;
     }
-  }
-
-  #run(work: Promise<void>): void {
-    const run = work
-      .catch((error: unknown) => {
-        if (!this.#stopping.signal.aborted) this.#env.log.error({ error: String(error) }, 'voting failed');
-      })
-      .finally(() => this.#running.delete(run));
-    this.#running.add(run);
   }
 }
 
