@@ -17,6 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'packages/servers': ['protocol', 'net', 'chain'],
   'packages/lab': ['protocol', 'net', 'chain', 'client', 'service-node', 'servers'],
   'apps/cli': ['protocol', 'net', 'chain', 'client', 'service-node', 'servers', 'lab'],
+  'apps/web': ['protocol', 'client'],
 };
 const MIT = ['packages/protocol', 'packages/net', 'packages/client', 'packages/chain', 'scripts', 'examples'];
 
@@ -25,7 +26,7 @@ function* sourceFiles(folder: string): Generator<string> {
     const path = join(folder, name);
     if (name === 'node_modules' || name === 'generated') continue;
     if (statSync(path).isDirectory()) yield* sourceFiles(path);
-    else if (/\.(ts|mjs)$/.test(name)) yield path;
+    else if (/\.(tsx?|mjs)$/.test(name)) yield path;
   }
 }
 

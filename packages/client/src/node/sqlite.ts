@@ -81,7 +81,7 @@ interface MessageRow {
   readonly sort_timestamp: number | null;
   readonly copy_pending: number | null;
   readonly handled: number;
-  /** JSON. */
+  /** JSON of `detailsOf`. */
   readonly details: string | null;
   readonly marks: string | null;
 }
@@ -329,8 +329,9 @@ export class SqliteStorage implements Storage {
   }
 
   #writeMessage(message: StoredMessage): void {
-    const { keepTrying, failure, quote, marks } = message;
-    const hasDetails = keepTrying !== undefined || failure !== undefined || quote !== undefined;
+    const { sender, timestamp, conversation, text, state, hash, sortTimestamp, copyPending, handled, marks } =
+      message;
+    const details = detailsOf(message);
     this.#run(
       `INSERT INTO messages (sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled,
          details, marks)
@@ -339,16 +340,16 @@ export class SqliteStorage implements Storage {
          state = excluded.state, hash = excluded.hash, sort_timestamp = excluded.sort_timestamp,
          copy_pending = excluded.copy_pending, handled = excluded.handled, details = excluded.details,
          marks = excluded.marks`,
-      message.sender,
-      message.timestamp,
-      message.conversation,
-      message.text,
-      message.state,
-      message.hash ?? null,
-      message.sortTimestamp ?? null,
-      message.copyPending === undefined ? null : Number(message.copyPending),
-      Number(message.handled),
-      hasDetails ? JSON.stringify({ keepTrying, failure, quote }) : null,
+      sender,
+      timestamp,
+      conversation,
+      text,
+      state,
+      hash ?? null,
+      sortTimestamp ?? null,
+      copyPending === undefined ? null : Number(copyPending),
+      Number(handled),
+      details === undefined ? null : JSON.stringify(details),
       marks === undefined ? null : JSON.stringify(marks),
     );
   }
@@ -412,6 +413,23 @@ export class SqliteStorage implements Storage {
   #check(): void {
     if (this.#closed) throw new StorageError('closed', 'this storage is closed');
   }
+}
+
+/** All that has no column of its own. */
+function detailsOf({
+  sender: _sender,
+  timestamp: _timestamp,
+  conversation: _conversation,
+  text: _text,
+  state: _state,
+  hash: _hash,
+  sortTimestamp: _sortTimestamp,
+  copyPending: _copyPending,
+  handled: _handled,
+  marks: _marks,
+  ...details
+}: StoredMessage): object | undefined {
+  return Object.keys(details).length === 0 ? undefined : details;
 }
 
 function toRecord({ kind, key, value, expiry }: RecordRow): StoredRecord {
