@@ -4,7 +4,7 @@
 
 import { toHex } from '@allium/protocol/bytes';
 import { delay, type Env } from '@allium/protocol/env';
-import { decodeErrorResult, encodeFunctionData, type TransactionSerializable } from 'viem';
+import { decodeErrorResult, encodeFunctionData, keccak256, type TransactionSerializable } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { ChainError } from './chain-error.ts';
 import type { ChainNetwork, ChainWriter, Hex, StateChange, Submission } from './chain-view.ts';
@@ -46,6 +46,12 @@ interface Price {
   readonly max: bigint;
   /** Undefined: a chain without a base fee. */
   readonly tip: bigint | undefined;
+}
+
+interface Receipt {
+  readonly hash: Hex;
+  readonly isGood: boolean;
+  readonly gasUsed: bigint;
 }
 
 /** Names of the refusals that mean: somebody else was faster. */
@@ -122,10 +128,12 @@ export class VotingKeyWriter implements ChainWriter {
 
   async #submit(data: Hex, signal: AbortSignal): Promise<Submission> {
     let failure = 'no endpoint answers';
+    /** Hashes of what any endpoint was given, whatever it answered. */
+    const sent: Hex[] = [];
     for (let n = 0; n < MAX_TRIES; n++) {
       if (signal.aborted) return { outcome: 'failed', reason: 'given up' };
       try {
-        return await this.#endpoints.any((endpoint) => this.#tryOn(endpoint, data, signal), signal);
+        return await this.#endpoints.any((endpoint) => this.#tryOn(endpoint, data, sent, signal), signal);
       } catch (error) {
         if (!(error instanceof ChainError) && !signal.aborted) throw error;
         const refusal = refusalIn(error);
@@ -138,32 +146,39 @@ export class VotingKeyWriter implements ChainWriter {
   }
 
   /** @throws ChainError; one whose cause holds the bytes of a refusal ends the submission */
-  async #tryOn(endpoint: RpcEndpoint, data: Hex, signal: AbortSignal): Promise<Submission> {
+  async #tryOn(endpoint: RpcEndpoint, data: Hex, sent: Hex[], signal: AbortSignal): Promise<Submission> {
     const call = { from: this.address, to: this.#network.registry, data };
     try {
       await endpoint.call('eth_call', [call, 'latest'], signal);
       const gas = amountOf(await endpoint.call('eth_estimateGas', [call], signal));
       if (gas > MAX_GAS) throw new ChainError('bad_answer', `${endpoint.name} says that it takes ${gas} gas`);
-      return await this.#send(endpoint, data, (gas * GAS_MARGIN_PERCENT) / 100n, signal);
+      return await this.#send(endpoint, data, (gas * GAS_MARGIN_PERCENT) / 100n, sent, signal);
     } catch (error) {
       const refusal = refusalIn(error);
-      if (refusal !== undefined) return refusal;
-      throw error;
+      if (refusal === undefined) throw error;
+      if (refusal.outcome !== 'already') return refusal;
+      // It may have been ourselves, with a transaction whose answer was lost.
+      const receipt = await this.#receipt(endpoint, sent, signal);
+      return receipt?.isGood ? done(receipt) : refusal;
     }
   }
 
-  async #send(endpoint: RpcEndpoint, data: Hex, gas: bigint, signal: AbortSignal): Promise<Submission> {
+  async #send(
+    endpoint: RpcEndpoint,
+    data: Hex,
+    gas: bigint,
+    sent: Hex[],
+    signal: AbortSignal,
+  ): Promise<Submission> {
     // Of what is mined, not of what waits: an older transaction of ours that is stuck is replaced.
     const count = await endpoint.call('eth_getTransactionCount', [this.address, 'latest'], signal);
     const nonce = Number(amountOf(count));
     let price = await this.#price(endpoint, signal);
-    const sent: Hex[] = [];
     for (let bump = 0; bump <= MAX_BUMPS; bump++) {
       await this.#checkFunds(endpoint, gas * price.max, signal);
-      const hash = await this.#sendOnce(endpoint, { data, gas, nonce, price }, signal);
-      if (hash !== undefined) sent.push(hash);
+      await this.#sendOnce(endpoint, { data, gas, nonce, price }, sent, signal);
       const receipt = await this.#awaitReceipt(endpoint, sent, signal);
-      if (receipt?.isGood) return { outcome: 'done', hash: receipt.hash, gasUsed: receipt.gasUsed };
+      if (receipt?.isGood) return done(receipt);
       if (receipt !== undefined) {
         // Mined and refused: somebody was faster, or the time was over. The next simulation says which.
         throw new ChainError('rpc_error', 'the transaction was mined, and the registry refused it');
@@ -173,26 +188,27 @@ export class VotingKeyWriter implements ChainWriter {
     throw new ChainError('rpc_error', `the transaction was not mined at ${price.max} wei per gas`);
   }
 
-  /** Undefined: the endpoint did not take it, since one with this nonce and price is there already. */
+  /** Its hash is put into `sent`. One with this nonce and price may be there already: then the endpoint need not take it. */
   async #sendOnce(
     endpoint: RpcEndpoint,
     { data, gas, nonce, price }: { data: Hex; gas: bigint; nonce: number; price: Price },
+    sent: Hex[],
     signal: AbortSignal,
-  ): Promise<Hex | undefined> {
+  ): Promise<void> {
     const base = { to: this.#network.registry, data, gas, nonce, chainId: this.#network.chainId };
     const transaction: TransactionSerializable =
       price.tip === undefined
         ? { ...base, type: 'legacy', gasPrice: price.max }
         : { ...base, type: 'eip1559', maxFeePerGas: price.max, maxPriorityFeePerGas: price.tip };
     const raw = await this.#account.signTransaction(transaction);
+    const hash = keccak256(raw);
+    if (!sent.includes(hash)) sent.push(hash);
     try {
-      const hash = await endpoint.call('eth_sendRawTransaction', [raw], signal);
-      return new FieldReader('bad_answer', `the answer of ${endpoint.name}`).bytes(hash, 'the hash', 32);
+      await endpoint.call('eth_sendRawTransaction', [raw], signal);
     } catch (error) {
-      if (error instanceof ChainError && /already known|underpriced|already imported/i.test(error.message)) {
-        return undefined;
-      }
-      throw error;
+      const isThere =
+        error instanceof ChainError && /already known|underpriced|already imported/i.test(error.message);
+      if (!isThere) throw error;
     }
   }
 
@@ -200,20 +216,31 @@ export class VotingKeyWriter implements ChainWriter {
     endpoint: RpcEndpoint,
     sent: readonly Hex[],
     signal: AbortSignal,
-  ): Promise<{ hash: Hex; isGood: boolean; gasUsed: bigint } | undefined> {
+  ): Promise<Receipt | undefined> {
     for (let poll = 0; poll < RECEIPT_POLLS; poll++) {
-      for (const hash of [...sent].reverse()) {
-        const answer = await endpoint.call('eth_getTransactionReceipt', [hash], signal);
-        if (answer === null) continue;
-        const reader = new FieldReader(
-          'bad_answer',
-          `the answer of ${endpoint.name} to eth_getTransactionReceipt`,
-        );
-        const receipt = reader.object(answer, 'it');
-        const isGood = reader.quantity(receipt.status, 'status') === 1;
-        return { hash, isGood, gasUsed: amountOf(receipt.gasUsed) };
-      }
+      const receipt = await this.#receipt(endpoint, sent, signal);
+      if (receipt !== undefined) return receipt;
       await delay(this.#env.clock, this.#patienceMs / RECEIPT_POLLS, signal);
+    }
+    return undefined;
+  }
+
+  /** Of the newest of them that is mined. */
+  async #receipt(
+    endpoint: RpcEndpoint,
+    sent: readonly Hex[],
+    signal: AbortSignal,
+  ): Promise<Receipt | undefined> {
+    const reader = new FieldReader(
+      'bad_answer',
+      `the answer of ${endpoint.name} to eth_getTransactionReceipt`,
+    );
+    for (const hash of [...sent].reverse()) {
+      const answer = await endpoint.call('eth_getTransactionReceipt', [hash], signal);
+      if (answer === null) continue;
+      const receipt = reader.object(answer, 'it');
+      const isGood = reader.quantity(receipt.status, 'status') === 1;
+      return { hash, isGood, gasUsed: amountOf(receipt.gasUsed) };
     }
     return undefined;
   }
@@ -240,6 +267,10 @@ export class VotingKeyWriter implements ChainWriter {
     const words = `the voting key ${this.address} holds ${ether(funds)} for gas, up to ${ether(cost)} are needed: send it some`;
     throw new ChainError('rpc_error', words);
   }
+}
+
+function done({ hash, gasUsed }: Receipt): Submission {
+  return { outcome: 'done', hash, gasUsed };
 }
 
 /** What a refusal by the registry means; undefined for another error. */

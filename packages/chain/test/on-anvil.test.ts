@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The view, the draw, the votes and the transactions against the contract itself, on a development chain.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { StateAction, type StateChange, type Vote } from '../src/chain-view.ts';
@@ -60,11 +62,11 @@ function decision(nodeId: number, action: StateAction, epoch: number): StateChan
   return { nodeId, action, epoch, stateNonce, votes };
 }
 
-function writerOf(nodeId: number): VotingKeyWriter {
-  const { network, anvil } = chain;
+function writerOf(nodeId: number, url = chain.anvil.url): VotingKeyWriter {
+  const { network } = chain;
   const secretKey = chain.nodes[nodeId - 1]?.votingSecret as Uint8Array;
   const env = { ...testEnv(clock).env, clock: realClock };
-  return new VotingKeyWriter({ network, endpoints: [anvil.url], secretKey, patienceMs: 200 }, env);
+  return new VotingKeyWriter({ network, endpoints: [url], secretKey, patienceMs: 200 }, env);
 }
 
 test('quorums and proposers are those that the registry draws', async () => {
@@ -136,6 +138,30 @@ test('a quorum suspends a node and takes it back; what was decided already is kn
   await enter(8);
   expect(follower.epochView()?.memberIds).toContain(5);
   expect(await chain.read('slotCountFor', [8])).toBe(follower.epochView()?.slotCount);
+});
+
+test('a transaction whose answer was lost is known as ours when it was mined', async () => {
+  const lossy = createServer(async (request, response) => {
+    const body = await new Response(request as never).text();
+    const answer = await fetch(chain.anvil.url, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    const text = await answer.text();
+    if (body.includes('eth_sendRawTransaction')) request.socket.destroy();
+    else response.setHeader('content-type', 'application/json').end(text);
+  });
+  await new Promise<void>((resolve) => lossy.listen(0, '127.0.0.1', resolve));
+  try {
+    const epoch = follower.epochView()?.epoch as number;
+    const writer = writerOf(2, `http://127.0.0.1:${(lossy.address() as AddressInfo).port}`);
+    const submitted = await writer.submitStateChange(decision(11, StateAction.decommission, epoch));
+    expect(submitted).toMatchObject({ outcome: 'done', hash: expect.stringMatching(/^0x[0-9a-f]{64}$/) });
+    await writer.stop();
+  } finally {
+    lossy.close();
+  }
 });
 
 test('a reorganisation takes back what it undid', async () => {
