@@ -9,19 +9,8 @@ import { abi } from './contracts/generated/IServiceNodeRegistry.ts';
 import { Endpoints, readRanges } from './endpoints.ts';
 import { FieldReader } from './fields.ts';
 import { FOLLOW_TIMINGS, type SnapshotStore } from './follower.ts';
+import { HISTORY_TYPES, type HistoryType } from './history-types.ts';
 import type { RpcBlock, RpcEndpoint, RpcLog } from './json-rpc.ts';
-
-export const HISTORY_TYPES = [
-  'register',
-  'decommission',
-  'recommission',
-  'deregister',
-  'exit_requested',
-  'exit',
-  'withdraw',
-  'claim',
-] as const;
-export type HistoryType = (typeof HISTORY_TYPES)[number];
 
 export interface HistoryEvent {
   readonly type: HistoryType;

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ChainError } from '../src/chain-error.ts';
 import type { ChainNetwork } from '../src/chain-view.ts';
-import { encodeHistory, HISTORY_TYPES, type HistoryEvent, parseHistory } from '../src/history.ts';
+import { encodeHistory, type HistoryEvent, parseHistory } from '../src/history.ts';
+import { HISTORY_TYPES } from '../src/history-types.ts';
 
 const network = { chainId: 1, registry: `0x${'aa'.repeat(20)}` } as ChainNetwork;
 const checkpoint = { block: 1000, hash: `0x${'bb'.repeat(32)}` } as const;

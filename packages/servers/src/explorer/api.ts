@@ -8,7 +8,7 @@
 //   GET /api/network                            what network this is
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HistoryType } from '@allium/chain/history';
+import { HISTORY_TYPES } from '@allium/chain/history-types';
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { etag } from 'hono/etag';
@@ -17,17 +17,7 @@ import { rateLimit, type ServerEnv } from '../serve.ts';
 import type { ExplorerSnapshot, ExplorerSource, ExplorerSwarm } from './model.ts';
 import { statistics } from './statistics.ts';
 
-/** `HISTORY_TYPES` of the chain package, which a network without a chain need not load. */
-const EVENT_TYPES: ReadonlySet<string> = new Set<HistoryType>([
-  'register',
-  'decommission',
-  'recommission',
-  'deregister',
-  'exit_requested',
-  'exit',
-  'withdraw',
-  'claim',
-]);
+const EVENT_TYPES: ReadonlySet<string> = new Set(HISTORY_TYPES);
 // Ours.
 const MAX_EVENTS = 1000;
 const DEFAULT_EVENTS = 100;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the explorer shows, in the form of its JSON. Keys are lower-case hex; token amounts are decimal strings of atomic
 // units; times are Unix seconds.
-import type { HistoryType } from '@allium/chain/history';
+import type { HistoryType } from '@allium/chain/history-types';
 
 export type ExplorerNodeState = 'active' | 'decommissioned' | 'deregistered' | 'exited';
 
