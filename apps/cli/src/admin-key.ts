@@ -15,7 +15,7 @@ import {
   xchacha20Poly1305Seal,
 } from '@allium/protocol/crypto';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
-import { CliError } from './cli-error.ts';
+import { CliError, fileTrouble } from './cli-error.ts';
 import { choosePassphrase, type PassphraseOptions, readPassphrase } from './passphrase.ts';
 
 const FORMAT = 'allium-admin-key-1';
@@ -113,7 +113,7 @@ function parseKeyFile(path: string): KeyFile {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new CliError(`${path} cannot be read: ${(error as Error).message}`, 1, { cause: error });
+    throw fileTrouble('cannot read', path, error);
   }
   try {
     const file = JSON.parse(text) as KeyFile;

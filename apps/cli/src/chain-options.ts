@@ -8,14 +8,14 @@ import { type Deployment, finishedDeployment, parseDeploymentFile } from '@alliu
 import type { StakeSigner } from '@allium/chain/stake/session';
 import { toHex } from '@allium/protocol/bytes';
 import { AlliumError } from '@allium/protocol/errors';
-import { CliError, usage } from './cli-error.ts';
+import { CliError, fileTrouble, usage } from './cli-error.ts';
 import { homeFolder, readSettings } from './home.ts';
 import { type PassphraseOptions, readPassphrase } from './passphrase.ts';
 
 export interface ChainOptions {
   readonly home?: string;
-  readonly rpc?: string;
-  readonly deployment?: string;
+  readonly chainRpc?: string;
+  readonly chainDeployment?: string;
 }
 
 export interface WalletOptions extends PassphraseOptions {
@@ -24,12 +24,12 @@ export interface WalletOptions extends PassphraseOptions {
   readonly rpcSigner?: string;
 }
 
-/** --rpc, else ALLIUM_CHAIN_RPC, else the settings. @throws CliError */
+/** --chain-rpc, else ALLIUM_CHAIN_RPC, else the settings. @throws CliError */
 export function chosenRpc(options: ChainOptions): string {
-  const rpc = chosen(options, options.rpc, 'ALLIUM_CHAIN_RPC', 'chainRpc');
+  const rpc = chosen(options, options.chainRpc, 'ALLIUM_CHAIN_RPC', 'chainRpc');
   if (rpc === undefined) {
     throw usage(
-      'no chain chosen: name a JSON-RPC endpoint with --rpc URL (or ALLIUM_CHAIN_RPC, or "allium chain use")',
+      'no chain chosen: name a JSON-RPC endpoint with --chain-rpc URL (or ALLIUM_CHAIN_RPC, or "allium chain use")',
     );
   }
   // Not quoted: the address of an endpoint often holds a key.
@@ -39,12 +39,12 @@ export function chosenRpc(options: ChainOptions): string {
   return rpc;
 }
 
-/** --deployment FILE (or its folder), else ALLIUM_CHAIN_DEPLOYMENT, else the settings. @throws CliError */
+/** --chain-deployment FILE (or its folder), else ALLIUM_CHAIN_DEPLOYMENT, else the settings. @throws CliError */
 export function chosenDeployment(options: ChainOptions): Deployment {
-  const given = chosen(options, options.deployment, 'ALLIUM_CHAIN_DEPLOYMENT', 'deployment');
+  const given = chosen(options, options.chainDeployment, 'ALLIUM_CHAIN_DEPLOYMENT', 'deployment');
   if (given === undefined) {
     throw usage(
-      'no contracts chosen: name the deployment.json of your network with --deployment FILE (or ALLIUM_CHAIN_DEPLOYMENT, or "allium chain use")',
+      'no contracts chosen: name the deployment.json of your network with --chain-deployment FILE (or ALLIUM_CHAIN_DEPLOYMENT, or "allium chain use")',
     );
   }
   let path = given;
@@ -53,9 +53,7 @@ export function chosenDeployment(options: ChainOptions): Deployment {
     if (statSync(given).isDirectory()) path = join(given, 'deployment.json');
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new CliError(`cannot read ${path} (--deployment): ${(error as Error).message}`, 2, {
-      cause: error,
-    });
+    throw fileTrouble('cannot read', `${path} (--chain-deployment)`, error);
   }
   try {
     return finishedDeployment(parseDeploymentFile(text));
@@ -128,7 +126,7 @@ function keystoreText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new CliError(`cannot read the keystore: ${(error as Error).message}`, 2, { cause: error });
+    throw fileTrouble('cannot read', `the keystore ${path}`, error);
   }
 }
 

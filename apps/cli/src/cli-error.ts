@@ -12,6 +12,23 @@ export class CliError extends Error {
   }
 }
 
+const FILE_TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'this user may not',
+  EPERM: 'this user may not',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of its path is no folder',
+  EEXIST: 'it is there already',
+  ENOSPC: 'the disk is full',
+  EROFS: 'the disk cannot be written to',
+};
+
+/** `what` says what was tried ("cannot read"), `path` on what. */
+export function fileTrouble(what: string, path: string, error: unknown): CliError {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return new CliError(`${what} ${path}: ${FILE_TROUBLES[code] ?? message}`, 2, { cause: error });
+}
+
 /** Wrong arguments. */
 export function usage(message: string): CliError {
   return new CliError(message, 2);

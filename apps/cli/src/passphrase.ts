@@ -2,7 +2,7 @@
 // Where a passphrase comes from: a descriptor, a file named in the environment, or the terminal without echo. Never an
 // argument or an environment variable itself, since both can be read in the list of processes.
 import { readFileSync } from 'node:fs';
-import { CliError } from './cli-error.ts';
+import { CliError, fileTrouble } from './cli-error.ts';
 import { askSecret, remark } from './terminal.ts';
 
 export interface PassphraseOptions {
@@ -55,7 +55,7 @@ function given(options: PassphraseOptions): string | undefined {
   try {
     return firstLine(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new CliError(`ALLIUM_PASSPHRASE_FILE: ${(error as Error).message}`, 2, { cause: error });
+    throw fileTrouble('cannot read', `${path} (ALLIUM_PASSPHRASE_FILE)`, error);
   }
 }
 

@@ -71,13 +71,16 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
     .description('run one service node ("allium node --help" lists its options)')
     .helpOption(false)
     .allowUnknownOption();
-  for (const command of allCommands(program)) command.exitOverride();
+  for (const [command, path] of allCommands(program, 'allium')) {
+    command.exitOverride().showHelpAfterError(`Try "${path} --help".`);
+  }
   return program;
 }
 
-function* allCommands(command: Command): Generator<Command> {
+function* allCommands(command: Command, path: string): Generator<readonly [Command, string]> {
   for (const child of command.commands) {
-    yield child;
-    yield* allCommands(child);
+    const childPath = `${path} ${child.name()}`;
+    yield [child, childPath];
+    yield* allCommands(child, childPath);
   }
 }

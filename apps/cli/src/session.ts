@@ -10,13 +10,18 @@ import { takePidLock } from '@allium/lab/pid-lock';
 import { type AccountEntry, type AccountOptions, chooseEntry, unlock } from './accounts.ts';
 import { CliError, usage } from './cli-error.ts';
 import { chosenSeeds, type SeedOptions } from './home.ts';
+import { counted, remark } from './terminal.ts';
 import { chosenTrust, inOptions, type TrustSettings } from './trust.ts';
 
 export interface SessionOptions extends AccountOptions, SeedOptions, TrustSettings {}
 
 export interface Session extends AsyncDisposable {
   readonly client: Client;
+  readonly seeds: readonly string[];
 }
+
+/** Ours: after this time without a path a person is told what is being tried. */
+const PATIENCE_MS = 1_000;
 
 /**
  * Opens the client; what is missing is said before a passphrase is asked for. Any number of processes may send from an
@@ -30,9 +35,12 @@ export async function openSession(options: SessionOptions, use: 'send' | 'receiv
   const unlockFolder = use === 'receive' ? lockReceiving(entry) : () => {};
   try {
     const client = await open(entry, seeds, trust.options, options, use);
+    const endRemark = remarkWhileWaiting(client, seeds);
     return {
       client,
+      seeds,
       async [Symbol.asyncDispose]() {
+        endRemark();
         await client.close();
         await trust[Symbol.asyncDispose]();
         unlockFolder();
@@ -42,6 +50,25 @@ export async function openSession(options: SessionOptions, use: 'send' | 'receiv
     unlockFolder();
     throw error;
   }
+}
+
+function remarkWhileWaiting(client: Client, seeds: readonly string[]): () => void {
+  const timer = setTimeout(() => {
+    if (client.path() !== undefined) return;
+    const known = client.health().nodes;
+    remark(
+      known === 0
+        ? `No answer yet; asking ${seeds.join(', ')} for the nodes of the network.${httpHint(seeds)}`
+        : `No path yet; trying some of ${counted(known, 'known node')}.`,
+    );
+  }, PATIENCE_MS);
+  return () => clearTimeout(timer);
+}
+
+/** Empty, or what is probably wrong with the seeds. */
+function httpHint(seeds: readonly string[]): string {
+  const plain = seeds.find((seed) => seed.startsWith('http://'));
+  return plain === undefined ? '' : ` Nodes answer over https: is ${plain.replace('http', 'https')} meant?`;
 }
 
 /** Takes the right to receive, and returns how to give it back; or the id of the process that has it. */
@@ -91,8 +118,23 @@ function presetFor(seeds: readonly string[]): 'local' | 'main' {
   return isLocal ? 'local' : 'main';
 }
 
-/** What a client's failure means for the person at the keyboard. */
-export function explain(error: unknown): CliError {
+const IS_IT_THERE = 'Is the network running, and is the seed right?';
+
+/** A network that did not answer in time is none that a command can use */
+export function silentNetwork(seconds: number, seeds: readonly string[]): CliError {
+  return new CliError(
+    `no usable path within ${seconds} s${askedOf('', seeds)}. ${IS_IT_THERE}${httpHint(seeds)}`,
+  );
+}
+
+function askedOf(message: string, seeds: readonly string[]): string {
+  return seeds.length === 0 || seeds.some((seed) => message.includes(seed))
+    ? ''
+    : ` (asked ${seeds.join(', ')})`;
+}
+
+/** What a client's failure means for the person at the keyboard; `seeds` are those that were asked. */
+export function explain(error: unknown, seeds: readonly string[] = []): CliError {
   if (error instanceof CliError) return error;
   if (!(error instanceof ClientError)) throw error;
   const { code, message } = error;
@@ -103,7 +145,9 @@ export function explain(error: unknown): CliError {
       return usage(message);
     case 'no_network':
     case 'no_nodes':
-      return new CliError(`${message}. Is the network running, and is the seed right?`, 1, { cause: error });
+      return new CliError(`${message}${askedOf(message, seeds)}. ${IS_IT_THERE}${httpHint(seeds)}`, 1, {
+        cause: error,
+      });
     case 'unverified':
       return new CliError(inOptions(message), 1, { cause: error });
     case 'wrong_account':

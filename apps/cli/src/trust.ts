@@ -7,7 +7,7 @@ import { explainTrust } from '@allium/client/network/trust';
 import { parseTrustAnchor, type TrustAnchor } from '@allium/client/network/trust-anchor';
 import { systemEnv } from '@allium/net/system-env';
 import { AlliumError, ParseError } from '@allium/protocol/errors';
-import { usage } from './cli-error.ts';
+import { fileTrouble, usage } from './cli-error.ts';
 
 export interface TrustSettings {
   readonly trust?: string;
@@ -64,7 +64,7 @@ function readAnchor(path: string): TrustAnchor {
     if (error instanceof ParseError) {
       throw usage(`${path} (--trust) is neither a certificate nor a signed list of nodes`);
     }
-    throw usage(`cannot read ${path} (--trust): ${(error as Error).message}`);
+    throw fileTrouble('cannot read', `${path} (--trust)`, error);
   }
 }
 
@@ -85,6 +85,6 @@ async function chainOf({ chainRpc, chainDeployment }: TrustSettings) {
     return chainVerifier({ rpc, deployment }, systemEnv());
   } catch (error) {
     if (error instanceof AlliumError) throw usage(error.message);
-    throw usage(`cannot read ${chainDeployment} (--chain-deployment): ${(error as Error).message}`);
+    throw fileTrouble('cannot read', `${chainDeployment} (--chain-deployment)`, error);
   }
 }

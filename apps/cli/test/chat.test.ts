@@ -128,16 +128,26 @@ describe('what goes wrong is said', () => {
     ],
     ['no account named', ['listen'], 2, '--account NAME'],
     ['a seed that is no address', ['health', '--seed', 'nowhere'], 2, 'is not the URL of a seed'],
+    ['a seed that does not answer', ['health', '--seed', 'https://127.0.0.1:1'], 1, 'Is the network running'],
     [
-      'a seed that does not answer',
-      ['health', '--seed', 'https://127.0.0.1:1'],
-      1,
-      'Is the network running?',
+      'a file that is not there',
+      ['health', '--trust', '/nowhere/list.json'],
+      2,
+      'cannot read /nowhere/list.json (--trust): there is no such file',
     ],
+    ['an option of no command', ['send', '--bogus'], 2, 'Try "allium send --help"'],
   ])('%s', async (_, args, code, sentence) => {
     const ended = await shell.run(...args);
     expect(ended).toMatchObject({ code, stdout: '' });
     expect(ended.stderr).toContain(sentence);
+  });
+
+  test('a network that never answers: said after a second, named in the end, and no success', async () => {
+    const args = ['--account', 'ann', '--seed', 'http://127.0.0.1:1', '--timeout', '2'];
+    const { code, stderr } = await shell.run('listen', ...args);
+    expect(code).toBe(1);
+    expect(stderr).toContain('asking http://127.0.0.1:1 for the nodes of the network');
+    expect(stderr).toMatch(/no usable path within 2 s.*is https:\/\/127\.0\.0\.1:1 meant\?/);
   });
 
   test('a message that could not be stored: code 1, and JSON says why', async () => {

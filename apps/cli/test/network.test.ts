@@ -120,7 +120,7 @@ describe('a list of three admins, of whom two decide', () => {
   test('refuses files that are no lists', async () => {
     writeFileSync(at('broken.json'), '{"mode":"static"');
     await expect(network('show', at('broken.json'))).rejects.toThrow('broken.json');
-    await expect(network('show', at('absent.json'))).rejects.toThrow('cannot be read');
+    await expect(network('show', at('absent.json'))).rejects.toThrow('there is no such file');
   });
 });
 

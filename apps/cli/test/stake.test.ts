@@ -128,7 +128,7 @@ test('what cannot succeed is refused before anything is spent', async () => {
   const deployment = readFileSync(at('net/deployment.json'), 'utf8');
   writeFileSync(at('other.json'), deployment.replace('"chainId": 31337', '"chainId": 1'));
   await expect(
-    run(`stake exit 1 --rpc-signer ${ALICE} --deployment ${at('other.json')} --yes`),
+    run(`stake exit 1 --rpc-signer ${ALICE} --chain-deployment ${at('other.json')} --yes`),
   ).rejects.toThrow('serves chain 31337, the contracts are on chain 1');
   await expect(run(`stake exit 1 --rpc-signer ${BOB} --yes`)).rejects.toThrow('no share in node 1');
   await expect(run(`stake set-voting-key 1 ${BOB} --rpc-signer ${BOB} --yes`)).rejects.toThrow(
@@ -136,7 +136,7 @@ test('what cannot succeed is refused before anything is spent', async () => {
   );
   await expect(run(`stake exit 1 --rpc-signer ${ALICE}`)).rejects.toThrow('nobody can be asked here');
   await expect(run('stake status --wallet 0x12')).rejects.toMatchObject({ exitCode: 2 });
-  await expect(run(`stake status --wallet ${ALICE} --rpc http://127.0.0.1:9`)).rejects.toThrow(
+  await expect(run(`stake status --wallet ${ALICE} --chain-rpc http://127.0.0.1:9`)).rejects.toThrow(
     'the chain endpoint 127.0.0.1:9 cannot be reached',
   );
   expect(await rpc('eth_blockNumber')).toBe(block);
@@ -147,7 +147,7 @@ test('"chain use" remembers endpoint and contracts; seeds stay', async () => {
   try {
     process.env.ALLIUM_HOME = at('home');
     await run('network use https://127.0.0.1:22021');
-    expect(await run(`chain use --rpc ${anvil.url} --deployment ${at('net')}`)).toBe(0);
+    expect(await run(`chain use --chain-rpc ${anvil.url} --chain-deployment ${at('net')}`)).toBe(0);
     process.env.ALLIUM_CHAIN_RPC = '';
     process.env.ALLIUM_CHAIN_DEPLOYMENT = '';
     expect(await json('chain show')).toMatchObject({ activeNodes: 1 });
@@ -221,7 +221,7 @@ test('the explorer shows the nodes and how they came', async () => {
       'explorer',
       '--chain-rpc',
       anvil.url,
-      '--deployment',
+      '--chain-deployment',
       at('net'),
       '--port',
       '0',

@@ -129,17 +129,17 @@ export async function showChain(options: ChainOptions & { readonly json?: boolea
 export async function useChain(
   options: ChainOptions & { readonly home?: string; readonly keystore?: string },
 ): Promise<number> {
-  const { rpc, deployment, keystore } = options;
-  if (rpc === undefined && deployment === undefined && keystore === undefined) {
-    throw usage('name what to remember: --rpc, --deployment, --keystore');
+  const { chainRpc, chainDeployment, keystore } = options;
+  if (chainRpc === undefined && chainDeployment === undefined && keystore === undefined) {
+    throw usage('name what to remember: --chain-rpc, --chain-deployment, --keystore');
   }
-  if (rpc !== undefined) chosenRpc(options);
-  if (deployment !== undefined) chosenDeployment(options);
+  if (chainRpc !== undefined) chosenRpc(options);
+  if (chainDeployment !== undefined) chosenDeployment(options);
   if (keystore !== undefined) await chosenAddress({ keystore });
   const home = homeFolder(options);
   saveSettings(home, {
-    ...(rpc !== undefined && { chainRpc: rpc }),
-    ...(deployment !== undefined && { deployment: resolve(deployment) }),
+    ...(chainRpc !== undefined && { chainRpc }),
+    ...(chainDeployment !== undefined && { deployment: resolve(chainDeployment) }),
     ...(keystore !== undefined && { keystore: resolve(keystore) }),
   });
   print(`Commands use it from now on (${join(home, 'settings.json')}).`);

@@ -204,7 +204,7 @@ function suggest(
 
 function suggestChain({ url, deploymentFile, operators }: DevChain): void {
   const [operator] = operators;
-  const chain = `--rpc ${url} --deployment ${shown(deploymentFile)}`;
+  const chain = `--chain-rpc ${url} --chain-deployment ${shown(deploymentFile)}`;
   print('');
   print("What an operator has locked and earned; anvil signs for the devnet's operators:");
   print('');

@@ -19,12 +19,12 @@ export interface ExplorerOptions extends SeedOptions {
   readonly host: string;
   readonly port: number;
   readonly chainRpc?: string;
-  readonly deployment?: string;
+  readonly chainDeployment?: string;
 }
 
 export async function runExplorer(options: ExplorerOptions): Promise<number> {
   const stop = onStopSignal();
-  const onChain = options.chainRpc !== undefined || options.deployment !== undefined;
+  const onChain = options.chainRpc !== undefined || options.chainDeployment !== undefined;
   const source: ExplorerSource = onChain
     ? await chainSource(options)
     : new SeedSource({ seeds: chosenSeeds(options), clock: systemClock });
@@ -43,10 +43,10 @@ export async function runExplorer(options: ExplorerOptions): Promise<number> {
 }
 
 async function chainSource(options: ExplorerOptions): Promise<ExplorerSource> {
-  const { chainRpc, deployment: file, seed } = options;
-  const deployment = chosenDeployment(file === undefined ? {} : { deployment: file });
+  const { chainRpc, chainDeployment, seed } = options;
+  const deployment = chosenDeployment(chainDeployment === undefined ? {} : { chainDeployment });
   const endpoints = (chainRpc ?? process.env.ALLIUM_CHAIN_RPC ?? '').split(',').filter((part) => part !== '');
-  for (const rpc of endpoints.length === 0 ? [''] : endpoints) chosenRpc({ rpc });
+  for (const rpc of endpoints.length === 0 ? [''] : endpoints) chosenRpc({ chainRpc: rpc });
   const { ChainFollower } = await import('@allium/chain/follower');
   const { ChainHistory } = await import('@allium/chain/history');
   const { networkOf } = await import('@allium/chain/deployment');

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium health`: the list of a seed, whether it can be checked, then one question to each node on it.
-import { ClientError } from '@allium/client/errors';
 import type { ServiceNodeHealth } from '@allium/client/health';
-import { checkNodeList } from '@allium/client/network/list-check';
-import type { TrustOptions, TrustState } from '@allium/client/network/trust';
-import { checkServiceNodeHealth } from '@allium/client/node';
+import { type InspectedNetwork, inspectNetwork } from '@allium/client/network/list-check';
+import type { TrustOptions } from '@allium/client/network/trust';
 import { HttpsTransport, httpsOrigin } from '@allium/net/https-transport';
 import { systemEnv } from '@allium/net/system-env';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
-import {
-  decodeJsonRpcAnswer,
-  encodeSeedRequest,
-  parseServiceNodeList,
-  type ServiceNodeState,
-} from '@allium/protocol/storage/service-node-list';
+import type { ServiceNodeState } from '@allium/protocol/storage/service-node-list';
 import { CliError } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
 import { explain } from '../session.ts';
@@ -44,10 +37,11 @@ export async function health(
   const transport = new HttpsTransport();
   await using trust = await chosenTrust(options);
   try {
-    const seeds = chosenSeeds(options);
-    const nodes = await fetchList(transport, seeds);
-    const counts = await countNodes(seeds);
-    const list = await checked(transport, seeds, trust.options);
+    const {
+      nodes,
+      health: counts,
+      trust: list,
+    } = await inspect(transport, chosenSeeds(options), trust.options);
     const results: NodeHealth[] = new Array(nodes.length);
     let next = 0;
     const worker = async () => {
@@ -61,9 +55,7 @@ export async function health(
     else {
       printTable(results, failed);
       if (counts !== undefined) print(sizeLine(counts));
-      print(
-        list === undefined ? 'The node list could not be checked: no seed tells enough.' : trustLine(list),
-      );
+      print(trustLine(list));
     }
     return failed === 0 ? 0 : 1;
   } finally {
@@ -71,59 +63,26 @@ export async function health(
   }
 }
 
-/** Undefined: the seed lists its nodes without their states. */
-async function countNodes(seeds: readonly string[]): Promise<ServiceNodeHealth | undefined> {
-  try {
-    return await checkServiceNodeHealth({ seeds: seeds.map((url) => ({ url })) });
-  } catch (error) {
-    if (error instanceof ClientError) return undefined;
-    throw error;
-  }
-}
-
-/** Undefined: the seeds list nodes in a way of their own. @throws CliError when the list must be verified and is not */
-async function checked(
+async function inspect(
   transport: HttpsTransport,
   seeds: readonly string[],
   trust: TrustOptions,
-): Promise<TrustState | undefined> {
+): Promise<InspectedNetwork> {
   const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
-  const list = { seeds: seeds.map((url) => ({ url })), transport, env: systemEnv(), signal, trust };
+  const network = { seeds: seeds.map((url) => ({ url })), transport, env: systemEnv(), signal, trust };
   try {
-    return (await checkNodeList(list)).state;
+    return await inspectNetwork(network);
   } catch (error) {
-    if (signal.aborted) throw new CliError('the node list could not be checked in time');
-    if (trust.requireVerified !== true && error instanceof ClientError && error.code === 'no_nodes')
-      return undefined;
-    throw explain(error);
+    if (signal.aborted) throw new CliError(`no answer in time from ${seeds.join(', ')}`);
+    throw explain(error, seeds);
   }
 }
 
 function sizeLine({ total, active, healthy }: ServiceNodeHealth): string {
-  const rule = healthy ? 'healthy' : 'not healthy by the rule of more than 50 active nodes';
-  return `${counted(total, 'service node')}, ${active} active: ${rule}.`;
-}
-
-async function fetchList(
-  transport: HttpsTransport,
-  seeds: readonly string[],
-): Promise<readonly ServiceNodeState[]> {
-  const reasons: string[] = [];
-  for (const seed of seeds) {
-    try {
-      const answer = await transport.request({
-        url: `${seed}/json_rpc`,
-        body: encodeSeedRequest(),
-        headers: { 'Content-Type': 'application/json' },
-        timeoutMs: TIMEOUT_MS,
-      });
-      if (answer.status !== 200) throw new Error(`it answered with status ${answer.status}`);
-      return parseServiceNodeList(decodeJsonRpcAnswer(answer.body)).nodes;
-    } catch (error) {
-      reasons.push(`${seed}: ${(error as Error).message}`);
-    }
-  }
-  throw new CliError(`no seed gave a list of nodes. ${reasons.join('; ')}. Is the network running?`);
+  const size = `${counted(total, 'service node')}, ${active === total ? 'all' : active} active`;
+  return healthy
+    ? `${size}: healthy, by the rule of more than 50 active nodes.`
+    : `${size}. A small network: the rule for public ones is more than 50 active nodes.`;
 }
 
 async function ask(transport: HttpsTransport, node: ServiceNodeState): Promise<NodeHealth> {

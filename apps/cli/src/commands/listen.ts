@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium listen`: prints messages as they arrive, and first those that waited in the swarm.
-import { explain, openSession, type SessionOptions } from '../session.ts';
+import { chosenSeeds } from '../home.ts';
+import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { harmless, print, printJson, remark, styled } from '../terminal.ts';
 
@@ -11,13 +12,16 @@ export async function listen(
   const timeout = options.timeout === undefined ? undefined : AbortSignal.timeout(options.timeout * 1000);
   const signal = timeout === undefined ? stop.signal : AbortSignal.any([stop.signal, timeout]);
   let received = 0;
+  let wasOnline = false;
   try {
     await using session = await openSession(options, 'receive');
     const { client } = session;
     remark(`Listening as ${client.id}. Ctrl-C ends.`);
+    wasOnline = client.status === 'online';
     client.on('status', (status) => {
       if (status === 'offline') remark('Offline: no node can be reached at the moment; trying again.');
       else if (status === 'online') remark('Online.');
+      wasOnline ||= status === 'online';
     });
     for await (const { sender, timestamp, text, hash } of client.messages({ signal })) {
       if (options.json === true) printJson({ from: sender, timestamp, text, hash });
@@ -26,7 +30,10 @@ export async function listen(
       if (received === options.count) break;
     }
   } catch (error) {
-    if (!signal.aborted) throw explain(error);
+    if (!signal.aborted) throw explain(error, chosenSeeds(options));
+  }
+  if (!wasOnline && received === 0 && !stop.signal.aborted) {
+    throw silentNetwork(options.timeout ?? 0, chosenSeeds(options));
   }
   const enough = options.count === undefined || received >= options.count;
   return enough || stop.signal.aborted ? 0 : 1;

@@ -7,7 +7,7 @@ import { certificateDigest, parseTrustAnchor } from '@allium/client/network/trus
 import { HttpsTransport } from '@allium/net/https-transport';
 import { toHex } from '@allium/protocol/bytes';
 import { parseStaticList, staticListDigest } from '@allium/protocol/membership/static-list';
-import { CliError } from '../cli-error.ts';
+import { CliError, fileTrouble } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
 import { print, printJson } from '../terminal.ts';
 
@@ -43,6 +43,7 @@ export async function saveAnchor(
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
       throw new CliError(`${file} exists: remove it first, or choose another name`);
     }
+    if ((error as NodeJS.ErrnoException).syscall === 'open') throw fileTrouble('cannot write', file, error);
     if ((error as Error).name === 'TimeoutError') throw new CliError('no seed answered in time');
     throw error;
   } finally {

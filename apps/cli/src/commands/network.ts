@@ -19,7 +19,7 @@ import {
 import { parseSwarmId } from '@allium/protocol/swarm';
 import { loadOrCreateNodeKeys } from '@allium/service-node/node-keys';
 import { createKeyFile, withAdminKey } from '../admin-key.ts';
-import { CliError, usage } from '../cli-error.ts';
+import { CliError, fileTrouble, usage } from '../cli-error.ts';
 import { FEWEST_NODES, TOO_FEW_NODES } from '../fewest-nodes.ts';
 import type { PassphraseOptions } from '../passphrase.ts';
 import { counted, print, printJson, styled } from '../terminal.ts';
@@ -229,7 +229,7 @@ function readList(file: string): StaticList {
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    throw new CliError(`${file} cannot be read: ${(error as Error).message}`, 1, { cause: error });
+    throw fileTrouble('cannot read', file, error);
   }
   return refused(() => parseStaticList(bytes), `${file}: `);
 }
@@ -243,9 +243,12 @@ function writeList(file: string, list: StaticList, mode: 'w' | 'wx'): void {
     writeFileSync(`${file}.new`, encodeStaticList(list));
     renameSync(`${file}.new`, file);
   } catch (error) {
-    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST';
-    const reason = exists ? 'it exists already (a new network needs a new file)' : (error as Error).message;
-    throw new CliError(`${file} cannot be written: ${reason}`, 1, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
+      throw new CliError(`${file} cannot be written: it exists already (a new network needs a new file)`, 1, {
+        cause: error,
+      });
+    }
+    throw fileTrouble('cannot write', file, error);
   }
 }
 

@@ -5,7 +5,7 @@ import { encodeRegistrationFile } from '@allium/chain/stake/registration-file';
 import { AlliumError } from '@allium/protocol/errors';
 import { prepareRegistration } from '@allium/service-node/registration';
 import { addressOption } from '../chain-options.ts';
-import { CliError, usage } from '../cli-error.ts';
+import { CliError, fileTrouble, usage } from '../cli-error.ts';
 import { print } from '../terminal.ts';
 import type { NodeCommand } from './node-command.ts';
 
@@ -35,13 +35,7 @@ export function nodeRegistration({ words, json, operator, out, node }: NodeComma
   try {
     writeFileSync(path, text);
   } catch (error) {
-    throw new CliError(
-      `cannot write ${path}: ${(error as Error).message}; choose another place with --out`,
-      1,
-      {
-        cause: error,
-      },
-    );
+    throw fileTrouble('choose another place with --out: cannot write', path, error);
   }
   if (json) return 0;
   print(`${path} registers node ${file.ed25519.slice(2)} for the operator ${address}.`);
@@ -49,7 +43,7 @@ export function nodeRegistration({ words, json, operator, out, node }: NodeComma
     `Voting key   ${file.votingKey}, in ${votingKeyFile}: keep a little ETH on it, it pays the gas of votes and reveals.`,
   );
   print('Next, where the wallet of the operator is (the file holds no secret):');
-  print(`  allium stake register ${path} --keystore FILE --rpc URL --deployment FILE`);
+  print(`  allium stake register ${path} --keystore FILE --chain-rpc URL --chain-deployment FILE`);
   print('Then start the node, or start it again, so that it takes the voting key.');
   return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium path`: builds the paths of an account and shows their nodes.
-import { CliError } from '../cli-error.ts';
-import { explain, openSession, type SessionOptions } from '../session.ts';
+import { chosenSeeds } from '../home.ts';
+import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { print, printJson, styled } from '../terminal.ts';
 import { trustLine } from '../trust.ts';
@@ -48,10 +48,8 @@ export async function showPath(options: SessionOptions & { readonly json?: boole
     return 0;
   } catch (error) {
     if (error instanceof DOMException && error.name === 'TimeoutError') {
-      throw new CliError(
-        `no usable path within ${READY_TIMEOUT_MS / 1000} s: is the network running, and is the seed right?`,
-      );
+      throw silentNetwork(READY_TIMEOUT_MS / 1000, chosenSeeds(options));
     }
-    throw explain(error);
+    throw explain(error, chosenSeeds(options));
   }
 }

@@ -4,6 +4,7 @@ import { ClientError } from '@allium/client/errors';
 import { parseAccountId } from '@allium/protocol/account-id';
 import { ParseError } from '@allium/protocol/errors';
 import { usage } from '../cli-error.ts';
+import { chosenSeeds } from '../home.ts';
 import { explain, openSession, type SessionOptions } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { print, printJson, readInput, styled } from '../terminal.ts';
@@ -39,7 +40,7 @@ export async function send(
     await client.flush();
     return 0;
   } catch (error) {
-    const explained = explain(error);
+    const explained = explain(error, chosenSeeds(options));
     if (explained.exitCode === 2) throw explained;
     const late = signal.aborted && !stop.signal.aborted;
     const reason = late ? `no answer within ${options.timeout} s` : explained.message;

@@ -36,8 +36,8 @@ export function addChain(program: Command, done: Done): void {
       'after',
       `
 Examples:
-  allium chain deploy --preset local --rpc http://127.0.0.1:8545 --rpc-signer 0xf39f…2266 --folder net --yes
-  allium chain deploy --preset production --rpc https://… --keystore deployer.json --folder net
+  allium chain deploy --preset local --chain-rpc http://127.0.0.1:8545 --rpc-signer 0xf39f…2266 --folder net --yes
+  allium chain deploy --preset production --chain-rpc https://… --keystore deployer.json --folder net
 
 The deployer gets all tokens but those of the reward pool. Exit codes: 0 all contracts are there, 1 not, 2 wrong usage.`,
     )
@@ -67,7 +67,10 @@ export function withChain(command: Command): Command {
   return command
     .addOption(rpc())
     .addOption(
-      new Option('--deployment <file>', 'deployment.json of the network (default: ALLIUM_CHAIN_DEPLOYMENT)'),
+      new Option(
+        '--chain-deployment <file>',
+        'deployment.json of the network (default: ALLIUM_CHAIN_DEPLOYMENT)',
+      ),
     );
 }
 
@@ -81,7 +84,7 @@ export function withWallet(command: Command): Command {
 }
 
 function rpc(): Option {
-  return new Option('--rpc <url>', 'JSON-RPC endpoint of the chain (default: ALLIUM_CHAIN_RPC)');
+  return new Option('--chain-rpc <url>', 'JSON-RPC endpoint of the chain (default: ALLIUM_CHAIN_RPC)');
 }
 
 function unixTime(text: string): number {

@@ -26,7 +26,7 @@ export function addLooks(program: Command, done: Done): void {
       '--chain-rpc <url>',
       'of a network on a chain: JSON-RPC endpoint; several separated by commas are compared',
     )
-    .option('--deployment <file>', 'of a network on a chain: its deployment.json')
+    .option('--chain-deployment <file>', 'of a network on a chain: its deployment.json')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0: any free one', wholeNumber(0, 65_535), 8090)
     .addHelpText(
@@ -34,7 +34,7 @@ export function addLooks(program: Command, done: Done): void {
       `
 Examples:
   allium explorer --seed https://NODE:22021
-  allium explorer --chain-rpc https://… --deployment deployment.json --seed https://NODE:22021
+  allium explorer --chain-rpc https://… --chain-deployment deployment.json --seed https://NODE:22021
 
 On a chain a seed adds addresses and versions. What was read is kept below the home folder, so that a restart is quick.`,
     )

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The node list of a network without a client: fetched and checked once, for tools; and the newest anchor, to be kept.
 import type { Env, Transport } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import type { Json } from '@allium/protocol/json';
 import {
   CERTIFICATE_METHOD,
   parseCertificateAnswer,
@@ -8,12 +10,13 @@ import {
   STATIC_LIST_METHOD,
 } from '@allium/protocol/membership/evidence';
 import { parseStaticList } from '@allium/protocol/membership/static-list';
+import { parseServiceNodeHealth, type ServiceNodeHealth } from '@allium/protocol/storage/network-health';
+import { parseServiceNodeList, type ServiceNodeState } from '@allium/protocol/storage/service-node-list';
 import { ClientError } from '../errors.ts';
 import { MemoryStorage } from '../storage/memory.ts';
-import type { PoolNode } from '../storage/storage.ts';
-import { fetchFromSeeds, seedEvidence } from './bootstrap.ts';
+import { seedEvidence } from './bootstrap.ts';
 import type { Seed } from './presets.ts';
-import { type Checked, explainTrust, Trust, type TrustOptions } from './trust.ts';
+import { explainTrust, Trust, type TrustOptions, type TrustState } from './trust.ts';
 import { encodeTrustAnchor } from './trust-anchor.ts';
 
 interface ListCheck {
@@ -23,22 +26,68 @@ interface ListCheck {
   readonly signal: AbortSignal;
 }
 
-/** @throws ClientError `no_network`, `no_nodes`, `unverified`; ParseError for an anchor that is none */
-export async function checkNodeList(
+/** What one seed says of its network. */
+export interface InspectedNetwork {
+  readonly seed: string;
+  /** Those with an address, the inactive ones too. */
+  readonly nodes: readonly ServiceNodeState[];
+  /** Undefined: the seed does not tell which nodes are active. */
+  readonly health: ServiceNodeHealth | undefined;
+  /** Of its active nodes. */
+  readonly trust: TrustState;
+}
+
+/**
+ * Asks the seeds one after the other until one gives a list that can be checked; where none can, the first list. One
+ * question to a seed, and those for the evidence.
+ * @throws ClientError `no_nodes`, whose message says what was wrong with which seed; `unverified`; ParseError for an anchor
+ * that is none; the reason of the signal
+ */
+export async function inspectNetwork(
   options: ListCheck & { trust?: TrustOptions },
-): Promise<Checked<PoolNode>> {
+): Promise<InspectedNetwork> {
   const { seeds, transport, env, signal } = options;
-  const trust = new Trust(options.trust ?? {}, { storage: new MemoryStorage(), env });
-  const list = await fetchFromSeeds(
-    seeds,
-    signal,
-    { transport, env, proofs: trust.wantsProofs },
-    (entries, ask, either) => trust.check(entries, ask, { proven: false, signal: either }),
-  );
-  if (trust.isRequired && list.state.state !== 'verified') {
-    throw new ClientError('unverified', explainTrust(list.state));
+  const reasons: string[] = [];
+  let first: InspectedNetwork | undefined;
+  for (const seed of seeds) {
+    const ask = seedEvidence(seed, signal, transport);
+    const trust = new Trust(options.trust ?? {}, { storage: new MemoryStorage(), env });
+    try {
+      const result = await ask('get_service_nodes', {
+        active_only: false,
+        fields: { all: true, ...(trust.wantsProofs && { proof: true }) },
+      });
+      const { nodes } = parseServiceNodeList(result);
+      const active = nodes.filter((node) => node.active !== false);
+      const { state } = await trust.check(active, ask, { proven: false, signal });
+      const found = { seed: seed.url, nodes, health: healthOf(result), trust: state };
+      if (state.state === 'verified' || state.reason === 'no_anchor') first = found;
+      else {
+        first ??= found;
+        continue;
+      }
+      break;
+    } catch (error) {
+      signal.throwIfAborted();
+      reasons.push(`${seed.url}: ${(error as Error).message}`);
+    }
   }
-  return list;
+  if (first === undefined) {
+    throw new ClientError('no_nodes', `no seed gave a list of nodes (${reasons.join('; ')})`);
+  }
+  if (options.trust?.requireVerified === true && first.trust.state !== 'verified') {
+    throw new ClientError('unverified', explainTrust(first.trust));
+  }
+  return first;
+}
+
+function healthOf(result: Json): ServiceNodeHealth | undefined {
+  try {
+    return parseServiceNodeHealth(result);
+  } catch (error) {
+    if (error instanceof ParseError) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ import {
 import type { StakeSession } from '@allium/chain/stake/session';
 import { openPool, register } from '@allium/chain/stake/transactions';
 import { addressOption } from '../../chain-options.ts';
-import { CliError, usage } from '../../cli-error.ts';
+import { CliError, fileTrouble, usage } from '../../cli-error.ts';
 import { remark } from '../../terminal.ts';
 import { carryOut } from './plan.ts';
 import { openSession, type StakeOptions, tokensOption } from './session.ts';
@@ -72,7 +72,7 @@ function readRegistration(file: string): RegistrationFile {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new CliError(`cannot read ${file}: ${(error as Error).message}`, 2, { cause: error });
+    throw fileTrouble('cannot read', file, error);
   }
   try {
     return parseRegistrationFile(text);

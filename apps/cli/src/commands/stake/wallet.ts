@@ -4,7 +4,7 @@ import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { withChecksum } from '@allium/chain/address';
 import { keystoreAddress, sealKeystore } from '@allium/chain/keystore';
 import { randomBytes } from '@allium/protocol/crypto';
-import { CliError } from '../../cli-error.ts';
+import { CliError, fileTrouble } from '../../cli-error.ts';
 import { choosePassphrase, type PassphraseOptions } from '../../passphrase.ts';
 import { print, printJson } from '../../terminal.ts';
 
@@ -22,7 +22,7 @@ export async function newWallet(
     writeFileSync(file, text, { mode: 0o600, flag: 'wx', flush: true });
     chmodSync(file, 0o600);
   } catch (error) {
-    throw new CliError(`cannot write ${file}: ${(error as Error).message}`, 1, { cause: error });
+    throw fileTrouble('cannot write', file, error);
   }
   const address = keystoreAddress(text)!;
   if (options.json === true) printJson({ address, file });
