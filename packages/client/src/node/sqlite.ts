@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Storage in one SQLite file (node:sqlite, WAL). `PRAGMA user_version` holds the schema.
-import { chmodSync } from 'node:fs';
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+// Storage in one SQLite file (WAL), plain or encrypted (`sqlite-file.ts`). `PRAGMA user_version` holds the schema.
 import type { AccountId } from '@allium/protocol/account-id';
 import { type Marks, marked } from '../storage/marks.ts';
 import {
@@ -19,6 +17,7 @@ import {
   type StoredRecord,
   type StoredSwarm,
 } from '../storage/storage.ts';
+import { openSqlite, type SqliteDatabase, type SqliteStatement, storageError } from './sqlite-file.ts';
 
 const SCHEMA_1 = `
   CREATE TABLE messages (
@@ -46,7 +45,7 @@ const SCHEMA_1 = `
 /**
  * What leads from each schema to the next one. 2: the order of messages no longer depends on their timestamps only.
  * 3: what happens to a message after it was written, contacts and other records. 4: who runs
- * a node.
+ * a node. 5: messages that disappear.
  */
 const MIGRATIONS = [
   SCHEMA_1,
@@ -68,8 +67,14 @@ const MIGRATIONS = [
   CREATE INDEX records_expiry ON records (expiry) WHERE expiry IS NOT NULL;
 `,
   'ALTER TABLE nodes ADD COLUMN operator TEXT;',
+  `
+  ALTER TABLE messages ADD COLUMN expires_at INTEGER AS (json_extract(marks, '$.expiresAt')) VIRTUAL;
+  CREATE INDEX messages_expiring ON messages (expires_at) WHERE expires_at IS NOT NULL;
+`,
 ];
 const BACKWARDS = 'place_time DESC, place_hash DESC, sender DESC, timestamp DESC';
+
+type SqlValue = string | number | null;
 
 interface MessageRow {
   readonly sender: string;
@@ -95,27 +100,20 @@ interface RecordRow {
 
 /** Synchronous underneath: each call ends before it returns its promise. */
 export class SqliteStorage implements Storage {
-  readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #database: SqliteDatabase;
+  readonly #statements = new Map<string, SqliteStatement>();
   #closed = false;
 
   /**
-   * Opens or creates the file, readable by its owner only; `:memory:` works too.
-   * @throws StorageError `newer_schema`, `failed` (not a database, not readable)
+   * Opens or creates the file, readable by its owner only; `:memory:` works too. With a key of 32 bytes, which is
+   * copied, it is encrypted; a plain file becomes an encrypted one first.
+   * @throws StorageError `newer_schema`, `wrong_key`, `damaged`, `busy`, `full`, `failed`
    */
-  constructor(path: string) {
+  constructor(path: string, options: { readonly key?: Uint8Array } = {}) {
+    this.#database = openSqlite(path, options.key);
     try {
-      this.#database = new DatabaseSync(path, { timeout: 15_000 });
-    } catch (cause) {
-      throw new StorageError('failed', 'the storage file cannot be opened', { cause });
-    }
-    try {
-      if (path !== ':memory:') chmodSync(path, 0o600);
-      this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
       this.#transaction(() => {
-        const { user_version: version } = this.#database.prepare('PRAGMA user_version').get() as {
-          user_version: number;
-        };
+        const version = this.#database.pragma('user_version', { simple: true }) as number;
         if (version > STORAGE_SCHEMA) {
           throw new StorageError(
             'newer_schema',
@@ -125,10 +123,9 @@ export class SqliteStorage implements Storage {
         for (const migration of MIGRATIONS.slice(version)) this.#database.exec(migration);
         this.#database.exec(`PRAGMA user_version = ${STORAGE_SCHEMA}`);
       });
-    } catch (cause) {
+    } catch (error) {
       this.#database.close();
-      if (cause instanceof StorageError) throw cause;
-      throw new StorageError('failed', 'the storage file is damaged or not a database', { cause });
+      throw storageError(error, 'the storage file cannot be opened');
     }
   }
 
@@ -261,6 +258,19 @@ export class SqliteStorage implements Storage {
     return this.#messages(`WHERE state = 'sending' OR copy_pending = 1 ORDER BY timestamp, sender`);
   }
 
+  async expiring(limit: number): Promise<readonly StoredMessage[]> {
+    return this.#messages('WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT ?', limit);
+  }
+
+  async sentBy(sender: AccountId, from: number, to: number): Promise<readonly StoredMessage[]> {
+    return this.#messages(
+      'WHERE sender = ? AND timestamp >= ? AND timestamp < ? ORDER BY timestamp',
+      sender,
+      from,
+      to,
+    );
+  }
+
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
     this.#check();
     return new Set(
@@ -354,7 +364,7 @@ export class SqliteStorage implements Storage {
     );
   }
 
-  #messages(rest: string, ...values: SQLInputValue[]): StoredMessage[] {
+  #messages(rest: string, ...values: SqlValue[]): StoredMessage[] {
     const rows = this.#all(
       `SELECT sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled, details,
          marks
@@ -377,37 +387,44 @@ export class SqliteStorage implements Storage {
   }
 
   #transaction(work: () => void): void {
-    this.#database.exec('BEGIN IMMEDIATE');
     try {
+      this.#database.exec('BEGIN IMMEDIATE');
       work();
       this.#database.exec('COMMIT');
     } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      if (error instanceof StorageError) throw error;
-      throw new StorageError('failed', 'the change could not be written', { cause: error });
+      if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
+      throw storageError(error, 'the change could not be written');
     }
   }
 
-  #statement(sql: string): StatementSync {
+  #statement(sql: string): SqliteStatement {
     this.#check();
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
-      statement = this.#database.prepare(sql);
+      statement = this.#database.prepare(sql) as SqliteStatement;
       this.#statements.set(sql, statement);
     }
     return statement;
   }
 
-  #run(sql: string, ...values: SQLInputValue[]): void {
+  #run(sql: string, ...values: SqlValue[]): void {
     this.#statement(sql).run(...values);
   }
 
-  #get(sql: string, ...values: SQLInputValue[]) {
-    return this.#statement(sql).get(...values);
+  #get(sql: string, ...values: SqlValue[]) {
+    try {
+      return this.#statement(sql).get(...values);
+    } catch (error) {
+      throw storageError(error, 'the storage could not be read');
+    }
   }
 
-  #all(sql: string, ...values: SQLInputValue[]) {
-    return this.#statement(sql).all(...values);
+  #all(sql: string, ...values: SqlValue[]) {
+    try {
+      return this.#statement(sql).all(...values);
+    } catch (error) {
+      throw storageError(error, 'the storage could not be read');
+    }
   }
 
   #check(): void {

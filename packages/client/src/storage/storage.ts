@@ -9,13 +9,19 @@ import type { AccountId } from '@allium/protocol/account-id';
 import { AlliumError } from '@allium/protocol/errors';
 import type { Marks } from './marks.ts';
 
-/** `newer_schema`: written by a newer version of this program. `closed`: used after `close`. */
-export class StorageError extends AlliumError<'newer_schema' | 'closed' | 'failed'> {
+/**
+ * `newer_schema`: written by a newer version of this program. `closed`: used after `close`. `wrong_key`: encrypted with
+ * another key than the one that was given. `damaged`: not what was written. `full`: no space left. `busy`: another
+ * program holds it.
+ */
+export class StorageError extends AlliumError<
+  'newer_schema' | 'closed' | 'wrong_key' | 'damaged' | 'full' | 'busy' | 'failed'
+> {
   override readonly name = 'StorageError';
 }
 
 /** Of the tables below; every implementation keeps it with the data. */
-export const STORAGE_SCHEMA = 4;
+export const STORAGE_SCHEMA = 5;
 
 /**
  * A text message of a conversation. Its identity across all clients is (sender, timestamp) (spec/client §2.7).
@@ -46,9 +52,26 @@ export interface StoredMessage {
   readonly failure?: string;
   /** What it answers. */
   readonly quote?: MessageReference;
+  /** Of an edited one: the text that was sent first; `text` is the newest version, the others are in `marks.edits`. */
+  readonly original?: string;
+  /** It disappears; when is in `marks.expiresAt` as soon as that is known. */
+  readonly timer?: Timer;
+  /** It is no message of a person, but a line that tells of something; the text is empty. */
+  readonly notice?: MessageNotice;
   /** What happened to it since; storages merge these with those that they have. */
   readonly marks?: Marks;
 }
+
+/** When messages disappear: so long after they were sent, or after they were read (spec/client §6.7). */
+export interface Timer {
+  readonly mode: 'after_send' | 'after_read';
+  readonly seconds: number;
+}
+
+/** The sender of the message: set the timer of what they send (absent: it stays), took a screenshot, saved a file (§6.8). */
+export type MessageNotice =
+  | { readonly kind: 'timer'; readonly timer?: Timer }
+  | { readonly kind: 'screenshot' | 'media_saved' };
 
 /** Names a message, which need not be known. */
 export interface MessageReference {
@@ -192,6 +215,10 @@ export interface Storage {
   moved(hashes: readonly string[]): Promise<readonly StoredMessage[]>;
   /** Messages in state `sending` or with a pending copy, oldest first. */
   unsent(): Promise<readonly StoredMessage[]>;
+  /** Those that disappear, the next one first. */
+  expiring(limit: number): Promise<readonly StoredMessage[]>;
+  /** What somebody sent from `from` on and before `to`, by sent time. */
+  sentBy(sender: AccountId, from: number, to: number): Promise<readonly StoredMessage[]>;
 
   /** Those of `hashes` that were seen. */
   seen(hashes: readonly string[]): Promise<ReadonlySet<string>>;

@@ -88,7 +88,7 @@ test('a file of schema 1 is taken over with its messages', async () => {
 test('a file that is no database is refused', () => {
   const path = freshPath();
   writeFileSync(path, 'not a database '.repeat(100));
-  expect(() => new SqliteStorage(path)).toThrow(expect.objectContaining({ code: 'failed' }));
+  expect(() => new SqliteStorage(path)).toThrow(expect.objectContaining({ code: 'damaged' }));
   expect(() => new SqliteStorage(join(folder, 'nowhere', 'x.sqlite'))).toThrow(
     expect.objectContaining({ code: 'failed' }),
   );
