@@ -5,6 +5,8 @@ import { AlliumError } from '@allium/protocol/errors';
 
 /**
  * - `no_network`: nothing is reachable from this machine; nobody else is to blame. Try again later.
+ * - `proxy_unreachable`, `proxy_refused`: the proxy that is the only way out does not answer as one, or lets nothing
+ *   through. Nothing was sent past it.
  * - `no_nodes`: no seed, stored or bundled list gave a usable node list.
  * - `unverified`: a verified node list is required, and none could be verified. The message says what to do.
  * - `no_path`: the node list is there, but no path through it passed its probe.
@@ -15,12 +17,15 @@ import { AlliumError } from '@allium/protocol/errors';
  * - `unauthorized`, `bad_request`, `not_found`: a node refused this very request; repeating it is useless.
  * - `invalid_recipient`, `empty`, `too_long`, `not_failed`: the caller's argument.
  * - `bad_emoji`, `too_fast`, `under_way`: what is to be done with a message cannot be done, or not now.
+ * - `bad_timer`: no time after which messages can disappear.
  * - `approved`: what can be done with requests only.
  * - `wrong_account`: this storage belongs to another account.
  * - `closed`, `aborted`: by the caller.
  */
 export type ClientErrorCode =
   | 'no_network'
+  | 'proxy_unreachable'
+  | 'proxy_refused'
   | 'no_nodes'
   | 'unverified'
   | 'no_path'
@@ -36,6 +41,7 @@ export type ClientErrorCode =
   | 'too_long'
   | 'not_failed'
   | 'approved'
+  | 'bad_timer'
   | 'bad_emoji'
   | 'too_fast'
   | 'under_way'
@@ -45,4 +51,19 @@ export type ClientErrorCode =
 
 export class ClientError extends AlliumError<ClientErrorCode> {
   override readonly name = 'ClientError';
+}
+
+const NO_WAY_OUT = {
+  no_network: 'no network here',
+  proxy_unreachable:
+    'the proxy does not answer. Start it, or correct its address; nothing was sent without it',
+  proxy_refused:
+    'the proxy lets nothing through. Correct its user and password, or look into its log; nothing was sent without it',
+} as const satisfies Partial<Record<ClientErrorCode, string>>;
+
+/** The error of a code that says that nothing gets out of this machine, so that nobody else is to blame; of others none. */
+export function noWayOut(code: string | undefined, options?: ErrorOptions): ClientError | undefined {
+  if (code === undefined || !Object.hasOwn(NO_WAY_OUT, code)) return undefined;
+  const known = code as keyof typeof NO_WAY_OUT;
+  return new ClientError(known, NO_WAY_OUT[known], options);
 }

@@ -7,7 +7,7 @@ import {
   type ServiceNodeHealth,
 } from '@allium/protocol/storage/network-health';
 import { decodeJsonRpcAnswer } from '@allium/protocol/storage/service-node-list';
-import { ClientError } from './errors.ts';
+import { ClientError, noWayOut } from './errors.ts';
 import { NETWORKS, type Seed } from './network/presets.ts';
 
 export type { ServiceNodeHealth };
@@ -48,8 +48,7 @@ export async function checkServiceNodeHealth(options: HealthOptions): Promise<Se
       last = error;
     }
   }
-  if (last instanceof TransportError && last.code === 'no_network') {
-    throw new ClientError('no_network', 'no network here', { cause: last });
-  }
+  const trapped = last instanceof TransportError ? noWayOut(last.code, { cause: last }) : undefined;
+  if (trapped !== undefined) throw trapped;
   throw new ClientError('no_nodes', 'no seed told how many nodes there are', { cause: last });
 }

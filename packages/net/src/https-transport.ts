@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Transport over HTTPS for clients in Node (spec/client §2.1, §7.2): keep-alive connections per origin, a deadline for
 // the whole exchange, a limit on answers. Guards show self-signed certificates that nobody checks, because onion
-// layers authenticate them; seeds are pinned. `http:` URLs are for local networks.
+// layers authenticate them; seeds are pinned. `http:` URLs are for local networks. Two transports share no connection and
+// no TLS session; with a proxy, everything goes through it or fails.
 import { createHash, X509Certificate } from 'node:crypto';
 import {
   type ClientRequest,
@@ -10,17 +11,21 @@ import {
   type IncomingMessage,
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect, createSecureContext, type TLSSocket } from 'node:tls';
 import {
   type Transport,
   TransportError,
   type TransportRequest,
   type TransportResponse,
 } from '@allium/protocol/env';
+import { ProxiedHttpAgent, ProxiedHttpsAgent, Tunnels } from './proxied-agent.ts';
+import { isolated, type ProxyAddress } from './proxy.ts';
 
 export interface HttpsTransportOptions {
+  /** The only way out. Where it takes names, it gets one for this transport alone (`isolated`). */
+  readonly proxy?: ProxyAddress;
   /** Default 16 MiB: an answer of 7.8 MB, in base64 once or twice. */
   readonly maxResponseBytes?: number;
   /** Connections to one origin at once, default 32. */
@@ -34,6 +39,8 @@ const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
 const MAX_CONNECTIONS_PER_ORIGIN = 32;
 const KEEP_ALIVE_MS = 50_000;
 const MAX_HEADERS_BYTES = 16_384;
+/** More time for each exchange over a proxy: Tor first builds a circuit of relays all over the world. */
+const PROXY_PATIENCE_MS = 10_000;
 const EMPTY = new Uint8Array(0);
 
 /** spec/client §2.10: these stop retries and penalise nobody. */
@@ -54,6 +61,10 @@ interface Exchange {
   current: ClientRequest | TLSSocket | undefined;
 }
 
+/** What only says how to speak TLS: one for all, as each holds some 30 kB. Sessions and keys are of each connection. */
+let context: ReturnType<typeof createSecureContext> | undefined;
+const secureContext = () => (context ??= createSecureContext({ minVersion: 'TLSv1.2' }));
+
 /** The URL of a node's HTTPS listener, without path. `host`: an IP address of either family. */
 export function httpsOrigin(host: string, port: number): string {
   return `https://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
@@ -63,6 +74,7 @@ export class HttpsTransport implements Transport {
   readonly #maxResponseBytes: number;
   readonly #secure: HttpsAgent;
   readonly #plain: HttpAgent;
+  readonly #tunnels: Tunnels | undefined;
   #isClosed = false;
 
   constructor(options: HttpsTransportOptions = {}) {
@@ -72,9 +84,17 @@ export class HttpsTransport implements Transport {
       maxSockets: options.maxConnectionsPerOrigin ?? MAX_CONNECTIONS_PER_ORIGIN,
       timeout: options.keepAliveMs ?? KEEP_ALIVE_MS,
       scheduling: 'lifo',
+      // A session that is taken up again tells whoever watches that it is the same client, wherever it comes from.
+      maxCachedSessions: 0,
     } as const;
-    this.#secure = new HttpsAgent(agent);
-    this.#plain = new HttpAgent(agent);
+    const { proxy } = options;
+    this.#tunnels = proxy === undefined ? undefined : new Tunnels(isolated(proxy));
+    this.#secure =
+      this.#tunnels === undefined
+        ? new HttpsAgent(agent)
+        : new ProxiedHttpsAgent(agent, this.#tunnels, secureContext());
+    this.#plain =
+      this.#tunnels === undefined ? new HttpAgent(agent) : new ProxiedHttpAgent(agent, this.#tunnels);
   }
 
   /** @throws TransportError */
@@ -100,7 +120,7 @@ export class HttpsTransport implements Transport {
           if (exchange.isOver) return;
           finish();
           exchange.current?.destroy();
-          reject(error instanceof TransportError ? error : asTransportError(error));
+          reject(asTransportError(error));
         },
         succeed: (response) => {
           if (exchange.isOver) return;
@@ -108,14 +128,15 @@ export class HttpsTransport implements Transport {
           resolve(response);
         },
       };
+      const timeoutMs = request.timeoutMs + (this.#tunnels === undefined ? 0 : PROXY_PATIENCE_MS);
       const deadline = setTimeout(
-        () => exchange.fail(new TransportError('timeout', `no answer within ${request.timeoutMs} ms`)),
-        request.timeoutMs,
+        () => exchange.fail(new TransportError('timeout', `no answer within ${timeoutMs} ms`)),
+        timeoutMs,
       );
       const onAbort = () => exchange.fail(aborted(request.signal));
       request.signal?.addEventListener('abort', onAbort, { once: true });
       try {
-        if (request.pins !== undefined) this.#sendPinned(exchange, request.pins);
+        if (request.pins !== undefined) void this.#sendPinned(exchange, request.pins);
         else this.#send(exchange, { agent: url.protocol === 'https:' ? this.#secure : this.#plain }, true);
       } catch (error) {
         exchange.fail(error); // header names or values that HTTP does not have
@@ -126,6 +147,7 @@ export class HttpsTransport implements Transport {
   /** Ends kept connections; further requests fail with `aborted`. */
   close(): void {
     this.#isClosed = true;
+    this.#tunnels?.close();
     this.#secure.destroy();
     this.#plain.destroy();
   }
@@ -138,8 +160,9 @@ export class HttpsTransport implements Transport {
       method: request.body === undefined ? 'GET' : 'POST',
       ...(request.headers !== undefined && { headers: request.headers }),
       rejectUnauthorized: false,
+      secureContext: secureContext(),
       maxHeaderSize: MAX_HEADERS_BYTES,
-    });
+    } as RequestOptions);
     exchange.current = sent;
     let hasAnswer = false;
     sent.on('response', (response) => {
@@ -150,9 +173,21 @@ export class HttpsTransport implements Transport {
       if (exchange.isOver) return;
       if (mayRetry && !hasAnswer && sent.reusedSocket && STALE.has(error.code ?? '')) {
         this.#send(exchange, connection, false);
-      } else exchange.fail(error);
+      } else this.#failed(exchange, error);
     });
     sent.end(request.body);
+  }
+
+  /** A connection that broke: with the proxy gone it is not the fault of whom it led to. */
+  #failed(exchange: Exchange, error: NodeJS.ErrnoException): void {
+    if (this.#tunnels === undefined || !STALE.has(error.code ?? '')) {
+      exchange.fail(error);
+      return;
+    }
+    this.#tunnels.check().then(
+      () => exchange.fail(error),
+      (gone: unknown) => exchange.fail(gone),
+    );
   }
 
   #receive(exchange: Exchange, response: IncomingMessage): void {
@@ -172,7 +207,7 @@ export class HttpsTransport implements Transport {
         exchange.fail(tooLarge());
       } else chunks.push(chunk);
     });
-    response.on('error', exchange.fail);
+    response.on('error', (error) => this.#failed(exchange, error));
     response.on('end', () => {
       const headers: Record<string, string> = {};
       for (const [name, value] of Object.entries(response.headers)) {
@@ -183,15 +218,25 @@ export class HttpsTransport implements Transport {
   }
 
   /** Seeds are asked rarely: a connection of its own, and nothing is sent before the certificate is known. */
-  #sendPinned(exchange: Exchange, pins: NonNullable<TransportRequest['pins']>): void {
+  async #sendPinned(exchange: Exchange, pins: NonNullable<TransportRequest['pins']>): Promise<void> {
     const { hostname, port } = exchange.url;
     const host = hostname.replace(/^\[|\]$/g, '');
+    const portNumber = port === '' ? 443 : Number(port);
+    let tunnel: Socket | undefined;
+    try {
+      tunnel = await this.#tunnels?.open(host, portNumber);
+    } catch (error) {
+      return exchange.fail(error);
+    }
+    if (exchange.isOver) {
+      tunnel?.destroy();
+      return;
+    }
     const socket = connect({
-      host,
-      port: port === '' ? 443 : Number(port),
+      ...(tunnel === undefined ? { host, port: portNumber } : { socket: tunnel }),
       ...(isIP(host) === 0 && { servername: host }),
       rejectUnauthorized: false, // replaced by `checkPins`, which is stricter
-      minVersion: 'TLSv1.2',
+      secureContext: secureContext(),
       ALPNProtocols: ['http/1.1'],
     });
     exchange.current = socket;
@@ -245,6 +290,7 @@ function aborted(signal: AbortSignal | undefined): TransportError {
 }
 
 function asTransportError(error: unknown): TransportError {
+  if (error instanceof TransportError) return error;
   const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
   const options = { cause: error };
   if (NO_NETWORK.has(code) || (UNCLEAR.has(code) && !hasNetwork())) {

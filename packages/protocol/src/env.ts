@@ -51,6 +51,8 @@ export interface TransportRequest {
   readonly timeoutMs: number;
   /** SHA-256 pins of a seed server's public key and certificate (spec/client §2.1). Absent: the certificate is not checked. */
   readonly pins?: { readonly publicKey: string; readonly certificate: string };
+  /** Ed25519 key in hex of the service node that is asked, for transports that go through an entry. */
+  readonly node?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -66,6 +68,8 @@ export interface TransportResponse {
  * @throws TransportError; an answer of any status is not an error.
  */
 export interface Transport {
+  /** Service nodes are reached through an entry that passes on onions and nothing else. Default false. */
+  readonly onlyOnions?: boolean;
   request(request: TransportRequest): Promise<TransportResponse>;
 }
 
@@ -85,9 +89,20 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
-/** Why no answer came. `no_network`: nothing is reachable from here, so nobody is to blame. */
+/**
+ * Why no answer came. `no_network`: nothing is reachable from here, so nobody is to blame; `proxy_unreachable`,
+ * `proxy_refused`: the proxy that is the only way out does not answer as one, or lets nothing through.
+ */
 export class TransportError extends AlliumError<
-  'no_network' | 'unreachable' | 'timeout' | 'aborted' | 'too_large' | 'bad_certificate' | 'bad_response'
+  | 'no_network'
+  | 'proxy_unreachable'
+  | 'proxy_refused'
+  | 'unreachable'
+  | 'timeout'
+  | 'aborted'
+  | 'too_large'
+  | 'bad_certificate'
+  | 'bad_response'
 > {
   override readonly name = 'TransportError';
 }

@@ -8,7 +8,7 @@ import { type Content, encodeContent } from '@allium/protocol/message/content';
 import { encryptMessage } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
-import { ClientError } from '../errors.ts';
+import { ClientError, noWayOut } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { Network } from '../network/network.ts';
 import { type MessageReference, type Storage, StorageError, type StoredMessage } from '../storage/storage.ts';
@@ -425,7 +425,9 @@ function toldAsClosed(error: unknown): never {
 /** What may work later without anybody doing anything. */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
-  return ['not_stored', 'no_path', 'no_nodes', 'no_network', 'clock'].includes(error.code);
+  return (
+    ['not_stored', 'no_path', 'no_nodes', 'clock'].includes(error.code) || noWayOut(error.code) !== undefined
+  );
 }
 
 function asSendError(error: unknown, signal: AbortSignal | undefined): unknown {

@@ -19,7 +19,7 @@ import {
   parseServiceNodeList,
   type ServiceNodeState,
 } from '@allium/protocol/storage/service-node-list';
-import { ClientError } from '../errors.ts';
+import { ClientError, noWayOut } from '../errors.ts';
 import type { PoolNode } from '../storage/storage.ts';
 import type { Seed } from './presets.ts';
 import { type AskEvidence, type Checked, NOT_CHECKED } from './trust.ts';
@@ -87,9 +87,10 @@ export async function fetchFromSeeds(
       const errors = cause instanceof AggregateError ? (cause.errors as unknown[]) : [cause];
       last = errors[0];
       for (const error of errors) if (error instanceof UnverifiedList) return error.list;
-      if (errors.every((error) => error instanceof TransportError && error.code === 'no_network')) {
-        throw new ClientError('no_network', 'no network here', { cause: last });
-      }
+      const trapped = errors.map((error) =>
+        error instanceof TransportError ? noWayOut(error.code, { cause: error }) : undefined,
+      );
+      if (trapped[0] !== undefined && trapped.every((error) => error !== undefined)) throw trapped[0];
       deps.env.log.debug({ round, error: String(last) }, 'no seed answered');
     } finally {
       others.abort();

@@ -17,7 +17,7 @@ import {
   parseSwarm,
   type Subresult,
 } from '@allium/protocol/storage/responses';
-import { ClientError } from '../errors.ts';
+import { ClientError, noWayOut } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
 import { poolNodes } from './bootstrap.ts';
@@ -310,7 +310,9 @@ export class Network {
         avoid.add(answer.path);
         continue;
       }
-      failure = new ClientError(verdict.error, `the swarm did not accept the request: ${verdict.error}`);
+      failure =
+        noWayOut(verdict.error) ??
+        new ClientError(verdict.error, `the swarm did not accept the request: ${verdict.error}`);
       switch (verdict.next) {
         case 'stop':
           signal.throwIfAborted();
@@ -425,7 +427,8 @@ export class Network {
     const answer = await this.#ask(node, request, { signal: this.#tasks.signal });
     if (!answer.ok) {
       this.#tasks.signal.throwIfAborted();
-      if (answer.verdict.error === 'no_network') throw new ClientError('no_network', 'no network here');
+      const trapped = noWayOut(answer.verdict.error);
+      if (trapped !== undefined) throw trapped;
       return undefined;
     }
     try {

@@ -6,7 +6,7 @@ import { delay, type Env, type Transport } from '@allium/protocol/env';
 import { type Json, stringifyJson } from '@allium/protocol/json';
 import type { SimpleRequest } from '@allium/protocol/storage/requests';
 import { CLIENT_LIST_FIELDS } from '@allium/protocol/storage/service-node-list';
-import { ClientError } from '../errors.ts';
+import { ClientError, noWayOut } from '../errors.ts';
 import type { Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
 import {
@@ -139,7 +139,7 @@ export class NodeList {
       if (list.state.reason === 'no_anchor' && preset.seeds.length >= SEEDS_TO_COMPARE) this.#compareSeeds();
     } catch (error) {
       this.#signal.throwIfAborted();
-      if (error instanceof ClientError && error.code === 'no_network') throw error;
+      if (error instanceof ClientError && noWayOut(error.code) !== undefined) throw error;
       const nodes = bundled === undefined ? [] : readBundledList(bundled, env.clock.now());
       if (nodes.length > 0) {
         const list = await trust.check(nodes, nobody, { proven: true, signal: this.#signal });

@@ -5,7 +5,7 @@
 //   probing ──probe ok──▶ usable ──failure──▶ suspect ──probe ok──▶ usable
 //      └───probe failed──▶ gone ◀──third failure──┘
 import { delay, type Env } from '@allium/protocol/env';
-import { ClientError, type ClientErrorCode } from '../errors.ts';
+import { ClientError, type ClientErrorCode, noWayOut } from '../errors.ts';
 import { Signal, type Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
 import { ANY_NODES, areOneParty, MAX_FAILURES, type NodePool, subnetOf } from './pool.ts';
@@ -206,7 +206,7 @@ export class Paths {
           this.#becomes(path, 'usable');
         } else if (result.blame.kind === 'nobody') {
           // No network here, or nobody to ask: nothing was learnt about the path. But who waits for it must know.
-          this.#fail(new ClientError(result.error, 'the path cannot be tried'));
+          this.#fail(noWayOut(result.error) ?? new ClientError(result.error, 'the path cannot be tried'));
           await delay(this.#deps.env.clock, BUILD_PAUSE_MS, this.#deps.tasks.signal);
         } else {
           this.blame(path, result.blame);
@@ -336,7 +336,8 @@ export class Paths {
         this.blame(path, result.blame);
       }
       this.#remove(path);
-      if (!result.ok && result.error === 'no_network') throw new ClientError('no_network', 'no network here');
+      const trapped = result.ok ? undefined : noWayOut(result.error);
+      if (trapped !== undefined) throw trapped;
     }
     return false;
   }

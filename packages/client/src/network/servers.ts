@@ -6,7 +6,7 @@ import { fromHex } from '@allium/protocol/bytes';
 import { ed25519PublicKeyToX25519 } from '@allium/protocol/crypto';
 import { ParseError, quote } from '@allium/protocol/errors';
 import type { V4Request, V4Response } from '@allium/protocol/onion/v4';
-import { ClientError } from '../errors.ts';
+import { ClientError, noWayOut } from '../errors.ts';
 import type { Onions, ServerAddress } from './onions.ts';
 import type { Path, Paths } from './paths.ts';
 import type { Semaphore } from './semaphore.ts';
@@ -79,7 +79,8 @@ export class Servers {
       }
       const route = { hops: hops.map((hop) => hop.ed25519Hex), destination: undefined };
       const { blame, error } = judge(outcome, route);
-      if (error === 'no_network') throw new ClientError('no_network', 'no network here');
+      const trapped = noWayOut(error);
+      if (trapped !== undefined) throw trapped;
       // That the guard is unreachable, or a named hop, has nothing to do with the server.
       if (blame.kind === 'path') failed.set(path, blame);
       else this.#paths.blame(path, blame);

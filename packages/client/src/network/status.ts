@@ -84,7 +84,9 @@ export function judge(outcome: Outcome, route: Route): Verdict {
 function judgeTransport(code: TransportError['code']): Verdict {
   switch (code) {
     case 'no_network':
-      return { next: 'stop', blame: NOBODY, error: 'no_network' };
+    case 'proxy_unreachable':
+    case 'proxy_refused':
+      return { next: 'stop', blame: NOBODY, error: code };
     case 'aborted':
       return { next: 'stop', blame: NOBODY, error: 'aborted' };
     case 'unreachable':

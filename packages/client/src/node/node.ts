@@ -3,6 +3,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HttpsTransport } from '@allium/net/https-transport';
+import { parseProxy } from '@allium/net/proxy';
 import { systemEnv } from '@allium/net/system-env';
 import type { Account } from '@allium/protocol/account';
 import type { Logger } from '@allium/protocol/env';
@@ -39,6 +40,11 @@ export interface OpenOptions {
   readonly trust?: TrustOptions;
   /** Where this account's messages are kept; made if needed. Absent: in memory. One process at a time. */
   readonly folder?: string;
+  /**
+   * The only way out for everything that this account does: `socks5://HOST:PORT` or `http://HOST:PORT`, perhaps with
+   * `USER:PASSWORD@`; HOST is an IP address. Nothing is sent past it, no name is looked up here.
+   */
+  readonly proxy?: string;
   /** Instead of those of the network. */
   readonly fileServers?: readonly FileServerAddress[];
   /** False: only send. Default true. */
@@ -51,7 +57,7 @@ export interface OpenOptions {
 
 /**
  * Opens a client; close it with `close` or `await using`.
- * @throws ClientError `wrong_account`, `no_nodes` (an unreadable nodes file); StorageError
+ * @throws ClientError `wrong_account`, `no_nodes` (an unreadable nodes file); ParseError `proxy`; StorageError
  */
 export async function openClient(options: OpenOptions): Promise<Client> {
   const { account, folder, seeds, nodesFile, trust, receive, pollEveryMs, waitMs, log } = options;
@@ -59,7 +65,7 @@ export async function openClient(options: OpenOptions): Promise<Client> {
   const preset = typeof network === 'string' ? NETWORKS[network] : network;
   const ownSeeds = seeds ?? (nodesFile === undefined ? preset.seeds : []);
   const bundled = nodesFile === undefined ? undefined : await readNodesFile(nodesFile);
-  const transport = new HttpsTransport();
+  const transport = transportOf(options);
   let storage: Storage | undefined;
   try {
     if (folder === undefined) storage = new MemoryStorage();
@@ -95,14 +101,19 @@ export async function openClient(options: OpenOptions): Promise<Client> {
 
 /** `checkServiceNodeHealth` over HTTPS of this machine. @throws as that */
 export async function checkServiceNodeHealth(
-  options: Omit<HealthOptions, 'transport'> = {},
+  options: Omit<HealthOptions, 'transport'> & { readonly proxy?: string } = {},
 ): Promise<ServiceNodeHealth> {
-  const transport = new HttpsTransport();
+  const transport = transportOf(options);
   try {
     return await checkHealth({ ...options, transport });
   } finally {
     transport.close();
   }
+}
+
+/** Each account has one of its own: no two share a connection. */
+function transportOf({ proxy }: { readonly proxy?: string }): HttpsTransport {
+  return new HttpsTransport(proxy === undefined ? {} : { proxy: parseProxy(proxy) });
 }
 
 async function readNodesFile(path: string): Promise<BundledList> {
