@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A client in a Node program with ready-made ports: HTTPS, the machine's clock, SQLite in a folder or nothing on disk.
-import { mkdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
 import { HttpsTransport } from '@allium/net/https-transport';
 import { parseProxy } from '@allium/net/proxy';
 import { systemEnv } from '@allium/net/system-env';
@@ -26,7 +25,7 @@ import {
 import type { TrustOptions } from '../network/trust.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { Storage } from '../storage/storage.ts';
-import { SqliteStorage } from './sqlite.ts';
+import { openAccountStorage } from './account-storage.ts';
 
 export interface OpenOptions {
   readonly account: Account;
@@ -38,7 +37,7 @@ export interface OpenOptions {
   readonly nodesFile?: string;
   /** What node lists are checked against. Absent: they are used unverified. */
   readonly trust?: TrustOptions;
-  /** Where this account's messages are kept; made if needed. Absent: in memory. One process at a time. */
+  /** Where this account's messages are kept, encrypted; made if needed. Absent: in memory. One process at a time. */
   readonly folder?: string;
   /**
    * The only way out for everything that this account does: `socks5://HOST:PORT` or `http://HOST:PORT`, perhaps with
@@ -68,11 +67,7 @@ export async function openClient(options: OpenOptions): Promise<Client> {
   const transport = transportOf(options);
   let storage: Storage | undefined;
   try {
-    if (folder === undefined) storage = new MemoryStorage();
-    else {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-      storage = new SqliteStorage(join(folder, 'client.sqlite'));
-    }
+    storage = folder === undefined ? new MemoryStorage() : openAccountStorage(folder, account);
     return await Client.open({
       account,
       network: {

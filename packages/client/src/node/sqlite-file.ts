@@ -11,6 +11,8 @@ import { StorageError } from '../storage/storage.ts';
 import { overwrite } from './wipe-file.ts';
 
 export type SqliteDatabase = Database.Database;
+/** Throws when the file must stay as it is. */
+type Check = (database: SqliteDatabase) => void;
 export type SqliteStatement = Database.Statement<unknown[], Record<string, unknown>>;
 
 // Ours.
@@ -25,10 +27,10 @@ const COPY_SUFFIX = '.converting';
 
 /**
  * Opens or creates the file, readable by its owner only. `key`: 32 bytes, copied; a plain file is encrypted with it
- * first. Absent: the file is plain.
+ * first, unless `check` throws. Absent: the file is plain.
  * @throws StorageError `wrong_key` (also: encrypted, and no key given), `damaged`, `busy`, `full`, `failed`
  */
-export function openSqlite(path: string, key?: Uint8Array): SqliteDatabase {
+export function openSqlite(path: string, key?: Uint8Array, check?: Check): SqliteDatabase {
   if (path === ':memory:') return connect(path, undefined);
   const until = Date.now() + BUSY_MS;
   for (;;) {
@@ -45,7 +47,8 @@ export function openSqlite(path: string, key?: Uint8Array): SqliteDatabase {
       const reason = reasonOf(error, path, key);
       if (reason !== 'plain') throw reason;
       try {
-        if (key !== undefined) convertSqlite(path, undefined, key, PAUSE_MS);
+        if (key !== undefined)
+          convertSqlite(path, undefined, key, { busyMs: PAUSE_MS, ...(check && { check }) });
       } catch (cause) {
         if (!(cause instanceof StorageError && cause.code === 'busy') || Date.now() > until) throw cause;
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS); // it is synchronous
@@ -63,7 +66,7 @@ export function convertSqlite(
   path: string,
   from: Uint8Array | undefined,
   to: Uint8Array | undefined,
-  busyMs = BUSY_MS,
+  { busyMs = BUSY_MS, check }: { readonly busyMs?: number; readonly check?: Check } = {},
 ): void {
   const copy = `${path}${COPY_SUFFIX}`;
   let old: SqliteDatabase | undefined;
@@ -77,6 +80,7 @@ export function convertSqlite(
     old.pragma('journal_mode = DELETE');
     old.exec('BEGIN EXCLUSIVE; COMMIT');
     if (inodeOf(path) !== inode) throw new StorageError('busy', 'the storage file was just replaced');
+    check?.(old);
     removeDatabase(copy);
     createPrivately(copy);
     old.prepare('VACUUM INTO ?').run(copy);

@@ -106,11 +106,12 @@ export class SqliteStorage implements Storage {
 
   /**
    * Opens or creates the file, readable by its owner only; `:memory:` works too. With a key of 32 bytes, which is
-   * copied, it is encrypted; a plain file becomes an encrypted one first.
+   * copied, it is encrypted; a plain file becomes an encrypted one first, unless it is of another account than
+   * `account`.
    * @throws StorageError `newer_schema`, `wrong_key`, `damaged`, `busy`, `full`, `failed`
    */
-  constructor(path: string, options: { readonly key?: Uint8Array } = {}) {
-    this.#database = openSqlite(path, options.key);
+  constructor(path: string, options: { readonly key?: Uint8Array; readonly account?: AccountId } = {}) {
+    this.#database = openSqlite(path, options.key, (plain) => checkOwner(plain, options.account));
     try {
       this.#transaction(() => {
         const version = this.#database.pragma('user_version', { simple: true }) as number;
@@ -429,6 +430,16 @@ export class SqliteStorage implements Storage {
 
   #check(): void {
     if (this.#closed) throw new StorageError('closed', 'this storage is closed');
+  }
+}
+
+/** @throws StorageError `wrong_key` */
+function checkOwner(database: SqliteDatabase, account: AccountId | undefined): void {
+  const isOld = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'settings'").get() === undefined;
+  if (isOld || account === undefined) return;
+  const owner = database.prepare("SELECT value FROM settings WHERE name = 'account'").get()?.value;
+  if (owner !== undefined && owner !== account) {
+    throw new StorageError('wrong_key', 'the storage file belongs to another account');
   }
 }
 

@@ -119,7 +119,7 @@ test('a plain file is encrypted when it is opened with a key, and can be made pl
   expect(await encrypted.history(BOB, { limit: 1000 })).toEqual(all);
   expect(telling(path)).toEqual([]);
   expect(statSync(path).mode & 0o777).toBe(0o600);
-  expect(thrownBy(() => convertSqlite(path, key, otherKey, 20))).toMatchObject({ code: 'busy' });
+  expect(thrownBy(() => convertSqlite(path, key, otherKey, { busyMs: 20 }))).toMatchObject({ code: 'busy' });
   await encrypted.write({ messages: [message(1000)] });
   await encrypted.close();
   convertSqlite(path, key, otherKey);
@@ -130,6 +130,22 @@ test('a plain file is encrypted when it is opened with a key, and can be made pl
   database.close();
   expect(readdirSync(join(path, '..')).filter((name) => name.includes('converting'))).toEqual([]);
 }, 60_000);
+
+test('the plain file of another account is not encrypted', async () => {
+  const path = freshPath();
+  const plain = new SqliteStorage(path);
+  await plain.write({ settings: { account: BOB } });
+  await plain.close();
+  const before = readFileSync(path);
+  const other = `05${'a'.repeat(64)}` as AccountId;
+  expect(thrownBy(() => new SqliteStorage(path, { key, account: other }))).toMatchObject({
+    code: 'wrong_key',
+  });
+  expect(readFileSync(path).subarray(0, 16)).toEqual(before.subarray(0, 16));
+  const ours = new SqliteStorage(path, { key, account: BOB });
+  expect(await ours.setting('account')).toBe(BOB);
+  await ours.close();
+});
 
 test('of many processes that open a plain file at once one encrypts it, and nothing is lost', async () => {
   const path = freshPath();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // An account with its secret keys (spec/client §1.1).
 import {
+  blake2b,
   ed25519KeyPair,
   ed25519SecretKeyToX25519,
   ed25519Sign,
@@ -8,6 +9,7 @@ import {
   sealedBoxOpen,
   x25519PublicKey,
 } from '#crypto';
+import { utf8 } from '../bytes.ts';
 import { AlliumError } from '../errors.ts';
 import { type AccountId, accountIdOf, shortId } from './account-id.ts';
 import { decodeLongPhrase, decodePhrase, encodePhrase, normalizePhrase } from './mnemonic.ts';
@@ -83,6 +85,15 @@ export class Account {
   seed(): Uint8Array {
     const { seed } = this.#use();
     return seed.slice(0, seed.subarray(16).every((byte) => byte === 0) ? 16 : 32);
+  }
+
+  /**
+   * A key of 32 bytes for what this device keeps: BLAKE2b-256 of the purpose, keyed with the seed. Ours. The caller
+   * wipes it.
+   * @throws AccountError `disposed`
+   */
+  deriveKey(purpose: 'storage' | 'blobs'): Uint8Array {
+    return blake2b(utf8(`allium ${purpose}`), 32, { key: this.#use().seed });
   }
 
   /** The recovery phrase. Whoever reads it owns the account. @throws AccountError `disposed` */

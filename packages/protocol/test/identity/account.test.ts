@@ -118,3 +118,19 @@ test('after disposal everything secret throws, and what is public stays', () => 
   }
   expect(() => outside.seed()).toThrow(AccountError);
 });
+
+test('derives keys that differ by purpose and account, and none after it was disposed of', () => {
+  const account = Account.fromSeed(new Uint8Array(16).fill(1));
+  const keys = [
+    account.deriveKey('storage'),
+    account.deriveKey('blobs'),
+    Account.fromSeed(new Uint8Array(16).fill(2)).deriveKey('storage'),
+  ].map((key) => toHex(key));
+  expect(new Set(keys).size).toBe(3);
+  expect(keys.every((key) => key.length === 64)).toBe(true);
+  expect(Account.fromSeed(new Uint8Array(16).fill(1)).deriveKey('storage')).toEqual(
+    account.deriveKey('storage'),
+  );
+  account.dispose();
+  expect(() => account.deriveKey('storage')).toThrow(expect.objectContaining({ code: 'disposed' }));
+});
