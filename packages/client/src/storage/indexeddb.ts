@@ -22,7 +22,7 @@ import {
   type StoredSwarm,
 } from './storage.ts';
 
-/** IndexedDB has no partial indexes, but leaves out rows without the key: three of these exist only while they matter. */
+/** IndexedDB has no partial indexes, but leaves out rows without the key: four of these exist only while they matter. */
 interface MessageRow extends StoredMessage {
   readonly id?: number;
   readonly placeTime: number;
@@ -30,6 +30,7 @@ interface MessageRow extends StoredMessage {
   readonly movedHash?: string;
   readonly isUnhandled?: 1;
   readonly isUnsent?: 1;
+  readonly expiresAt?: number;
 }
 
 interface Schema extends DBSchema {
@@ -42,6 +43,7 @@ interface Schema extends DBSchema {
       moved: string;
       unhandled: number;
       unsent: number;
+      expiring: number;
     };
   };
   seen: { key: string; value: { hash: string; expiry: number }; indexes: { expiry: number } };
@@ -99,6 +101,7 @@ export class IndexedDbStorage implements Storage {
               .createObjectStore('records', { keyPath: ['kind', 'key'] })
               .createIndex('expiry', 'expiry');
           }
+          if (from < 5) transaction.objectStore('messages').createIndex('expiring', 'expiresAt');
         },
         blocking() {
           void storage?.close();
@@ -242,6 +245,19 @@ export class IndexedDbStorage implements Storage {
     return rows.map(toMessage).sort((a, b) => a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1));
   }
 
+  async expiring(limit: number): Promise<readonly StoredMessage[]> {
+    this.#check();
+    if (limit <= 0) return [];
+    return (await this.#database.getAllFromIndex('messages', 'expiring', null, limit)).map(toMessage);
+  }
+
+  async sentBy(sender: AccountId, from: number, to: number): Promise<readonly StoredMessage[]> {
+    this.#check();
+    if (from >= to) return [];
+    const range = IDBKeyRange.bound([sender, from], [sender, to], false, true);
+    return (await this.#database.getAllFromIndex('messages', 'identity', range)).map(toMessage);
+  }
+
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
     this.#check();
     const { store } = this.#database.transaction('seen');
@@ -306,7 +322,7 @@ export class IndexedDbStorage implements Storage {
 }
 
 function toRow(message: StoredMessage, id: number | undefined): MessageRow {
-  const { hash, sortTimestamp, state, copyPending, handled } = message;
+  const { hash, sortTimestamp, state, copyPending, handled, marks } = message;
   return {
     ...message,
     ...(id !== undefined && { id }),
@@ -315,6 +331,7 @@ function toRow(message: StoredMessage, id: number | undefined): MessageRow {
     ...(sortTimestamp !== undefined && hash !== undefined && { movedHash: hash }),
     ...(!handled && { isUnhandled: 1 }),
     ...((state === 'sending' || copyPending === true) && { isUnsent: 1 }),
+    ...(marks?.expiresAt !== undefined && { expiresAt: marks.expiresAt }),
   };
 }
 
@@ -325,6 +342,7 @@ function toMessage({
   movedHash: _movedHash,
   isUnhandled: _unhandled,
   isUnsent: _unsent,
+  expiresAt: _expiresAt,
   ...message
 }: MessageRow): StoredMessage {
   return message;

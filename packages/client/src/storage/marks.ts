@@ -6,6 +6,7 @@
 // Ours.
 /** Of one message: what a peer can make us keep. The newest stay. */
 const MAX_REACTIONS = 200;
+const MAX_EDITS = 20;
 
 /** A change of one person's reaction with one emoji; the newest change counts. */
 interface ReactionMark {
@@ -15,6 +16,13 @@ interface ReactionMark {
   readonly at: number;
   /** False: taken back. */
   readonly on: boolean;
+}
+
+/** A version of the text; the newest counts. */
+export interface EditMark {
+  readonly text: string;
+  /** When it was sent, network time in ms. */
+  readonly at: number;
 }
 
 export interface Marks {
@@ -28,8 +36,12 @@ export interface Marks {
   readonly readAt?: number;
   /** Sorted by person and emoji; those that were taken back are kept as such. */
   readonly reactions?: readonly ReactionMark[];
+  /** By ascending time. */
+  readonly edits?: readonly EditMark[];
   /** Deleted for everyone at this time; the text is gone. */
   readonly deletedAt?: number;
+  /** It disappears altogether at this network time in ms (spec/client §6.7). */
+  readonly expiresAt?: number;
 }
 
 /** Both together. */
@@ -39,28 +51,38 @@ export function mergeMarks(a: Marks | undefined, b: Marks | undefined): Marks | 
   const deliveredAt = earlier(a.deliveredAt, b.deliveredAt);
   const readAt = earlier(a.readAt, b.readAt);
   const deletedAt = earlier(a.deletedAt, b.deletedAt);
-  const reactions =
-    deletedAt === undefined ? mergeReactions([...(a.reactions ?? []), ...(b.reactions ?? [])]) : [];
+  const expiresAt = earlier(a.expiresAt, b.expiresAt);
+  const isThere = deletedAt === undefined;
+  const reactions = isThere ? mergeReactions([...(a.reactions ?? []), ...(b.reactions ?? [])]) : [];
+  const edits = isThere ? mergeEdits([...(a.edits ?? []), ...(b.edits ?? [])]) : [];
   return {
     ...(best.stored !== undefined && { stored: best.stored }),
     ...(best.of !== undefined && { of: best.of }),
     ...(deliveredAt !== undefined && { deliveredAt }),
     ...(readAt !== undefined && { readAt }),
     ...(reactions.length > 0 && { reactions }),
+    ...(edits.length > 0 && { edits }),
     ...(deletedAt !== undefined && { deletedAt }),
+    ...(expiresAt !== undefined && { expiresAt }),
   };
 }
 
-/** A message with more marks; one that is deleted says nothing any more (spec/client §6.6). */
-export function marked<T extends { readonly text: string; readonly marks?: Marks }>(
-  message: T,
-  marks: Marks | undefined,
-): T {
+/**
+ * A message with more marks: its text is that of its newest version; one that is deleted says nothing any more (spec/client
+ * §6.6).
+ */
+export function marked<
+  T extends { readonly text: string; readonly original?: string; readonly marks?: Marks },
+>(message: T, marks: Marks | undefined): T {
   const all = mergeMarks(message.marks, marks);
   if (all === undefined) return message;
-  if (all.deletedAt === undefined) return { ...message, marks: all };
-  const { quote: _quote, ...rest } = message as T & { quote?: unknown };
-  return { ...(rest as unknown as T), text: '', marks: all };
+  if (all.deletedAt !== undefined) {
+    const { quote: _quote, original: _original, ...rest } = message as T & { quote?: unknown };
+    return { ...(rest as unknown as T), text: '', marks: all };
+  }
+  const newest = all.edits?.at(-1);
+  if (newest === undefined) return { ...message, marks: all };
+  return { ...message, text: newest.text, original: message.original ?? message.text, marks: all };
 }
 
 function isBetter(a: Marks, b: Marks): boolean {
@@ -88,6 +110,13 @@ function mergeReactions(all: readonly ReactionMark[]): readonly ReactionMark[] {
     kept.length = MAX_REACTIONS;
   }
   return kept.sort(([x], [y]) => compare(x, y)).map(([, mark]) => mark);
+}
+
+function mergeEdits(all: readonly EditMark[]): readonly EditMark[] {
+  const sorted = [...all].sort((a, b) => a.at - b.at || compare(a.text, b.text));
+  return sorted
+    .filter(({ at, text }, i) => at !== sorted[i - 1]?.at || text !== sorted[i - 1]?.text)
+    .slice(-MAX_EDITS);
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -122,6 +122,21 @@ export class MemoryStorage implements Storage {
       .sort((a, b) => a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1));
   }
 
+  async expiring(limit: number): Promise<readonly StoredMessage[]> {
+    this.#check();
+    return [...this.#messages.values()]
+      .filter(({ marks }) => marks?.expiresAt !== undefined)
+      .sort((a, b) => a.marks!.expiresAt! - b.marks!.expiresAt!)
+      .slice(0, limit);
+  }
+
+  async sentBy(sender: AccountId, from: number, to: number): Promise<readonly StoredMessage[]> {
+    this.#check();
+    return [...this.#messages.values()]
+      .filter((message) => message.sender === sender && message.timestamp >= from && message.timestamp < to)
+      .sort((a, b) => a.timestamp - b.timestamp);
+  }
+
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
     this.#check();
     return new Set(hashes.filter((hash) => this.#seen.has(hash)));

@@ -9,6 +9,8 @@ const one: fc.Arbitrary<Marks> = fc.oneof(
   time.map((deliveredAt) => ({ deliveredAt })),
   time.map((readAt) => ({ readAt })),
   time.map((deletedAt) => ({ deletedAt })),
+  time.map((expiresAt) => ({ expiresAt })),
+  fc.record({ at: time, text: fc.constantFrom('x', 'y', 'z') }).map((edit) => ({ edits: [edit] })),
   fc.record({ stored: fc.nat(3), of: fc.nat(3) }),
   fc
     .record({
@@ -19,6 +21,11 @@ const one: fc.Arbitrary<Marks> = fc.oneof(
     })
     .map((reaction) => ({ reactions: [reaction] })),
 );
+interface Shown {
+  readonly text: string;
+  readonly original?: string;
+  readonly marks?: Marks;
+}
 const all = (list: readonly Marks[]): Marks | undefined =>
   list.reduce<Marks | undefined>((sum, next) => mergeMarks(sum, next), {});
 
@@ -48,6 +55,42 @@ test('marks that are merged in parts are the same', () => {
       expect(left).toEqual(mergeMarks(all(a), mergeMarks(all(b), all(c))));
     }),
   );
+});
+
+test('whatever happens to a message, in any order: the same text at the end, none when it was deleted', () => {
+  const written: Shown = { text: 'first' };
+  fc.assert(
+    fc.property(
+      fc
+        .array(one, { maxLength: 10 })
+        .chain((list) => fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length }))),
+      // It may be written anew, as it was sent, at any point.
+      fc.nat(10),
+      ([list, shuffled], again) => {
+        const apply = (marks: readonly Marks[], at = -1) =>
+          marks.reduce((message: Shown, next, i) => {
+            const now = marked(message, next);
+            return i === at ? marked<Shown>({ ...written }, now.marks) : now;
+          }, written);
+        const end = apply(list);
+        expect(apply(shuffled, again)).toEqual(end);
+        const newest = [...list.flatMap(({ edits = [] }) => edits)].sort(
+          (a, b) => a.at - b.at || (a.text < b.text ? -1 : 1),
+        );
+        const isDeleted = list.some(({ deletedAt }) => deletedAt !== undefined);
+        expect(end.text).toBe(isDeleted ? '' : (newest.at(-1)?.text ?? 'first'));
+        expect(end.original).toBe(isDeleted || newest.length === 0 ? undefined : 'first');
+        const ends = list.flatMap(({ expiresAt }) => expiresAt ?? []);
+        expect(end.marks?.expiresAt).toBe(ends.length === 0 ? undefined : Math.min(...ends));
+      },
+    ),
+  );
+});
+
+test('a message keeps its newest 20 versions, whatever the order', () => {
+  const many = Array.from({ length: 30 }, (_, at) => ({ edits: [{ at, text: `v${at}` }] }));
+  expect(all(many)?.edits?.map(({ at }) => at)).toEqual(many.slice(10).map(({ edits }) => edits[0]!.at));
+  expect(all(many.toReversed())).toEqual(all(many));
 });
 
 test('a message keeps the newest 200 reactions, whatever the order', () => {

@@ -340,6 +340,50 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await storage.message(BOB, 2)).toBeUndefined();
     });
 
+    test('finds what disappears, the next one first, and what somebody sent', async () => {
+      const storage = await open();
+      const timer = { mode: 'after_read', seconds: 60 } as const;
+      await storage.write({
+        messages: [
+          message(1, { timer }),
+          message(2, { timer, marks: { expiresAt: 90 } }),
+          message(3, { timer: { mode: 'after_send', seconds: 5 }, marks: { expiresAt: 50 } }),
+          message(4),
+          message(5, { sender: ALICE, notice: { kind: 'timer', timer }, text: '' }),
+        ],
+      });
+      const ends = async (limit: number) => (await storage.expiring(limit)).map((m) => m.timestamp);
+      expect(await ends(10)).toEqual([3, 2]);
+      expect(await ends(1)).toEqual([3]);
+      await storage.write({
+        marked: [{ sender: BOB, timestamp: 1, marks: { expiresAt: 70 } }],
+        messages: [message(3, { marks: { expiresAt: 95 } })], // the earliest counts
+        removed: [{ sender: BOB, timestamp: 2 }],
+      });
+      expect(await ends(10)).toEqual([3, 1]);
+      const again = await opened!.reopen();
+      expect(await again.expiring(10)).toMatchObject([{ timestamp: 3 }, { timestamp: 1, timer }]);
+      expect(await again.message(ALICE, 5)).toMatchObject({ notice: { kind: 'timer', timer }, text: '' });
+      expect((await again.sentBy(BOB, 1, 4)).map((m) => m.timestamp)).toEqual([1, 3]);
+      expect(await again.sentBy(BOB, 4, 4)).toEqual([]);
+    });
+
+    test('shows the newest version of a text, and keeps the others', async () => {
+      const storage = await open();
+      const edit = (at: number) => ({ marks: { edits: [{ at, text: `version ${at}` }] } });
+      await storage.write({ messages: [message(1)] });
+      await storage.write({ marked: [{ sender: BOB, timestamp: 1, ...edit(9) }] });
+      await storage.write({ marked: [{ sender: BOB, timestamp: 1, ...edit(7) }] });
+      // Told once more, as it was sent first.
+      await storage.write({ messages: [message(1)] });
+      const marks = { edits: [...edit(7).marks.edits, ...edit(9).marks.edits] };
+      const edited = message(1, { text: 'version 9', original: 'text 1', marks });
+      expect(await storage.message(BOB, 1)).toEqual(edited);
+      await storage.write({ marked: [{ sender: BOB, timestamp: 1, marks: { deletedAt: 11 } }] });
+      await storage.write({ marked: [{ sender: BOB, timestamp: 1, ...edit(12) }] });
+      expect(await storage.message(BOB, 1)).toEqual(message(1, { text: '', marks: { deletedAt: 11 } }));
+    });
+
     test('keeps records by kind and key, and forgets those that expire', async () => {
       const storage = await open();
       const records = [
