@@ -260,6 +260,19 @@ export class Client {
   }
 
   /**
+   * The account that a name stands for, as three nodes agree; an account id is returned as it is. Five minutes later the
+   * nodes are asked again: a name may come to stand for another account.
+   * @throws NameError; ClientError `no_path`, `no_nodes`, `no_network`
+   */
+  async resolve(nameOrId: string, options: { signal?: AbortSignal } = {}): Promise<AccountId> {
+    this.#check();
+    if (/^05[0-9a-f]{64}$/i.test(nameOrId)) return parseAccountId(nameOrId);
+    const { signal } = this.#closing;
+    const either = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal]);
+    return this.#network.names.resolve(nameOrId, either);
+  }
+
+  /**
    * Conversations with ourselves and with people whom we accept, that are not hidden: pinned ones first, then by newest
    * message.
    */

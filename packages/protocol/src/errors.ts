@@ -39,6 +39,7 @@ export class ParseError extends AlliumError<
   | 'reconcile'
   | 'request'
   | 'response'
+  | 'session_name'
   | 'static_list'
   | 'subaccount'
   | 'uptime_proof'

@@ -22,6 +22,7 @@ import { Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
 import { poolNodes } from './bootstrap.ts';
 import { NetworkClock } from './clock.ts';
+import { Names, type NodeAnswer } from './names.ts';
 import { NodeList, type NodeListOptions } from './node-list.ts';
 import { Onions } from './onions.ts';
 import { type Path, Paths, type ProbeResult } from './paths.ts';
@@ -29,6 +30,7 @@ import { ANY_NODES, NodePool, shuffle } from './pool.ts';
 import { Semaphore } from './semaphore.ts';
 import { Servers } from './servers.ts';
 import { judge, type Route, type Verdict } from './status.ts';
+import type { SwarmRequest } from './swarm-request.ts';
 import { Swarms } from './swarms.ts';
 import { Trust, type TrustOptions, type TrustState } from './trust.ts';
 
@@ -80,43 +82,11 @@ interface AskOptions {
   readonly signal: AbortSignal;
 }
 
-export interface SwarmRequest<T> {
-  readonly account: AccountId;
-  readonly carrier: 'batch' | 'sequence';
-  /**
-   * Called for each attempt: times in requests must be of now. `timeRefused`: the attempt before was refused because
-   * of a time in it, and network time has been asked for since.
-   */
-  make(node: PoolNode, timeRefused: boolean): readonly SimpleRequest[] | Promise<readonly SimpleRequest[]>;
-  /**
-   * Reads results that all have a success code.
-   * @throws ParseError: counts as a failure of the node, and the next one is asked
-   */
-  accept(results: readonly Subresult[], node: PoolNode, requests: readonly SimpleRequest[]): T | Promise<T>;
-  readonly attempts: number;
-  readonly pauseMs: number;
-  readonly timeoutMs?: number;
-  /** These first, in this order, those that are members. */
-  readonly prefer?: readonly string[] | undefined;
-  /** These members only when there are no others. */
-  readonly avoid?: ReadonlySet<string>;
-  /** Guards of paths, Ed25519 keys in hex; as long as there is a choice. */
-  readonly preferGuard?: string | undefined;
-  readonly avoidGuard?: string | undefined;
-  /** Told the path of each attempt. */
-  readonly onSent?: (path: Path) => void;
-  /**
-   * The answer may be long in coming: when the path is found bad meanwhile, the request goes out again over another
-   * one, to the same member.
-   */
-  readonly endsWithPath?: boolean;
-  readonly signal?: AbortSignal;
-}
-
 export class Network {
   readonly clock: NetworkClock;
   readonly pool: NodePool;
   readonly servers: Servers;
+  readonly names: Names;
   readonly #paths: Paths;
   readonly #swarms: Swarms;
   readonly #onions: Onions;
@@ -161,6 +131,12 @@ export class Network {
       },
     });
     this.servers = new Servers(this.#paths, this.#onions, this.#slots, this.#tasks.signal);
+    this.names = new Names(options.preset, {
+      pool: this.pool,
+      env: deps.env,
+      ask: (...given) => this.#askNode(...given),
+      ready: (signal) => this.ready(signal),
+    });
     this.#swarms = new Swarms(options.preset, {
       pool: this.pool,
       storage: deps.storage,
@@ -424,19 +400,31 @@ export class Network {
    * @throws ClientError when no path can be had, or no network
    */
   async #askOne<T>(node: PoolNode, request: SimpleRequest, read: (json: Json) => T): Promise<T | undefined> {
-    const answer = await this.#ask(node, request, { signal: this.#tasks.signal });
+    const answer = await this.#askNode(node, request, read, this.#tasks.signal);
+    return answer.kind === 'value' ? answer.value : undefined;
+  }
+
+  /** The same, with the difference between a node that does not want to and one that cannot. @throws as `#askOne` */
+  async #askNode<T>(
+    node: PoolNode,
+    request: SimpleRequest,
+    read: (json: Json) => T,
+    given: AbortSignal,
+  ): Promise<NodeAnswer<T>> {
+    const signal = given === this.#tasks.signal ? given : this.#signal(given);
+    const answer = await this.#ask(node, request, { signal });
     if (!answer.ok) {
-      this.#tasks.signal.throwIfAborted();
+      signal.throwIfAborted();
       const trapped = noWayOut(answer.verdict.error);
       if (trapped !== undefined) throw trapped;
-      return undefined;
+      return { kind: answer.verdict.error === 'bad_request' ? 'refused' : 'none' };
     }
     try {
-      return read(answer.json);
+      return { kind: 'value', value: read(answer.json) };
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       this.pool.strike(node.ed25519Hex);
-      return undefined;
+      return { kind: 'none' };
     }
   }
 
