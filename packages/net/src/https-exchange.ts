@@ -31,13 +31,14 @@ export class Exchange implements HttpsRequest, Holder {
   #onGone: (() => void) | undefined;
   readonly #load: Load;
 
-  constructor(request: IncomingMessage, load: Load) {
+  /** @param address whom limits mean, where it is not who connected */
+  constructor(request: IncomingMessage, load: Load, address?: string) {
     this.#load = load;
     this.method = request.method ?? '';
     this.path = request.url ?? '';
     this.headers = request.headers;
     this.socket = request.socket;
-    this.remoteAddress = plainAddress(request.socket.remoteAddress);
+    this.remoteAddress = plainAddress(address ?? request.socket.remoteAddress);
     this.client = clientKey(this.remoteAddress);
   }
 

@@ -4,7 +4,12 @@
 // A connection passes `Admission` before TLS. A request passes, in this order: `precheck` (sees the head only and may
 // answer), Content-Length and Content-Encoding, the limit of requests at once, the body (bounded in size and time while
 // it is read), `handler`. Bench: omq.bench.ts.
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Env } from '@allium/protocol/env';
@@ -62,8 +67,21 @@ export interface HttpsServerOptions extends AdmissionOptions {
   readonly host: string;
   /** 0: chosen by the system. */
   readonly port: number;
-  readonly certificatePem: string;
-  readonly keyPem: string;
+  /** Absent: plain HTTP, for servers behind a proxy that has the certificate. */
+  readonly certificatePem?: string;
+  readonly keyPem?: string;
+  /** Whom limits of requests mean; default the address of the socket. For servers behind a proxy that tells it. */
+  readonly clientAddress?: (request: IncomingMessage) => string | undefined;
+  /**
+   * Takes over a connection whose client asks for another protocol. Absent: such a request is answered as if it had not
+   * asked. It has passed `Admission`; all other limits are the handler's.
+   */
+  readonly upgrade?: (
+    head: HttpsRequestHead,
+    request: IncomingMessage,
+    socket: Socket,
+    first: Buffer,
+  ) => void;
   readonly handler: (request: HttpsRequest) => HttpsResponse | Promise<HttpsResponse>;
   /** Answers before the body is read, or returns undefined to let the request through. */
   readonly precheck?: (head: HttpsRequestHead) => HttpsResponse | undefined;
@@ -188,11 +206,7 @@ export class HttpsServer implements HttpsListener {
     const { host, port, certificatePem, keyPem } = this.#options;
     const headTimeoutMs = this.#options.headTimeoutMs ?? HEAD_TIMEOUT_MS;
     const bodyTimeoutMs = this.#options.bodyTimeoutMs ?? BODY_TIMEOUT_MS;
-    const server = createServer({
-      cert: certificatePem,
-      key: keyPem,
-      minVersion: 'TLSv1.2', // spec/storage-server §3.2
-      handshakeTimeout: headTimeoutMs,
+    const options = {
       headersTimeout: headTimeoutMs,
       requestTimeout: headTimeoutMs + bodyTimeoutMs,
       connectionsCheckingInterval: Math.max(50, Math.min(2000, headTimeoutMs / 2, bodyTimeoutMs / 2)),
@@ -200,12 +214,28 @@ export class HttpsServer implements HttpsListener {
       maxHeaderSize: MAX_HEADERS_BYTES,
       blockList: this.#admission.gate,
       requireHostHeader: false, // clients connect by address, and testers send what they like (§3.2)
-    });
+    };
+    const isPlain = certificatePem === undefined || keyPem === undefined;
+    const server = isPlain
+      ? (createHttpServer(options) as unknown as Server)
+      : createServer({
+          ...options,
+          cert: certificatePem,
+          key: keyPem,
+          minVersion: 'TLSv1.2', // spec/storage-server §3.2
+          handshakeTimeout: headTimeoutMs,
+        });
     server.maxHeadersCount = MAX_HEADERS;
     server.timeout = SILENT_SOCKET_MS;
     server.on('connection', (socket: Socket) => this.#admission.enter(socket));
     server.on('request', (request, response) => this.#receive(request, response, false));
     server.on('checkContinue', (request, response) => this.#receive(request, response, true));
+    const { upgrade } = this.#options;
+    if (upgrade !== undefined) {
+      server.on('upgrade', (request, socket, first) => {
+        upgrade(this.#exchange(request), request, socket as Socket, first);
+      });
+    }
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket as Socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -313,7 +343,7 @@ export class HttpsServer implements HttpsListener {
       return;
     }
     this.#openOf.set(socket, open);
-    const exchange = new Exchange(request, this.#load);
+    const exchange = this.#exchange(request);
     this.#open.add(exchange);
     response.on('close', () => this.#release(exchange));
     let early: HttpsResponse | undefined;
@@ -341,6 +371,10 @@ export class HttpsServer implements HttpsListener {
       return;
     }
     this.#readBody(request, response, exchange);
+  }
+
+  #exchange(request: IncomingMessage): Exchange {
+    return new Exchange(request, this.#load, this.#options.clientAddress?.(request));
   }
 
   /** The answer when a limit is met. */

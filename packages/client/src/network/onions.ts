@@ -53,7 +53,7 @@ export class Onions {
     this.#deps = deps;
   }
 
-  /** Through the hops to the node beyond them. Never rejects but for faults of our own. */
+  /** Through the hops to the node beyond them; without hops to that node itself. Never rejects but for faults of our own. */
   async send(
     hops: readonly PoolNode[],
     target: PoolNode,
@@ -61,11 +61,12 @@ export class Onions {
     timeoutMs: number,
     signal: AbortSignal,
   ): Promise<Exchange> {
-    const guard = hops[0]!;
+    const guard = hops[0] ?? target;
     let onion: BuiltOnion;
     try {
       onion = buildOnion({
         path: hops.map(keysOf),
+        direct: hops.length === 0,
         destination: { kind: 'node', ...keysOf(target) },
         payload: encodeJsonBody(request),
         hopNo: this.#deps.env.random.below(FIRST_HOP_NUMBERS),
@@ -134,7 +135,8 @@ export class Onions {
   ): Promise<Exchange | { readonly bytes: Uint8Array }> {
     try {
       const url = `${urlOf(guard)}/onion_req/v2`;
-      const response = await this.#deps.transport.request({ url, body, timeoutMs, signal });
+      const request = { url, body, node: guard.ed25519Hex, timeoutMs, signal };
+      const response = await this.#deps.transport.request(request);
       if (response.status === 200) return { bytes: response.body };
       const text = textOfBody(response.body);
       return { outcome: { at: 'hop', status: response.status, body: text }, body: text };
@@ -146,6 +148,12 @@ export class Onions {
 
   /** §2.4: a direct `get_swarm`. Ours: of a random account; our own id next to our address is none of its business. */
   async answersDirectly(node: PoolNode, signal: AbortSignal): Promise<boolean> {
+    if (this.#deps.transport.onlyOnions === true) {
+      // Ours: sealed to the node, since an entry passes on nothing else.
+      const { outcome } = await this.send([], node, { method: 'info' }, GUARD_TEST_TIMEOUT_MS, signal);
+      signal.throwIfAborted();
+      return outcome.at === 'destination' && outcome.status === 200;
+    }
     try {
       const answer = await this.#deps.transport.request({
         url: `${urlOf(node)}/storage_rpc/v1`,

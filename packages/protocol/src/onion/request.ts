@@ -122,11 +122,13 @@ export interface ServerDestination {
 export type OnionDestination = ({ readonly kind: 'node' } & PathNode) | ServerDestination;
 
 export interface OnionOptions {
-  /** Guard first; one to fourteen nodes. */
+  /** Guard first; one to fourteen nodes; none when `direct`. */
   readonly path: readonly PathNode[];
   readonly destination: OnionDestination;
   /** To a node: the RPC request's JSON. To a server: a v4 request. */
   readonly payload: Uint8Array;
+  /** The destination, a node, is asked itself as a guard is, which hides nothing from it: for tests of guards. */
+  readonly direct?: boolean;
   /** Absent: aes-gcm, without saying so. */
   readonly encType?: EncType;
   /** Where to start counting hops, to blur the position of the sender. */
@@ -323,13 +325,17 @@ export function openFinalReply(httpBody: Uint8Array, replyKey: ReplyKey): Receiv
  */
 export function buildOnion(options: OnionOptions, fixed?: readonly FixedLayer[]): BuiltOnion {
   const { path, destination, encType = 'aes-gcm' } = options;
-  if (path.length === 0 || path.length >= MAX_HOPS) {
+  const isDirect = options.direct === true && destination.kind === 'node';
+  if ((path.length === 0) !== isDirect || path.length >= MAX_HOPS) {
     throw new OnionError('bad_path', `a path of ${path.length} nodes`);
   }
   const fillBytes = options.padded === true ? fillOf(options, encType) : 0;
   let sealed = sealLayer(encType, innermost(options, fillBytes), destination.x25519Key, fixed?.[0]);
   const { replyKey } = sealed;
-  let control = destinationControl(destination, keyOf(sealed.ephemeralKey, options));
+  const hopNo = options.hopNo !== undefined && { hop_no: options.hopNo };
+  let control = isDirect
+    ? JSON.stringify({ ...keyOf(sealed.ephemeralKey, options), ...hopNo })
+    : destinationControl(destination, keyOf(sealed.ephemeralKey, options));
   if (destination.kind === 'server') control += ' '.repeat(fillBytes);
   for (const [index, node] of [...path.entries()].reverse()) {
     const plaintext = encodeEnvelope(sealed.ciphertext, control);
@@ -337,10 +343,7 @@ export function buildOnion(options: OnionOptions, fixed?: readonly FixedLayer[])
     control = JSON.stringify(
       index > 0
         ? { destination: toHex(node.ed25519Key), ...keyOf(sealed.ephemeralKey, options) }
-        : {
-            ...keyOf(sealed.ephemeralKey, options),
-            ...(options.hopNo !== undefined && { hop_no: options.hopNo }),
-          },
+        : { ...keyOf(sealed.ephemeralKey, options), ...hopNo },
     );
   }
   const body = encodeEnvelope(sealed.ciphertext, control);

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// A client in a page or worker with ready-made ports: everything through one gateway, IndexedDB, the browser's clock. What the
+// network is called and where its file servers are is asked of the gateway once and kept.
+import type { Account } from '@allium/protocol/account';
+import { fromUtf8 } from '@allium/protocol/bytes';
+import { type Logger, TransportError } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { type JsonObject, parseJson } from '@allium/protocol/json';
+import { Client } from '../client.ts';
+import { ClientError } from '../errors.ts';
+import { type FileServerAddress, NETWORKS, type NetworkPreset } from '../network/presets.ts';
+import type { TrustOptions } from '../network/trust.ts';
+import { parseTrustAnchor, type TrustAnchor } from '../network/trust-anchor.ts';
+import { IndexedDbStorage } from '../storage/indexeddb.ts';
+import type { Storage } from '../storage/storage.ts';
+import { browserEnv } from './env.ts';
+import { BrowserTransport } from './transport.ts';
+
+export { browserEnv } from './env.ts';
+export {
+  BrowserTransport,
+  type BrowserTransportEvents,
+  type BrowserTransportOptions,
+  type EntryState,
+} from './transport.ts';
+
+export interface OpenBrowserOptions {
+  readonly account: Account;
+  /** Origin of the gateway; default: where the page comes from. */
+  readonly gateway?: string;
+  /** Default: IndexedDB, one database for each account. Belongs to the client from now on. */
+  readonly storage?: Storage;
+  /** Instead of one to `gateway`. Belongs to the client from now on. */
+  readonly transport?: BrowserTransport;
+  /** Default: the anchor that the gateway gave at the first start, if it has one. */
+  readonly trust?: TrustOptions;
+  /** Instead of those that the gateway names. */
+  readonly fileServers?: readonly FileServerAddress[];
+  /** False: only send. Default true. */
+  readonly receive?: boolean;
+  readonly pollEveryMs?: number;
+  readonly waitMs?: number;
+  /** Default: silent. */
+  readonly log?: Logger;
+}
+
+/** What a gateway says of the network that it leads into (docs/formats/browser-entry.md). */
+export interface GatewayNetwork {
+  /** Name of the preset to begin with. */
+  readonly network: keyof typeof NETWORKS;
+  /** Nodes of its list; 0: it has none yet. */
+  readonly nodes: number;
+  readonly fileServers: readonly FileServerAddress[];
+  readonly anchor: TrustAnchor | undefined;
+}
+
+const SETTING = 'gateway_network';
+// Ours.
+const INFO_TIMEOUT_MS = 10_000;
+const MAX_FILE_SERVERS = 16;
+
+/**
+ * Opens a client; close it with `close` or `await using`. Needs the gateway for the first start only.
+ * @throws ClientError `wrong_account`; `no_network`: the gateway does not answer, `no_nodes`: it is none; StorageError
+ */
+export async function openBrowserClient(options: OpenBrowserOptions): Promise<Client> {
+  const { account, gateway, receive, pollEveryMs, waitMs } = options;
+  const env = browserEnv(options.log);
+  const transport =
+    options.transport ?? new BrowserTransport({ ...(gateway !== undefined && { gateway }), env });
+  let storage = options.storage;
+  try {
+    storage ??= await IndexedDbStorage.open(`allium-${account.id}`);
+    const known = await knownNetwork(storage, transport);
+    const trust = options.trust ?? (known.anchor === undefined ? undefined : { anchor: known.anchor });
+    return await Client.open({
+      account,
+      network: {
+        preset: presetOf(known, transport.gateway, options.fileServers),
+        ...(trust !== undefined && { trust }),
+      },
+      ...(receive !== undefined && { receive }),
+      ...(pollEveryMs !== undefined && { pollEveryMs }),
+      ...(waitMs !== undefined && { waitMs }),
+      storage,
+      transport,
+      env,
+      onClose: () => transport.close(),
+    });
+  } catch (error) {
+    await storage?.close();
+    transport.close();
+    throw error;
+  }
+}
+
+/** The preset of the network behind a gateway, which is its only seed. */
+function presetOf(
+  known: GatewayNetwork,
+  gateway: string,
+  fileServers: readonly FileServerAddress[] = known.fileServers,
+): NetworkPreset {
+  const preset = NETWORKS[known.network];
+  return {
+    ...preset,
+    seeds: [{ url: gateway }],
+    fileServers: fileServers.length > 0 ? fileServers : preset.fileServers,
+  };
+}
+
+async function knownNetwork(storage: Storage, transport: BrowserTransport): Promise<GatewayNetwork> {
+  const kept = await storage.setting(SETTING);
+  if (kept !== undefined) return parseGatewayNetwork(kept);
+  const text = await askGateway(transport);
+  const known = parseGatewayNetwork(text);
+  await storage.write({ settings: { [SETTING]: text } });
+  return known;
+}
+
+async function askGateway(transport: BrowserTransport): Promise<string> {
+  try {
+    const url = `${transport.gateway}/v1/network`;
+    const answer = await transport.request({ url, timeoutMs: INFO_TIMEOUT_MS });
+    if (answer.status !== 200) throw new TransportError('bad_response', `status ${answer.status}`);
+    const text = fromUtf8(answer.body);
+    parseGatewayNetwork(text);
+    return text;
+  } catch (cause) {
+    if (cause instanceof ParseError || (cause instanceof TransportError && cause.code === 'bad_response')) {
+      throw new ClientError('no_nodes', 'the address given is no gateway', { cause });
+    }
+    throw new ClientError('no_network', 'the gateway does not answer', { cause });
+  }
+}
+
+/** Reads the answer of `GET /v1/network`. @throws ParseError */
+export function parseGatewayNetwork(text: string): GatewayNetwork {
+  const { network, nodes, file_servers: servers = [], anchor } = (parseJson(text) ?? {}) as JsonObject;
+  const isKnown = typeof network === 'string' && Object.hasOwn(NETWORKS, network);
+  if (!isKnown) throw new ParseError('node_list', 'a gateway without the name of a network');
+  if (typeof nodes !== 'number' || !Number.isSafeInteger(nodes) || nodes < 0) {
+    throw new ParseError('node_list', 'a gateway without the number of its nodes');
+  }
+  if (!Array.isArray(servers) || servers.length > MAX_FILE_SERVERS) {
+    throw new ParseError('node_list', 'malformed file servers of a gateway');
+  }
+  const isAnchor = anchor !== undefined && anchor !== null;
+  return {
+    network: network as keyof typeof NETWORKS,
+    nodes,
+    fileServers: servers.map((server) => {
+      const { url, ed25519_key: ed25519Hex } = (server ?? {}) as JsonObject;
+      const isServer =
+        typeof url === 'string' &&
+        /^https?:\/\/[^/?#]+$/.test(url) &&
+        typeof ed25519Hex === 'string' &&
+        /^[0-9a-f]{64}$/.test(ed25519Hex);
+      if (!isServer) throw new ParseError('node_list', 'a malformed file server of a gateway');
+      return { url, ed25519Hex };
+    }),
+    anchor: isAnchor ? parseTrustAnchor(new TextEncoder().encode(String(anchor))) : undefined,
+  };
+}
