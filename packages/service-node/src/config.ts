@@ -3,6 +3,7 @@
 // (ALLIUM_NODE_…) > file (JSON) > default. A key that no source knows is an error, never ignored.
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { parseRange } from '@allium/net/address-rules';
 import { AlliumError } from '@allium/protocol/errors';
 
 /** Text that a person typed and we cannot use. */
@@ -86,6 +87,12 @@ export const OPTIONS = {
     'path',
     '',
     'File that tells the registry of the network (deployment.json, written by whoever deployed it)',
+  ),
+  namesFile: option(
+    'path',
+    '',
+    'File with names of accounts, {"NAME":"ACCOUNT ID"}, the same on all nodes; read at the start. Empty: this node knows no ' +
+      'names',
   ),
   votingKeyFile: option(
     'path',
@@ -219,18 +226,6 @@ export type ServiceNodeOptions = {
 
 type Table = Readonly<Record<string, Option>>;
 type Values = Record<string, Kinds[keyof Kinds]>;
-
-/** An address range as `net.BlockList` wants it. */
-export function parseRange(
-  text: string,
-): { network: string; prefix: number; family: 'ipv4' | 'ipv6' } | undefined {
-  const match = /^([0-9a-fA-F.:]+)\/(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  const family = isIP(match[1]!);
-  const prefix = Number(match[2]);
-  if (family === 0 || prefix > (family === 4 ? 32 : 128)) return undefined;
-  return { network: match[1]!, prefix, family: family === 4 ? 'ipv4' : 'ipv6' };
-}
 
 /** A node by its address and Ed25519 key: `192.0.2.1:22020:` and 64 hex digits. */
 export function parsePeer(text: string): { host: string; port: number; keyHex: string } | undefined {

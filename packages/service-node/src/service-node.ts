@@ -3,6 +3,7 @@
 // Data folder: see data-folder.ts.
 import { join } from 'node:path';
 import type { PresetName } from '@allium/chain/presets';
+import { AddressRules } from '@allium/net/address-rules';
 import { type HttpsListener, HttpsServer, type HttpsServerOptions } from '@allium/net/https-server';
 import { Omq } from '@allium/net/omq';
 import type { OmqEndpoint, OmqOptions } from '@allium/net/omq/endpoint';
@@ -22,9 +23,9 @@ import { diskFiles, type ListFiles } from './membership/static-source.ts';
 import { Metrics } from './metrics.ts';
 import { LongPolls } from './monitor/long-polls.ts';
 import { Subscriptions } from './monitor/subscriptions.ts';
+import { NameBook } from './names.ts';
 import { loadOrCreateCertificate, loadOrCreateNodeKeys, type NodeKeys } from './node-keys.ts';
 import { registerCommands } from './omq-commands.ts';
-import { AddressRules } from './onion/address-rules.ts';
 import { OnionRelay } from './onion/relay.ts';
 import { type Resolve, ServerRelay } from './onion/server-relay.ts';
 import { SERVER_HEADER } from './protocol-version.ts';
@@ -234,6 +235,7 @@ export class ServiceNode {
         subscriptions,
         polls,
         metrics,
+        names: options.namesFile === '' ? undefined : NameBook.read(options.namesFile),
         ownHex: keys.ed25519Hex,
       },
       env,

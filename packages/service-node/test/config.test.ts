@@ -7,7 +7,6 @@ import {
   ConfigError,
   helpText,
   OPTIONS,
-  parseRange,
   printConfig,
   readConfig,
   serviceNodeOptions,
@@ -106,12 +105,6 @@ describe('values', () => {
     );
     const path = file({ relayExemptRanges: ranges });
     expect(readConfig(['--config', path], {}).options.relayExemptRanges).toEqual(ranges);
-  });
-
-  test('ranges', () => {
-    expect(parseRange('10.0.0.0/8')).toEqual({ network: '10.0.0.0', prefix: 8, family: 'ipv4' });
-    expect(parseRange('fd00::/8')).toEqual({ network: 'fd00::', prefix: 8, family: 'ipv6' });
-    expect(parseRange('example.org/8')).toBeUndefined();
   });
 });
 

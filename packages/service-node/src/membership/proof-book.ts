@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The newest uptime proof of every node, and which proofs are taken (spec/chain §4.17). Kept in `proofs.bt` of the data
 // folder, so that a restarted node knows where the others are.
+
+import { AddressRules } from '@allium/net/address-rules';
 import { type BtValue, btInteger, btList, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
 import { equal } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
@@ -13,7 +15,6 @@ import {
   type Version,
   verifyUptimeProof,
 } from '@allium/protocol/membership/uptime-proof';
-import { AddressRules } from '../onion/address-rules.ts';
 
 // From the specification (spec/chain §4.17).
 const MOVE_PAUSE_MS = 60_000;

@@ -6,9 +6,9 @@ import { lookup as dnsLookup } from 'node:dns/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
+import type { AddressRules } from '@allium/net/address-rules';
 import type { Env } from '@allium/protocol/env';
 import { relayUrl, type ServerRelayLayer } from '@allium/protocol/onion/request';
-import type { AddressRules } from './address-rules.ts';
 
 // From the specification.
 const TIMEOUT_MS = 25_000;

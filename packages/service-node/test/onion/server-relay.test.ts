@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Server relays (spec/storage-server §4.6, §9.3.3) against real servers on loopback and a resolver of the test's own.
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { AddressRules } from '@allium/net/address-rules';
 import { systemEnv } from '@allium/net/system-env';
 import { describe, expect, test } from 'vitest';
-import { AddressRules } from '../../src/onion/address-rules.ts';
 import { type RelayTarget, type Resolve, relayTarget, ServerRelay } from '../../src/onion/server-relay.ts';
 import { TestClock, testEnv } from '../support/test-clock.ts';
 

@@ -1,8 +1,7 @@
-// SPDX-License-Identifier: AGPL-3.0-or-later
-// Which addresses a node relays to (spec/storage-server §9.3.3): public ones only, after name resolution, so that
-// nobody reaches through us into the operator's own networks. Ranges of an operator's exemption list pass.
-import { BlockList, isIPv4, isIPv6 } from 'node:net';
-import { parseRange } from '../config.ts';
+// SPDX-License-Identifier: MIT
+// Which addresses a node relays to and a gateway connects to (spec/storage-server §9.3.3): public ones only, after name
+// resolution, so that nobody reaches through us into the operator's own networks. Ranges of an operator's exemption list pass.
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 
 /** IANA special-purpose registries, IPv4: everything that is not an ordinary public unicast address. */
 const REFUSED_IPV4 = [
@@ -34,6 +33,18 @@ const REFUSED_IPV6 = [
   '2620:4f:8000::/48', // AS112
   '3fff::/20', // documentation
 ];
+
+/** An address range as `net.BlockList` wants it. */
+export function parseRange(
+  text: string,
+): { network: string; prefix: number; family: 'ipv4' | 'ipv6' } | undefined {
+  const match = /^([0-9a-fA-F.:]+)\/(\d{1,3})$/.exec(text);
+  if (match === null) return undefined;
+  const family = isIP(match[1]!);
+  const prefix = Number(match[2]);
+  if (family === 0 || prefix > (family === 4 ? 32 : 128)) return undefined;
+  return { network: match[1]!, prefix, family: family === 4 ? 'ipv4' : 'ipv6' };
+}
 
 const blockList = (texts: readonly string[]): BlockList => {
   const list = new BlockList();

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: AGPL-3.0-or-later
+// SPDX-License-Identifier: MIT
 import { describe, expect, test } from 'vitest';
-import { AddressRules } from '../../src/onion/address-rules.ts';
+import { AddressRules, parseRange } from '../src/address-rules.ts';
 
 describe('addresses for server relays (spec/storage-server §9.3.3)', () => {
   const rules = new AddressRules();
@@ -65,4 +65,10 @@ describe('addresses for server relays (spec/storage-server §9.3.3)', () => {
     expect(open.allows('10.0.0.1')).toBe(false);
     expect(open.allows('::1')).toBe(false);
   });
+});
+
+test('ranges', () => {
+  expect(parseRange('10.0.0.0/8')).toEqual({ network: '10.0.0.0', prefix: 8, family: 'ipv4' });
+  expect(parseRange('fd00::/8')).toEqual({ network: 'fd00::', prefix: 8, family: 'ipv6' });
+  expect(parseRange('example.org/8')).toBeUndefined();
 });
