@@ -28,6 +28,7 @@ import type { NodeNetwork } from '../membership/node-network.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Carrier, LongPolls, Woken } from '../monitor/long-polls.ts';
 import type { Subscriptions } from '../monitor/subscriptions.ts';
+import type { NameBook } from '../names.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
 import type { Replication } from '../swarm/replication.ts';
 import type { Missed, RetryQueue } from '../swarm/retry-queue.ts';
@@ -68,6 +69,7 @@ export interface ExecutorParts {
   readonly subscriptions: Subscriptions;
   readonly polls: LongPolls;
   readonly metrics: Metrics;
+  readonly names: NameBook | undefined;
   readonly ownHex: string;
 }
 
@@ -416,12 +418,12 @@ export class Executor {
   }
 
   #oxend(request: OxendRequest): Outcome {
-    if (request.endpoint === 'ons_resolve') {
-      return failure(400, 'Names are not served by this network');
-    }
+    const { names } = this.#parts;
+    const isName = request.endpoint === 'ons_resolve';
+    if (isName && names === undefined) return failure(400, 'Names are not served by this network');
     let list: string | undefined;
     try {
-      list = this.question(request.endpoint, request.params);
+      list = isName ? names?.answer(request.params) : this.question(request.endpoint, request.params);
     } catch (error) {
       return failure(400, error instanceof Error ? error.message : 'Unknown oxend error');
     }
