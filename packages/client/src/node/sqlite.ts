@@ -7,6 +7,7 @@ import {
   type ConversationSummary,
   type HistoryQuery,
   type LastHash,
+  type PlacedMessage,
   type PoolNode,
   placeHash,
   placeTime,
@@ -73,6 +74,9 @@ const MIGRATIONS = [
 `,
 ];
 const BACKWARDS = 'place_time DESC, place_hash DESC, sender DESC, timestamp DESC';
+
+const COLUMNS =
+  'sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled, details, marks';
 
 type SqlValue = string | number | null;
 
@@ -272,6 +276,22 @@ export class SqliteStorage implements Storage {
     );
   }
 
+  async scan(after: number, limit: number): Promise<readonly PlacedMessage[]> {
+    const rows = this.#all(
+      `SELECT id, ${COLUMNS} FROM messages WHERE id > ? ORDER BY id LIMIT ?`,
+      after,
+      Math.max(0, limit),
+    );
+    return rows.map((row) => ({
+      place: row.id as number,
+      message: toMessage(row as unknown as MessageRow),
+    }));
+  }
+
+  async lastPlace(): Promise<number> {
+    return this.#get('SELECT coalesce(max(id), 0) AS place FROM messages')?.place as number;
+  }
+
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
     this.#check();
     return new Set(
@@ -366,25 +386,8 @@ export class SqliteStorage implements Storage {
   }
 
   #messages(rest: string, ...values: SqlValue[]): StoredMessage[] {
-    const rows = this.#all(
-      `SELECT sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled, details,
-         marks
-       FROM messages ${rest}`,
-      ...values,
-    ) as unknown as MessageRow[];
-    return rows.map((row) => ({
-      sender: row.sender as AccountId,
-      timestamp: row.timestamp,
-      conversation: row.conversation as AccountId,
-      text: row.text,
-      state: row.state as StoredMessage['state'],
-      ...(row.hash !== null && { hash: row.hash }),
-      ...(row.sort_timestamp !== null && { sortTimestamp: row.sort_timestamp }),
-      ...(row.copy_pending !== null && { copyPending: row.copy_pending === 1 }),
-      handled: row.handled === 1,
-      ...(row.details !== null && (JSON.parse(row.details) as Partial<StoredMessage>)),
-      ...(row.marks !== null && { marks: JSON.parse(row.marks) as Marks }),
-    }));
+    const rows = this.#all(`SELECT ${COLUMNS} FROM messages ${rest}`, ...values);
+    return (rows as unknown as MessageRow[]).map(toMessage);
   }
 
   #transaction(work: () => void): void {
@@ -441,6 +444,22 @@ function checkOwner(database: SqliteDatabase, account: AccountId | undefined): v
   if (owner !== undefined && owner !== account) {
     throw new StorageError('wrong_key', 'the storage file belongs to another account');
   }
+}
+
+function toMessage(row: MessageRow): StoredMessage {
+  return {
+    sender: row.sender as AccountId,
+    timestamp: row.timestamp,
+    conversation: row.conversation as AccountId,
+    text: row.text,
+    state: row.state as StoredMessage['state'],
+    ...(row.hash !== null && { hash: row.hash }),
+    ...(row.sort_timestamp !== null && { sortTimestamp: row.sort_timestamp }),
+    ...(row.copy_pending !== null && { copyPending: row.copy_pending === 1 }),
+    handled: row.handled === 1,
+    ...(row.details !== null && (JSON.parse(row.details) as Partial<StoredMessage>)),
+    ...(row.marks !== null && { marks: JSON.parse(row.marks) as Marks }),
+  };
 }
 
 /** All that has no column of its own. */

@@ -10,6 +10,7 @@ import {
   type HistoryQuery,
   type LastHash,
   type MessageIdentity,
+  type PlacedMessage,
   type PoolNode,
   placedAt,
   placeHash,
@@ -256,6 +257,19 @@ export class IndexedDbStorage implements Storage {
     if (from >= to) return [];
     const range = IDBKeyRange.bound([sender, from], [sender, to], false, true);
     return (await this.#database.getAllFromIndex('messages', 'identity', range)).map(toMessage);
+  }
+
+  async scan(after: number, limit: number): Promise<readonly PlacedMessage[]> {
+    this.#check();
+    if (limit <= 0) return [];
+    const rows = await this.#database.getAll('messages', IDBKeyRange.lowerBound(after, true), limit);
+    return rows.map((row) => ({ place: row.id!, message: toMessage(row) }));
+  }
+
+  async lastPlace(): Promise<number> {
+    this.#check();
+    const cursor = await this.#database.transaction('messages').store.openKeyCursor(null, 'prev');
+    return cursor?.primaryKey ?? 0;
   }
 
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {

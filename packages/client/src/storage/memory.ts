@@ -8,6 +8,7 @@ import {
   compareMessages,
   type HistoryQuery,
   type LastHash,
+  type PlacedMessage,
   type PoolNode,
   placedAt,
   type Storage,
@@ -25,6 +26,8 @@ export class MemoryStorage implements Storage {
   #closed = false;
   /** In the order of first writing, which a replacement keeps. */
   readonly #messages = new Map<string, StoredMessage>();
+  readonly #places = new Map<string, number>();
+  #lastPlace = 0;
   readonly #unhandled = new Map<string, StoredMessage>();
   readonly #seen = new Map<string, number>();
   readonly #lastHashes = new Map<string, LastHash>();
@@ -40,12 +43,14 @@ export class MemoryStorage implements Storage {
     const changes = structuredClone(given);
     for (const { sender, timestamp } of changes.removed ?? []) {
       this.#messages.delete(messageKey(sender, timestamp));
+      this.#places.delete(messageKey(sender, timestamp));
       this.#unhandled.delete(messageKey(sender, timestamp));
     }
     for (const given of changes.messages ?? []) {
       const key = messageKey(given.sender, given.timestamp);
       const message = marked(given, this.#messages.get(key)?.marks);
       this.#messages.set(key, message);
+      if (!this.#places.has(key)) this.#places.set(key, ++this.#lastPlace);
       if (message.handled) this.#unhandled.delete(key);
       else this.#unhandled.set(key, message);
     }
@@ -135,6 +140,22 @@ export class MemoryStorage implements Storage {
     return [...this.#messages.values()]
       .filter((message) => message.sender === sender && message.timestamp >= from && message.timestamp < to)
       .sort((a, b) => a.timestamp - b.timestamp);
+  }
+
+  async scan(after: number, limit: number): Promise<readonly PlacedMessage[]> {
+    this.#check();
+    const page: PlacedMessage[] = [];
+    for (const [key, message] of this.#messages) {
+      if (page.length >= limit) break;
+      const place = this.#places.get(key)!;
+      if (place > after) page.push({ place, message });
+    }
+    return page;
+  }
+
+  async lastPlace(): Promise<number> {
+    this.#check();
+    return [...this.#places.values()].at(-1) ?? 0;
   }
 
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {

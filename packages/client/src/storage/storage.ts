@@ -201,6 +201,12 @@ export interface HistoryQuery {
   readonly before?: MessagePlace;
 }
 
+/** A message and where it stands among all: places grow in the order of first writing. */
+export interface PlacedMessage {
+  readonly place: number;
+  readonly message: StoredMessage;
+}
+
 export interface Storage {
   write(changes: Changes): Promise<void>;
 
@@ -219,6 +225,11 @@ export interface Storage {
   expiring(limit: number): Promise<readonly StoredMessage[]>;
   /** What somebody sent from `from` on and before `to`, by sent time. */
   sentBy(sender: AccountId, from: number, to: number): Promise<readonly StoredMessage[]>;
+
+  /** All messages page by page, for copies of everything: those behind `after` (0: from the first one). */
+  scan(after: number, limit: number): Promise<readonly PlacedMessage[]>;
+  /** The place of the last message; 0 when there is none. */
+  lastPlace(): Promise<number>;
 
   /** Those of `hashes` that were seen. */
   seen(hashes: readonly string[]): Promise<ReadonlySet<string>>;

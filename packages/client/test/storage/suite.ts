@@ -404,6 +404,40 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await again.records('ab')).toHaveLength(1);
     });
 
+    test('gives all messages page by page in the order of first writing', async () => {
+      const storage = await open();
+      expect(await storage.lastPlace()).toBe(0);
+      expect(await storage.scan(0, 10)).toEqual([]);
+      const messages = [7, 3, 9, 1, 5].map((time) => message(time, { handled: time !== 9 }));
+      for (const one of messages) await storage.write({ messages: [one] });
+      await storage.write({
+        messages: [message(3, { text: 'replaced' })],
+        marked: [{ sender: BOB, timestamp: 7, marks: { readAt: 5 } }],
+        removed: [{ sender: BOB, timestamp: 9 }],
+      });
+      const again = await opened!.reopen();
+      const found: StoredMessage[] = [];
+      let after = 0;
+      for (;;) {
+        const page = await again.scan(after, 2);
+        expect(page.length).toBeLessThanOrEqual(2);
+        if (page.length === 0) break;
+        for (const { place, message } of page) {
+          expect(place).toBeGreaterThan(after);
+          after = place;
+          found.push(message);
+        }
+      }
+      expect(found).toEqual([
+        message(7, { marks: { readAt: 5 } }),
+        message(3, { text: 'replaced' }),
+        message(1),
+        message(5),
+      ]);
+      expect(await again.lastPlace()).toBe(after);
+      expect(await again.scan(0, 0)).toEqual([]);
+    });
+
     test('everything is there after a restart', async () => {
       const storage = await open();
       await storage.write({
