@@ -96,6 +96,17 @@ export interface ConfigMerge {
   }[];
   /** Whether the data may be other than before. */
   readonly changed: boolean;
+  /**
+   * Ours: others were so far ahead that nothing of this device's edits is in the result (spec §2.5). Whoever wants them
+   * has to make them again, see `edits`.
+   */
+  readonly overtaken?: true;
+}
+
+/** Undefined: there is nothing at the path. */
+export interface ConfigEdit {
+  readonly path: ConfigPath;
+  readonly value: ConfigValue | undefined;
 }
 
 interface Draft extends Omit<ConfigVersion, 'diff'> {
@@ -124,6 +135,9 @@ export class Config {
   #pieces = new PieceCollector();
   #extra: ConfigDict = new Map();
   #needsDump = false;
+  /** Paths of edits that are in no version of which it is known that it is stored. */
+  readonly #edited = new Map<string, ConfigPath>();
+  #overtaken = false;
   /** The whole of the last push in parts, until it is confirmed. */
   #pushed: { readonly id: string; readonly now: number } | undefined;
 
@@ -218,7 +232,26 @@ export class Config {
     // Not before: parts of a push that was never confirmed must be found again, to be deleted.
     if (this.#pushed !== undefined) this.#pieces.markDone(this.#pushed.id, this.#pushed.now);
     this.#setCurrent(storageHashes);
+    this.#edited.clear();
     this.#needsDump = true;
+  }
+
+  /** Ours: what this device has edited and is not known to be stored, as it is now. Not part of the dump. */
+  edits(): readonly ConfigEdit[] {
+    return [...this.#edited.values()].map((path) => ({ path, value: this.get(...path) }));
+  }
+
+  /** After loading a dump: where the edits were. */
+  markEdited(paths: readonly ConfigPath[]): void {
+    for (const path of paths) this.#edited.set(JSON.stringify(path), path);
+  }
+
+  /** Makes edits again, after a merge that lost them. @throws ConfigError `read_only` */
+  redo(edits: readonly ConfigEdit[]): void {
+    for (const { path, value } of edits) {
+      if (value === undefined) this.erase(path);
+      else this.set(path, value);
+    }
   }
 
   /**
@@ -234,6 +267,7 @@ export class Config {
     let candidates: Candidate[] = [];
     let batchBytes = 0;
     let changed = false;
+    this.#overtaken = false;
     for (const { hash, data } of stored) {
       try {
         const opened = this.#open(hash, data, now);
@@ -257,7 +291,7 @@ export class Config {
       }
     }
     changed = this.#merge(candidates, now) || changed;
-    return { accepted: [...accepted].sort(), refused, changed };
+    return { accepted: [...accepted].sort(), refused, changed, ...(this.#overtaken && { overtaken: true }) };
   }
 
   /**
@@ -310,12 +344,14 @@ export class Config {
     if (present !== undefined && equalValues(present, checked)) return;
     checkPath(path);
     setAt(this.#edit().data, path, checked);
+    this.#edited.set(JSON.stringify(path), path);
   }
 
   /** @throws ConfigError `read_only` */
   erase(path: ConfigPath): void {
     if (this.get(...path) === undefined) return;
     eraseAt(this.#edit().data, path);
+    this.#edited.set(JSON.stringify(path), path);
   }
 
   /** Adds to a set, which takes the place of anything else. @throws ConfigError `read_only`, `bad_value` */
@@ -427,6 +463,7 @@ export class Config {
     const candidates = own === undefined ? others : [{ message: own, hashes: [...this.#current] }, ...others];
     const messages = candidates.map((candidate) => candidate.message);
     const result = mergeMessages(messages, !this.isReadOnly);
+    if (own !== undefined && this.#edited.size > 0) this.#judgeOwn(own, others);
     if (result.kind === 'merged') {
       for (const { hashes } of candidates) for (const hash of hashes) this.#old.add(hash);
       this.#current.clear();
@@ -453,6 +490,19 @@ export class Config {
     this.#state = ConfigState.clean;
     this.#setCurrent(copies);
     return !isOwn;
+  }
+
+  /** What becomes of the edits of this device. */
+  #judgeOwn(own: ConfigMessage, others: readonly Candidate[]): void {
+    const isOwn = ({ seqno, hash }: Pick<ConfigMessage, 'seqno' | 'hash'>) =>
+      seqno === own.seqno && hash === own.hash;
+    const isContained = others.some(({ message }) => isOwn(message) || message.history.some(isOwn));
+    const newest = Math.max(...others.map(({ message }) => message.seqno));
+    if (isContained) this.#edited.clear();
+    else if (own.seqno + LAG <= newest) {
+      this.#edited.clear();
+      this.#overtaken = true;
+    }
   }
 
   #setCurrent(hashes: readonly string[]): void {

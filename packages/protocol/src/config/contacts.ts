@@ -4,6 +4,7 @@ import { fromBinary, toBinary } from '../bytes.ts';
 import type { Account } from '../identity/account.ts';
 import type { AccountId } from '../identity/account-id.ts';
 import { ConfigError } from './config-error.ts';
+import type { ConfigDict, ConfigValue } from './data.ts';
 import {
   checkText,
   dictEntries,
@@ -62,6 +63,11 @@ export interface BlindedContact {
   readonly proFeatures: readonly number[];
 }
 
+/** Ours: our own members in a config; other clients keep what they do not know. */
+const OURS = 'allium';
+const ERASED = 'd';
+/** Ours: longer than any message stays on a swarm. */
+const FORGET_ERASED_MS = 45 * 86_400_000;
 const CONTACTS = 'c';
 const BLINDED = 'b';
 const ROOMS = 'R';
@@ -119,6 +125,34 @@ export class ContactsConfig extends UserConfig {
       fields.setPositive('E', isOn ? seconds : 0);
     }
     if (contact.proFeatures !== undefined) fields.setNumbers('f', contact.proFeatures);
+  }
+
+  /**
+   * Ours (docs/decisions/0027): when the conversation with somebody was erased last on a device of ours, Unix ms.
+   * What was sent until then is gone on all of them, and does not come back.
+   */
+  erasedAt(id: AccountId): number | undefined {
+    return timeOf(this.get(OURS, ERASED, idKey(id)));
+  }
+
+  /** In the order of their ids. */
+  *erased(): Generator<{ readonly id: AccountId; readonly at: number }> {
+    const dict = this.get(OURS, ERASED);
+    for (const key of sortedKeys(dict)) {
+      const id = idOfKey<AccountId>(key, '05');
+      const at = timeOf((dict as ConfigDict).get(key));
+      if (id !== undefined && at !== undefined) yield { id, at };
+    }
+  }
+
+  setErasedAt(id: AccountId, at: number): void {
+    this.set([OURS, ERASED, idKey(id)], at);
+  }
+
+  protected override beforePush(now: number): void {
+    for (const { id, at } of [...this.erased()]) {
+      if (at < now - FORGET_ERASED_MS) this.erase([OURS, ERASED, idKey(id)]);
+    }
   }
 
   /** With all that we know about them. */
@@ -194,6 +228,10 @@ export class ContactsConfig extends UserConfig {
       proFeatures: fields.numbers('f'),
     };
   }
+}
+
+function timeOf(value: ConfigValue | undefined): number | undefined {
+  return typeof value === 'number' && value > 0 ? value : undefined;
 }
 
 function blindedPath({ id, baseUrl }: Pick<BlindedContact, 'id' | 'baseUrl'>): string[] {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The account's own profile and settings (spec/config-and-groups §3.1).
+import { toBinary, utf8 } from '../bytes.ts';
 import type { Account } from '../identity/account.ts';
 import { checkText, Fields, MAX_NAME_BYTES, type Picture, truncateText } from './fields.ts';
 import { UserConfig } from './user-config.ts';
 
 // From the specification, spec/config-and-groups §3.1.
+/** Ours: our own members in a config; other clients keep what they do not know. */
+const OURS = 'allium';
 const WEEK_SECONDS = 7 * 86_400;
 /** Above this a Pro expiry is in ms. */
 const MS_FROM = 1_000_000_000_000;
@@ -92,6 +95,16 @@ export class UserProfileConfig extends UserConfig {
     if (accepts === undefined) this.erase(['M']);
     else this.set(['M'], accepts ? 1 : 0);
     this.#stamp(now);
+  }
+
+  /** Ours: a setting that only our clients know. */
+  setting(name: string): number | undefined {
+    const value = this.get(OURS, toBinary(utf8(name)));
+    return typeof value === 'number' ? value : undefined;
+  }
+
+  setSetting(name: string, value: number): void {
+    this.set([OURS, toBinary(utf8(name))], value);
   }
 
   /** Numbers of the features that are switched on, ascending. */

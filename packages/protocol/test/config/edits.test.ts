@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// What a device has edited and is not known to be stored: told, and found again when others were too far ahead. And what
+// our own clients keep in the configs besides what the specification has.
+import { describe, expect, test } from 'vitest';
+import { ContactsConfig } from '../../src/config/contacts.ts';
+import { UserProfileConfig } from '../../src/config/user-profile.ts';
+import { Account } from '../../src/identity/account.ts';
+
+const NOW = 1_767_225_600_000;
+const DAY = 86_400_000;
+const ACCOUNT = Account.fromSeed(new Uint8Array(16).fill(1));
+const BOB = Account.fromSeed(new Uint8Array(16).fill(2)).id;
+
+describe('edits that are not known to be stored', () => {
+  const edited = () => {
+    const config = new UserProfileConfig(ACCOUNT);
+    config.setName('mine', 1);
+    return config;
+  };
+
+  test('are told until they are confirmed', () => {
+    const config = edited();
+    expect(config.edits().map(({ path }) => path)).toEqual([['n'], ['t']]);
+    const { seqno } = config.push(NOW);
+    expect(config.edits()).toHaveLength(2);
+    config.confirm(seqno, ['h']);
+    expect(config.edits()).toEqual([]);
+  });
+
+  test('are told as lost when others were too far ahead, and can be made again', () => {
+    const config = edited();
+    const other = new UserProfileConfig(ACCOUNT);
+    for (let i = 1; i <= 8; i++) {
+      other.setNoteToSelfPriority(i);
+      other.confirm(other.push(NOW).seqno, [`o${i}`]);
+    }
+    const [data] = other.push(NOW).messages;
+    const edits = config.edits();
+    expect(config.merge([{ hash: 'o8', data: data! }], NOW)).toMatchObject({
+      changed: true,
+      overtaken: true,
+    });
+    expect(config.name).toBe('');
+    config.redo(edits);
+    expect([config.name, config.noteToSelfPriority, config.needsPush]).toEqual(['mine', 8, true]);
+    expect(config.seqno).toBe(9);
+  });
+
+  test('are not lost when they are merged, nor when the others have them', () => {
+    const config = edited();
+    const other = new UserProfileConfig(ACCOUNT);
+    other.setNoteToSelfPriority(1);
+    const [theirs] = other.push(NOW).messages;
+    expect(config.merge([{ hash: 'o', data: theirs! }], NOW).overtaken).toBeUndefined();
+    expect([config.name, config.edits().length]).toEqual(['mine', 2]);
+    const [merged] = config.push(NOW).messages;
+    other.merge([{ hash: 'm', data: merged! }], NOW);
+    other.setNoteToSelfPriority(2);
+    const [next] = other.push(NOW).messages;
+    // Stored, though nobody has told this device so.
+    expect(config.merge([{ hash: 'n', data: next! }], NOW).overtaken).toBeUndefined();
+    expect([config.name, config.noteToSelfPriority, config.edits()]).toEqual(['mine', 2, []]);
+  });
+});
+
+describe('members of our own', () => {
+  test('when a conversation was erased is shared, and forgotten when no message can be left', () => {
+    const config = new ContactsConfig(ACCOUNT);
+    config.setErasedAt(BOB, NOW);
+    expect([config.erasedAt(BOB), [...config.erased()]]).toEqual([NOW, [{ id: BOB, at: NOW }]]);
+    expect(config.contact(BOB)).toBeUndefined();
+    const other = new ContactsConfig(ACCOUNT);
+    other.merge([{ hash: 'h', data: config.push(NOW).messages[0]! }], NOW);
+    expect(other.erasedAt(BOB)).toBe(NOW);
+    other.setContact({ id: BOB, name: 'Bob' });
+    other.push(NOW + 46 * DAY);
+    expect([other.erasedAt(BOB), other.contact(BOB)?.name]).toEqual([undefined, 'Bob']);
+  });
+
+  test('settings that only our clients know', () => {
+    const config = new UserProfileConfig(ACCOUNT);
+    expect(config.setting('typing')).toBeUndefined();
+    config.setSetting('typing', 0);
+    const other = new UserProfileConfig(ACCOUNT, config.dump(NOW));
+    expect(other.setting('typing')).toBe(0);
+  });
+});
