@@ -5,6 +5,7 @@ import { addAccounts } from './program/accounts.ts';
 import { addCalculators } from './program/calculate.ts';
 import { addChain } from './program/chain.ts';
 import { addFiles } from './program/files.ts';
+import { addGateway } from './program/gateway.ts';
 import { addLocalNetwork } from './program/local-network.ts';
 import { addLooks } from './program/looks.ts';
 import { addMessages } from './program/messages.ts';
@@ -65,6 +66,7 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
   addChain(program, done);
   addStake(program, done);
   addFiles(program, done);
+  addGateway(program, done);
   addCalculators(program, done);
   program
     .command('node')

@@ -28,14 +28,18 @@ const PATIENCE_MS = 1_000;
  * account at the same time, but only one may receive: two would share its messages between them.
  * @throws CliError
  */
-export async function openSession(options: SessionOptions, use: 'send' | 'receive'): Promise<Session> {
+export async function openSession(
+  options: SessionOptions,
+  use: 'send' | 'receive',
+  { isQuiet = false }: { readonly isQuiet?: boolean } = {},
+): Promise<Session> {
   const seeds = chosenSeeds(options);
   const trust = await chosenTrust(options);
   const entry = await chooseEntry(options);
   const unlockFolder = use === 'receive' ? lockReceiving(entry) : () => {};
   try {
     const client = await open(entry, seeds, trust.options, options, use);
-    const endRemark = remarkWhileWaiting(client, seeds);
+    const endRemark = isQuiet ? () => {} : remarkWhileWaiting(client, seeds);
     return {
       client,
       seeds,
@@ -108,7 +112,7 @@ LOCAL.addSubnet('192.168.0.0', 16, 'ipv4');
 LOCAL.addAddress('::1', 'ipv6');
 
 /** A network whose seeds are on this machine or in a private range has all its nodes close together. */
-function presetFor(seeds: readonly string[]): 'local' | 'main' {
+export function presetFor(seeds: readonly string[]): 'local' | 'main' {
   const isLocal = seeds.every((seed) => {
     const host = new URL(seed).hostname.replace(/^\[(.*)\]$/, '$1');
     const family = isIP(host);

@@ -14,10 +14,14 @@ import { saveSeeds } from '../home.ts';
 import { takeReceiving } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { counted, print, progress, styled } from '../terminal.ts';
+import { type DemoWeb, startWeb, tellWeb } from './demo-web.ts';
 import { asCliError } from './devnet.ts';
 
 export interface DemoOptions {
   readonly once?: boolean;
+  /** False: no page for browsers. */
+  readonly web?: boolean;
+  readonly webPort?: number;
   readonly nodes: number;
   readonly folder?: string;
   readonly static?: boolean;
@@ -25,6 +29,7 @@ export interface DemoOptions {
 }
 
 const CHAIN_FOLDER = '.allium/chain-devnet';
+const WEB_PORT = 8180;
 const STATIC_FOLDER = '.allium/devnet';
 
 export async function runDemo(options: DemoOptions): Promise<number> {
@@ -46,6 +51,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       chain: onChain,
       onProgress: bar.update,
       onChainStep: bar.note,
+      // Onions end at the file server of this very machine.
+      node: { relayExemptRanges: ['127.0.0.0/8'] },
       onChain: () => {
         chainMs = performance.now() - began;
       },
@@ -55,6 +62,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   } finally {
     bar.done();
   }
+  let web: DemoWeb | undefined;
   try {
     const upMs = performance.now() - began;
     if (net.chain !== undefined) {
@@ -82,8 +90,10 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     print(styled('green', 'Every step worked.'));
     if (options.once === true) return 0;
     saveSeeds(home, [net.seed]);
+    if (options.web !== false) web = await startWeb(net, options.webPort ?? WEB_PORT);
     suggest(net.seed, home, { alice, bob });
     if (net.chain !== undefined) suggestChain(net.chain);
+    if (web !== undefined) tellWeb(web, styled);
     print('');
     print(`Ctrl-C stops everything; ${shown(folder)} keeps the state for the next start.`);
     await stopped;
@@ -95,6 +105,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     print(styled('red', `This step failed: ${error.message} (${error.code})`));
     return 1;
   } finally {
+    await web?.stop();
     await net.stop();
   }
 }

@@ -9,6 +9,8 @@ export function addLocalNetwork(program: Command, done: Done): void {
     .description(
       'start a network on this machine, with a chain that says who is in it, and send a message through it, step by step',
     )
+    .option('--web-port <port>', 'where its web page is', wholeNumber(0, 65_535), 8180)
+    .option('--no-web', 'without gateway, file server and web page')
     .option('--once', 'end after the walk: exit code 0 when every step worked, else 1')
     .option('--nodes <n>', 'number of service nodes', wholeNumber(8, 200), 14)
     .option('--static', 'without chain and tokens: a signed list says who is in the network')

@@ -44,6 +44,8 @@ export interface GatewayOptions extends GuardsOptions {
   readonly behindProxy?: boolean;
   /** Name of the preset that browsers begin with: `main`, `test` or `local`. */
   readonly network: string;
+  /** Tells one network of that name from another; a browser that knows another one begins anew. */
+  readonly networkId?: string;
   readonly seeds: readonly GatewaySeed[];
   readonly fileServers?: readonly { readonly url: string; readonly ed25519Hex: string }[];
   /** File of an anchor that a browser takes at its first start: a signed list, or a certificate in JSON. */
@@ -337,10 +339,11 @@ export class Gateway {
   }
 
   #network(): string {
-    const { network, fileServers = [], anchor } = this.#options;
+    const { network, networkId, fileServers = [], anchor } = this.#options;
     return stringifyJson({
       version: 1,
       network,
+      ...(networkId !== undefined && { id: networkId }),
       nodes: this.#seeds.members.size,
       file_servers: fileServers.map(({ url, ed25519Hex }) => ({ url, ed25519_key: ed25519Hex })),
       ...(anchor !== undefined && { anchor }),

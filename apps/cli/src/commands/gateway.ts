@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `allium gateway`: the way into a network for browsers, in this process.
+import { readFileSync } from 'node:fs';
+import { NETWORKS } from '@allium/client/network/presets';
+import { parseTrustAnchor } from '@allium/client/network/trust-anchor';
+import { AddressRules } from '@allium/net/address-rules';
+import { systemEnv } from '@allium/net/system-env';
+import type { Logger } from '@allium/protocol/env';
+import { ParseError } from '@allium/protocol/errors';
+import { Gateway, type GatewayOptions } from '@allium/servers/gateway';
+import { WebApp, WebAppError } from '@allium/servers/gateway/web-app';
+import { CliError, fileTrouble, usage } from '../cli-error.ts';
+import { chosenSeeds, type SeedOptions } from '../home.ts';
+import { presetFor } from '../session.ts';
+import { onStopSignal } from '../stop-signal.ts';
+import { counted, harmless, print, printJson, remark } from '../terminal.ts';
+
+export interface GatewayCommandOptions extends SeedOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly network?: 'main' | 'test' | 'local';
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly behindProxy?: boolean;
+  readonly web?: string;
+  readonly fileServer?: readonly string[];
+  readonly anchor?: string;
+  readonly allowPrivate?: boolean;
+  readonly burst?: number;
+  readonly perSecond?: number;
+  readonly maxSockets?: number;
+  readonly maxSocketsPerAddress?: number;
+  readonly json?: boolean;
+}
+
+export async function runGateway(options: GatewayCommandOptions): Promise<number> {
+  const stop = onStopSignal();
+  const gateway = new Gateway(await settingsOf(options), systemEnv(terminalLog));
+  try {
+    const { url, port } = await listen(gateway, options);
+    const { trouble } = gateway;
+    if (options.json === true) printJson({ url, port, nodes: gateway.numbers.nodes });
+    else {
+      print(`The gateway is at ${url} (Ctrl-C ends it)`);
+      if (trouble === undefined) remark(`It leads to ${counted(gateway.numbers.nodes, 'service node')}.`);
+      if (options.web !== undefined) remark(`It serves the web app of ${options.web}.`);
+    }
+    if (trouble !== undefined) remark(`No node list yet: ${harmless(trouble)}. The gateway goes on asking.`);
+    await stop.stopped;
+    remark('Stopping …');
+    return 0;
+  } finally {
+    await gateway.stop();
+  }
+}
+
+async function settingsOf(options: GatewayCommandOptions): Promise<GatewayOptions> {
+  const { host, port, burst, perSecond, maxSockets, maxSocketsPerAddress } = options;
+  const { network, seeds } = networkOf(options);
+  const rules = new AddressRules();
+  const isOpen = options.allowPrivate ?? network === 'local';
+  return {
+    ...{ host, port, network, seeds },
+    ...tlsOf(options),
+    ...(options.behindProxy === true && { behindProxy: true }),
+    allows: isOpen ? () => true : (address) => rules.allows(address),
+    fileServers: (options.fileServer ?? []).map(fileServerOf),
+    ...(options.anchor !== undefined && { anchor: anchorIn(options.anchor) }),
+    ...(options.web !== undefined && { web: await webIn(options.web) }),
+    ...(burst !== undefined && { burst }),
+    ...(perSecond !== undefined && { perSecond }),
+    ...(maxSockets !== undefined && { maxSockets }),
+    ...(maxSocketsPerAddress !== undefined && { maxSocketsPerAddress }),
+  };
+}
+
+/** The seeds of a named network, else those that are chosen as for other commands. */
+function networkOf(options: GatewayCommandOptions): Pick<GatewayOptions, 'network' | 'seeds'> {
+  if (options.network !== undefined && options.network !== 'local' && options.seed === undefined) {
+    const { seeds } = NETWORKS[options.network];
+    return { network: options.network, seeds };
+  }
+  const seeds = chosenSeeds(options);
+  return { network: options.network ?? presetFor(seeds), seeds: seeds.map((url) => ({ url })) };
+}
+
+function tlsOf({ tlsCert, tlsKey }: GatewayCommandOptions): Pick<GatewayOptions, 'tls'> {
+  if (tlsCert === undefined && tlsKey === undefined) return {};
+  if (tlsCert === undefined || tlsKey === undefined) {
+    throw usage('a certificate and its key go together: --tls-cert FILE --tls-key FILE');
+  }
+  return { tls: { certificatePem: textOf(tlsCert, '--tls-cert'), keyPem: textOf(tlsKey, '--tls-key') } };
+}
+
+function textOf(path: string, option: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw fileTrouble('cannot read', `${path} (${option})`, error);
+  }
+}
+
+function fileServerOf(text: string): { url: string; ed25519Hex: string } {
+  const [, url, key] = /^(https?:\/\/[^/?#\s]+)\/?#([0-9a-fA-F]{64})$/.exec(text) ?? [];
+  if (url === undefined || key === undefined || !URL.canParse(url)) {
+    throw usage(
+      `"${text}" (--file-server) is not URL#KEY, such as http://files.example.org#${'ab'.repeat(4)}…`,
+    );
+  }
+  return { url, ed25519Hex: key.toLowerCase() };
+}
+
+function anchorIn(path: string): string {
+  const text = textOf(path, '--anchor');
+  try {
+    parseTrustAnchor(new TextEncoder().encode(text));
+    return text;
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    throw usage(`${path} (--anchor) is neither a certificate nor a signed list of nodes`);
+  }
+}
+
+async function webIn(folder: string): Promise<WebApp> {
+  try {
+    return await WebApp.open({ folder });
+  } catch (error) {
+    if (!(error instanceof WebAppError)) throw error;
+    throw new CliError(`${error.message} (--web)`, 1, { cause: error });
+  }
+}
+
+async function listen(gateway: Gateway, { host, port }: GatewayCommandOptions) {
+  try {
+    return await gateway.start();
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') throw new CliError(`port ${port} is taken; choose another with --port`);
+    if (code === 'EACCES')
+      throw new CliError(`port ${port} is not yours to use; choose one above 1023 with --port`);
+    if (code === 'EADDRNOTAVAIL') throw new CliError(`${host} is no address of this machine`);
+    if (code.startsWith('ERR_OSSL') || code.startsWith('ERR_SSL')) {
+      throw new CliError('the certificate and the key (--tls-cert, --tls-key) are no PEM files that fit', 1, {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+const told = (fields: Readonly<Record<string, unknown>>, message: string) => {
+  const facts = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
+  remark(harmless([message, ...facts].join('; ')));
+};
+const terminalLog: Logger = {
+  error: told,
+  warn: told,
+  info: () => {},
+  debug: () => {},
+  child: () => terminalLog,
+};
