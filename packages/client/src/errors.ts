@@ -16,9 +16,15 @@ import { AlliumError } from '@allium/protocol/errors';
  * - `clock`: nodes refuse our time even after it was compared with theirs.
  * - `unauthorized`, `bad_request`, `not_found`: a node refused this very request; repeating it is useless.
  * - `invalid_recipient`, `empty`, `too_long`, `not_failed`: the caller's argument.
+ * - `not_uploaded`: no file server took the files of a message; it works later by itself.
+ * - `no_file_server`, `file_refused`, `file_lost`: the files of a message cannot be uploaded, also not later.
+ * - `bad_attachment`: the caller's attachment or preview.
  * - `bad_emoji`, `too_fast`, `under_way`: what is to be done with a message cannot be done, or not now.
+ * - `too_late`: the message is too old for what is to be done with it.
+ * - `bad_search`: a question that cannot be asked, such as a page that no page before it named.
  * - `bad_timer`: no time after which messages can disappear.
  * - `approved`: what can be done with requests only.
+ * - `own_account`: what cannot be done with notes to self.
  * - `wrong_account`: this storage belongs to another account.
  * - `closed`, `aborted`: by the caller.
  */
@@ -40,11 +46,19 @@ export type ClientErrorCode =
   | 'empty'
   | 'too_long'
   | 'not_failed'
+  | 'not_uploaded'
+  | 'no_file_server'
+  | 'file_refused'
+  | 'file_lost'
+  | 'bad_attachment'
   | 'approved'
+  | 'too_late'
+  | 'bad_search'
   | 'bad_timer'
   | 'bad_emoji'
   | 'too_fast'
   | 'under_way'
+  | 'own_account'
   | 'wrong_account'
   | 'closed'
   | 'aborted';

@@ -5,12 +5,11 @@
 import type { AccountId } from '@allium/protocol/account-id';
 import { toHex, utf8 } from '@allium/protocol/bytes';
 import type { DataMessage } from '@allium/protocol/message/content';
-import type { Storage, StoredMessage, StoredRecord } from '../storage/storage.ts';
-import { MAX_NAME_BYTES } from './profile.ts';
+import type { Storage, StoredMessage, StoredRecord, Timer } from '../storage/storage.ts';
+import { MAX_NAME_BYTES, MAX_URL_BYTES } from './profile.ts';
 
-const KIND = 'contact';
-/** Ours. */
-const MAX_URL = 2_000;
+/** Of the records with a `Contact`, by id. */
+export const CONTACT = 'contact';
 const PROFILE_KEY_BYTES = 32;
 /** Set when conversations of before there were contacts have been taken over. */
 const MIGRATED = 'contacts_migrated';
@@ -25,15 +24,22 @@ export interface Contact {
   readonly blocked: boolean;
   /** As they call themselves. */
   readonly name?: string;
+  /** As we call them; at most 100 bytes of UTF-8. */
+  readonly nickname?: string;
   /** Of the encrypted file; with `pictureKey`. */
   readonly pictureUrl?: string;
   /** Hex, 32 bytes. */
   readonly pictureKey?: string;
   /** By their clock, seconds. */
   readonly profileUpdatedAt?: number;
+  /** What we send them disappears (§6.7); theirs is their matter. Of our own id: notes to self. */
+  readonly timer?: Timer;
+  /** When that was last changed by a message, network time in ms. */
+  readonly timerChangedAt?: number;
 }
 
-type ContactChange = Partial<Omit<Contact, 'id'>>;
+/** Undefined takes something away. */
+export type ContactChange = { readonly [Name in keyof Omit<Contact, 'id'>]?: Contact[Name] | undefined };
 
 export class Contacts {
   readonly #contacts = new Map<string, Contact>();
@@ -45,7 +51,8 @@ export class Contacts {
 
   static async load(storage: Storage, own: AccountId): Promise<Contacts> {
     const contacts = new Contacts(own);
-    for (const { key, value } of await storage.records(KIND)) contacts.#contacts.set(key, value as Contact);
+    for (const { key, value } of await storage.records(CONTACT))
+      contacts.#contacts.set(key, value as Contact);
     if ((await storage.setting(MIGRATED)) === undefined) {
       const records: StoredRecord[] = [];
       for (const { id } of await storage.conversations()) {
@@ -66,8 +73,20 @@ export class Contacts {
     return { id, approved: isOwn, approvedMe: isOwn, blocked: false };
   }
 
+  /** Nobody who is unknown, and not ourselves. */
   all(): readonly Contact[] {
-    return [...this.#contacts.values()];
+    return [...this.#contacts.values()].filter(({ id }) => id !== this.#own);
+  }
+
+  /** Undefined when nothing is kept. */
+  known(id: AccountId): Contact | undefined {
+    return this.#contacts.get(id);
+  }
+
+  /** As it is in the storage, or about to be. */
+  put(id: AccountId, contact: Contact | undefined): void {
+    if (contact === undefined) this.#contacts.delete(id);
+    else this.#contacts.set(id, contact);
   }
 
   /** Somebody else whom we accept: receipts, typing and downloads are allowed (§6.2). */
@@ -78,17 +97,17 @@ export class Contacts {
 
   /** What is written, also when nothing changed: the change before may not have reached the storage. */
   change(id: AccountId, change: ContactChange): StoredRecord {
-    const all: Contact = { ...this.get(id), ...change };
-    // A picture that was taken away.
-    const { pictureUrl: _url, pictureKey: _key, ...rest } = all;
-    const contact = all.pictureUrl === '' ? rest : all;
+    const all = Object.entries({ ...this.get(id), ...change });
+    const contact = Object.fromEntries(
+      all.filter(([, value]) => value !== undefined && value !== ''),
+    ) as unknown as Contact;
     this.#contacts.set(id, contact);
-    return { kind: KIND, key: id, value: contact };
+    return { kind: CONTACT, key: id, value: contact };
   }
 
   forget(id: AccountId): StoredRecord {
     this.#contacts.delete(id);
-    return { kind: KIND, key: id, value: undefined };
+    return { kind: CONTACT, key: id, value: undefined };
   }
 
   /** How they call themselves, when that is newer than what we know (§6.11). */
@@ -99,12 +118,12 @@ export class Contacts {
     if (profile === undefined) return {};
     const at = profile.lastUpdateSeconds ?? 0;
     const { profileUpdatedAt: before = 0 } = this.get(id);
-    if (at < before || (at === before && at !== 0)) return {};
+    if (at < before) return {};
     const name = profile.displayName === undefined ? '' : cutName(profile.displayName);
     const url = profile.profilePicture ?? '';
     const hasPicture =
       url !== '' &&
-      url.length <= MAX_URL &&
+      utf8(url).length <= MAX_URL_BYTES &&
       profileKey !== undefined &&
       profileKey.length === PROFILE_KEY_BYTES;
     return {

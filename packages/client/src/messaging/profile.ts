@@ -4,21 +4,24 @@
 import { fromHex, utf8 } from '@allium/protocol/bytes';
 import type { DataMessage } from '@allium/protocol/message/content';
 import { ClientError } from '../errors.ts';
-import type { Storage } from '../storage/storage.ts';
+import type { Storage, StoredRecord } from '../storage/storage.ts';
 
-const KIND = 'profile';
+/** Of the record with our own profile. */
+export const PROFILE = 'profile';
 const KEY = 'own';
 /** spec/client §1.4: bytes of UTF-8. */
 export const MAX_NAME_BYTES = 100;
+/** What a config takes (spec/config-and-groups §3). */
+export const MAX_URL_BYTES = 223;
 
 export interface Profile {
   /** At most 100 bytes of UTF-8. */
   readonly name?: string;
-  /** Where the encrypted picture is, and its key, 32 bytes in hex. */
+  /** Where the encrypted picture is, at most 223 bytes, and its key, 32 bytes in hex. */
   readonly picture?: { readonly url: string; readonly key: string };
 }
 
-interface KeptProfile extends Profile {
+export interface KeptProfile extends Profile {
   readonly updatedAtSeconds: number;
 }
 
@@ -32,7 +35,7 @@ export class OwnProfile {
   }
 
   static async load(storage: Storage): Promise<OwnProfile> {
-    const kept = await storage.record(KIND, KEY);
+    const kept = await storage.record(PROFILE, KEY);
     return new OwnProfile(storage, kept?.value as KeptProfile | undefined);
   }
 
@@ -46,7 +49,12 @@ export class OwnProfile {
     if (name !== undefined && utf8(name).length > MAX_NAME_BYTES) {
       throw new ClientError('too_long', `a name has at most ${MAX_NAME_BYTES} bytes`);
     }
-    if (picture !== undefined) fromHex(picture.key, 32);
+    if (picture !== undefined) {
+      if (utf8(picture.url).length > MAX_URL_BYTES) {
+        throw new ClientError('too_long', `the address of a picture has at most ${MAX_URL_BYTES} bytes`);
+      }
+      fromHex(picture.key, 32);
+    }
     // Later than before, whatever the clock says: others take only what is newer.
     const updatedAtSeconds = Math.max(Math.floor(at / 1000), (this.#now?.updatedAtSeconds ?? 0) + 1);
     const value: KeptProfile = {
@@ -55,7 +63,20 @@ export class OwnProfile {
       updatedAtSeconds,
     };
     this.#now = value;
-    await this.#storage.write({ records: [{ kind: KIND, key: KEY, value }] });
+    await this.#storage.write({ records: [this.record()] });
+  }
+
+  get kept(): KeptProfile | undefined {
+    return this.#now;
+  }
+
+  /** As it is in the storage, or about to be. */
+  put(profile: KeptProfile): void {
+    this.#now = profile;
+  }
+
+  record(): StoredRecord {
+    return { kind: PROFILE, key: KEY, value: this.#now };
   }
 
   /** Nothing when it was never set. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What an account tells others (spec/client §6.3); kept in the storage.
-import type { Storage } from '../storage/storage.ts';
+import type { Storage, StoredRecord } from '../storage/storage.ts';
 
 export interface MessagingSettings {
   /** Tell approved contacts that their messages arrived (ours, docs/decisions/0023). Default true. */
@@ -11,8 +11,13 @@ export interface MessagingSettings {
   readonly typingIndicators: boolean;
 }
 
-const DEFAULTS: MessagingSettings = { deliveryReceipts: true, readReceipts: false, typingIndicators: false };
-const KIND = 'settings';
+export const DEFAULT_SETTINGS: MessagingSettings = {
+  deliveryReceipts: true,
+  readReceipts: false,
+  typingIndicators: false,
+};
+/** Of the record with `MessagingSettings`. */
+export const SETTINGS = 'settings';
 const KEY = 'messaging';
 
 export class Settings {
@@ -25,8 +30,11 @@ export class Settings {
   }
 
   static async load(storage: Storage): Promise<Settings> {
-    const kept = await storage.record(KIND, KEY);
-    return new Settings(storage, { ...DEFAULTS, ...(kept?.value as Partial<MessagingSettings> | undefined) });
+    const kept = await storage.record(SETTINGS, KEY);
+    return new Settings(storage, {
+      ...DEFAULT_SETTINGS,
+      ...(kept?.value as Partial<MessagingSettings> | undefined),
+    });
   }
 
   get now(): MessagingSettings {
@@ -34,7 +42,16 @@ export class Settings {
   }
 
   async change(change: Partial<MessagingSettings>): Promise<void> {
-    this.#now = { ...this.#now, ...change };
-    await this.#storage.write({ records: [{ kind: KIND, key: KEY, value: this.#now }] });
+    this.put({ ...this.#now, ...change });
+    await this.#storage.write({ records: [this.record()] });
+  }
+
+  /** As it is in the storage, or about to be. */
+  put(settings: MessagingSettings): void {
+    this.#now = settings;
+  }
+
+  record(): StoredRecord {
+    return { kind: SETTINGS, key: KEY, value: this.#now };
   }
 }

@@ -291,7 +291,7 @@ export class Config {
       }
     }
     changed = this.#merge(candidates, now) || changed;
-    return { accepted: [...accepted].sort(), refused, changed, ...(this.#overtaken && { overtaken: true }) };
+    return { accepted: [...accepted].sort(), refused, changed, ...(this.#overtaken ? { overtaken: true } : {}) };
   }
 
   /**
