@@ -23,8 +23,10 @@ import { FileError } from './file-error.ts';
 export const MAX_ATTACHMENT_BYTES = 10_000_000;
 const SMALLEST_PADDED = 541;
 const PADDING_BASE = 1.05;
-const KEY = 64;
-const IV = 16;
+export const ATTACHMENT_KEY_BYTES = 64;
+export const ATTACHMENT_IV_BYTES = 16;
+const KEY = ATTACHMENT_KEY_BYTES;
+const IV = ATTACHMENT_IV_BYTES;
 const MAC = 32;
 const DIGEST = 32;
 const AVATAR_KEY = 32;
@@ -62,7 +64,8 @@ export function paddedAttachmentLength(length: number): number {
 }
 
 /**
- * Encrypts under a fresh key. Images of link previews are not `padded` (§5.1). `fixed` is for tests.
+ * Encrypts under a fresh key. Images of link previews are not `padded` (§5.1). `fixed`: for the same data once more, so that the
+ * server gets the same bytes again; never for other data.
  * @throws FileError `empty`, `too_large`
  */
 export function sealAttachment(
@@ -106,7 +109,7 @@ export function openAttachment(body: Uint8Array, secrets: AttachmentSecrets): Ui
   return sizeBytes > 0 && sizeBytes < padded.length ? padded.subarray(0, sizeBytes) : padded;
 }
 
-/** §5.4; `iv` is for tests. Never twice under one key. */
+/** §5.4. Never twice under one key, except for the same picture with the same `iv`. */
 export function sealAvatar(picture: Uint8Array, key: Uint8Array, iv = randomBytes(AVATAR_IV)): Uint8Array {
   return concat(iv, aesGcmSeal(key, iv, picture));
 }

@@ -87,6 +87,11 @@ export interface AttachmentPointer {
   readonly height?: number;
   readonly caption?: string;
   readonly url?: string;
+  /** Ours (docs/decisions/0028): how long a voice message is. */
+  readonly durationMs?: number;
+  /** Ours: of a file in parts, whose description is what the other members tell of. */
+  readonly wholeSize?: number;
+  readonly wholeContentType?: string;
 }
 
 export interface Quote {

@@ -34,6 +34,9 @@ const attachment = message<AttachmentPointer, 'id'>(
     height: u32,
     caption: text,
     url: text,
+    durationMs: u32,
+    wholeSize: u32,
+    wholeContentType: text,
   },
   ['id'],
 );

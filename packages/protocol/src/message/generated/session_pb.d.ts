@@ -528,6 +528,23 @@ export declare type AttachmentPointer = Message<"session.AttachmentPointer"> & {
    * @generated from field: optional string url = 101;
    */
   url: string;
+
+  /**
+   * Ours (docs/decisions/0028); others ignore them.
+   *
+   * @generated from field: optional uint32 durationMs = 1001;
+   */
+  durationMs: number;
+
+  /**
+   * @generated from field: optional uint32 wholeSize = 1002;
+   */
+  wholeSize: number;
+
+  /**
+   * @generated from field: optional string wholeContentType = 1003;
+   */
+  wholeContentType: string;
 };
 
 /**
