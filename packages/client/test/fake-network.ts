@@ -25,6 +25,7 @@ import { parseEntry, parseLayer, sealFinalReply } from '@allium/protocol/onion/r
 import { decodeJsonBody } from '@allium/protocol/storage/request-reader';
 import {
   type AccountPubkey,
+  type ExpireRequest,
   type OxendRequest,
   RequestError,
   type RetrieveRequest,
@@ -359,11 +360,38 @@ export class FakeNetwork implements Transport {
           ? ok({ swarm, ...stamp })
           : { status: 401, body: 'delete signature verification failed' };
       }
+      case 'expire':
+        return this.#expire(request, stamp);
       case 'retrieve':
         return this.#retrieve(node, request, now, stamp);
       default:
         return { status: 400, body: `no method ${request.method}` };
     }
+  }
+
+  /** One time for all messages. */
+  #expire(request: ExpireRequest, stamp: object): Reply {
+    if (!verifyRequest(request)) return { status: 401, body: 'expire: signature verification failed' };
+    const expiry = request.expiries[0]!;
+    const swarm: Record<string, object> = {};
+    for (const member of this.swarm(request.account.hex)) {
+      const updated: string[] = [];
+      const unchanged: Record<string, number> = {};
+      const kept = member.inbox(request.account.hex).map((message) => {
+        if (!request.messages.includes(message.hash)) return message;
+        if (request.shorten && message.expiration <= expiry) {
+          unchanged[message.hash] = message.expiration;
+          return message;
+        }
+        updated.push(message.hash);
+        return { ...message, expiration: expiry };
+      });
+      member.mailbox.set(request.account.hex, kept);
+      const result = { expiry, updated: updated.sort(), unchanged };
+      const signature = ed25519Sign(nodeSignedText(request, result), member.ed25519.secretKey);
+      swarm[member.ed25519Hex] = { ...result, signature };
+    }
+    return ok({ swarm, ...stamp });
   }
 
   #oxend({ endpoint, params }: OxendRequest, now: number): Reply {
@@ -414,7 +442,9 @@ export class FakeNetwork implements Transport {
       return { status: 406, body: 'retrieve timestamp too far from current time' };
     }
     if (!verifyRequest(request)) return { status: 401, body: 'retrieve signature verification failed' };
-    const inbox = node.inbox(account.hex).filter((kept) => (kept.namespace ?? 0) === namespace);
+    const inbox = node
+      .inbox(account.hex)
+      .filter((kept) => (kept.namespace ?? 0) === namespace && kept.expiration > now);
     const after = inbox.findIndex((kept) => kept.hash === lastHash) + 1;
     const page = inbox.slice(after, after + 10);
     const waited = node.canWait && request.wait !== undefined ? { waited: 0 } : {};

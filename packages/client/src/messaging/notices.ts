@@ -14,13 +14,13 @@ import { signRequest } from '@allium/protocol/storage/signatures';
 import { ClientError } from '../errors.ts';
 import { Signal, Tasks } from '../events.ts';
 import type { Network } from '../network/network.ts';
-import type { Storage, StoredRecord } from '../storage/storage.ts';
-import { MESSAGE_TTL_MS, readSigned, STORE_LIMITS } from './proofs.ts';
+import type { MessageIdentity, Storage, StoredRecord } from '../storage/storage.ts';
+import { MESSAGE_TTL_MS, readExpiries, readSigned, STORE_LIMITS } from './proofs.ts';
 import type { OwnRoute } from './storage-guards.ts';
 
 const KIND = 'notice';
 /** spec/client §2.6. */
-const DELETE_LIMITS = { attempts: 3, pauseMs: 500, timeoutMs: 10_000 } as const;
+const OWN_SWARM_LIMITS = { attempts: 3, pauseMs: 500, timeoutMs: 10_000 } as const;
 // Ours.
 /** Of receipts. */
 const DELAY_MS = [1_000, 15_000] as const;
@@ -38,10 +38,14 @@ interface Notice {
   readonly receiptType?: ReceiptType;
   /** To be deleted from our own swarm. */
   readonly hashes?: readonly string[];
+  /** To be kept in our own swarm no longer than until `givenUpAt`. */
+  readonly shortened?: readonly NamedMessage[];
   /** Base64 of a Content. */
   readonly content?: string;
   readonly timestamp?: number;
   readonly ttlMs: number;
+  /** Of the copy, where that is not the same. */
+  readonly copyTtlMs?: number;
   /** A copy for our own devices follows; content as for the peer, or with syncTarget. */
   readonly copy?: 'same' | 'sync';
   /** The peer's swarm keeps it; only the copy is left. */
@@ -49,6 +53,11 @@ interface Notice {
   /** Network time in ms. */
   readonly dueAt: number;
   readonly givenUpAt: number;
+}
+
+/** A message, and its name in our own swarm. */
+export interface NamedMessage extends MessageIdentity {
+  readonly hash: string;
 }
 
 /** `record` is written with whatever it belongs to, then `taken` is called. */
@@ -70,6 +79,8 @@ interface NoticesDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly ownRoute: () => Promise<OwnRoute>;
+  /** Another device had these shortened before: they end at this network time in ms. */
+  readonly onShortened: (messages: readonly MessageIdentity[], expiresAt: number) => Promise<void>;
 }
 
 export class Notices {
@@ -138,9 +149,13 @@ export class Notices {
     recipient: AccountId,
     content: Content,
     timestamp: number,
-    options: { readonly copy?: 'same' | 'sync'; readonly ttlMs?: number } = {},
+    options: {
+      readonly copy?: 'same' | 'sync';
+      readonly ttlMs?: number;
+      readonly copyTtlMs?: number;
+    } = {},
   ): Prepared {
-    const { ttlMs = MESSAGE_TTL_MS, copy } = options;
+    const { ttlMs = MESSAGE_TTL_MS, copyTtlMs, copy } = options;
     const now = this.#deps.network.clock.now();
     const key = `content ${timestamp}`;
     const notice: Notice = {
@@ -148,6 +163,7 @@ export class Notices {
       content: toBase64(encodeContent({ ...content, sigTimestamp: timestamp })),
       timestamp,
       ttlMs,
+      ...(copyTtlMs !== undefined && { copyTtlMs }),
       ...(copy !== undefined && { copy }),
       dueAt: now,
       givenUpAt: now + ttlMs,
@@ -179,6 +195,23 @@ export class Notices {
       ttlMs: MESSAGE_TTL_MS,
       dueAt: now,
       givenUpAt: now + MESSAGE_TTL_MS,
+    };
+    return { record: { kind: KIND, key, value: notice }, taken: () => this.#wait(key, notice, 0) };
+  }
+
+  /**
+   * Has our own swarm keep messages no longer than until `expiresAt`, so that our other devices know when they were read
+   * (§6.7); at least one.
+   */
+  shortening(messages: readonly NamedMessage[], expiresAt: number): Prepared {
+    const now = this.#deps.network.clock.now();
+    const key = `shortening ${messages[0]!.hash}`;
+    const notice: Notice = {
+      recipient: this.#account.id,
+      shortened: messages,
+      ttlMs: MESSAGE_TTL_MS,
+      dueAt: now,
+      givenUpAt: expiresAt,
     };
     return { record: { kind: KIND, key, value: notice }, taken: () => this.#wait(key, notice, 0) };
   }
@@ -243,6 +276,7 @@ export class Notices {
     await network.settleClock(this.#tasks.signal);
     const { notice } = waiting;
     if (notice.hashes !== undefined) return this.#delete(notice.hashes);
+    if (notice.shortened !== undefined) return this.#shorten(notice.shortened, notice.givenUpAt);
     const timestamp = notice.timestamp ?? network.clock.unique();
     const content: Content =
       notice.content === undefined
@@ -263,7 +297,7 @@ export class Notices {
     }
     if (copy !== undefined) {
       const own = copy === 'same' ? content : withSyncTarget(content, recipient);
-      await this.#store(this.#account.id, own, timestamp, notice.ttlMs);
+      await this.#store(this.#account.id, own, timestamp, notice.copyTtlMs ?? notice.ttlMs);
     }
   }
 
@@ -278,11 +312,34 @@ export class Notices {
       ...(await this.#deps.ownRoute()),
       account: this.#account.id,
       carrier: 'sequence',
-      ...DELETE_LIMITS,
+      ...OWN_SWARM_LIMITS,
       signal: this.#tasks.signal,
       make: () => [request],
       accept: (results) => readSigned(network, this.#account.id, request, results),
     });
+  }
+
+  async #shorten(messages: readonly NamedMessage[], expiresAt: number): Promise<void> {
+    const { network, onShortened } = this.#deps;
+    const account = parseAccountPubkey(this.#account.id);
+    const hashes = messages.map(({ hash }) => hash);
+    const request = signRequest(
+      { method: 'expire', account, messages: hashes, expiries: [expiresAt], shorten: true, extend: false },
+      this.#account,
+    );
+    const told = await network.askSwarm({
+      ...(await this.#deps.ownRoute()),
+      account: this.#account.id,
+      carrier: 'sequence',
+      ...OWN_SWARM_LIMITS,
+      signal: this.#tasks.signal,
+      make: () => [request],
+      accept: (results) => readExpiries(network, this.#account.id, request, results),
+    });
+    for (const message of messages) {
+      const earlier = told.get(message.hash);
+      if (earlier !== undefined && earlier < expiresAt) await onShortened([message], earlier);
+    }
   }
 
   async #store(recipient: AccountId, content: Content, timestamp: number, ttlMs: number): Promise<void> {

@@ -4,8 +4,8 @@
 import type { AccountId } from '@allium/protocol/account-id';
 import { fromHex } from '@allium/protocol/bytes';
 import { ParseError } from '@allium/protocol/errors';
-import type { DeleteRequest, StoreRequest } from '@allium/protocol/storage/requests';
-import { parseRecursiveResult, type Subresult } from '@allium/protocol/storage/responses';
+import type { DeleteRequest, ExpireRequest, StoreRequest } from '@allium/protocol/storage/requests';
+import { type NodeResultOf, parseRecursiveResult, type Subresult } from '@allium/protocol/storage/responses';
 import { verifyNodeResult } from '@allium/protocol/storage/signatures';
 import type { Network } from '../network/network.ts';
 
@@ -29,17 +29,48 @@ export function readSigned(
   request: StoreRequest | DeleteRequest,
   results: readonly Subresult[],
 ): StoredBy {
-  const members = network.swarmMembers(recipient);
-  const { swarm } = parseRecursiveResult(request.method, results[0]?.body);
-  const signers: string[] = [];
+  const { of, proven } = provenEntries(network, recipient, request, results);
+  return { of, signers: [...proven.keys()] };
+}
+
+/**
+ * Of a shortening: until when messages are kept that were shortened before, by hash; the earliest that a member proves.
+ * @throws ParseError when nobody's signature is good
+ */
+export function readExpiries(
+  network: Network,
+  account: AccountId,
+  request: ExpireRequest,
+  results: readonly Subresult[],
+): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const { unchanged = {} } of provenEntries(network, account, request, results).proven.values()) {
+    for (const hash of request.messages) {
+      const expiry = Object.hasOwn(unchanged, hash) ? unchanged[hash] : undefined;
+      if (expiry !== undefined) found.set(hash, Math.min(expiry, found.get(hash) ?? expiry));
+    }
+  }
+  return found;
+}
+
+function provenEntries<R extends StoreRequest | DeleteRequest | ExpireRequest>(
+  network: Network,
+  account: AccountId,
+  request: R,
+  results: readonly Subresult[],
+): { readonly of: number; readonly proven: ReadonlyMap<string, NodeResultOf<R['method']>> } {
+  const members = network.swarmMembers(account);
+  const { swarm } = parseRecursiveResult(request.method as R['method'], results[0]?.body);
+  const proven = new Map<string, NodeResultOf<R['method']>>();
   for (const [ed25519Hex, entry] of Object.entries(swarm)) {
     // The answering node may name whom it likes: only members that others told us of count. That what they signed
     // is this message's hash is part of `verifyNodeResult`.
     if ('failed' in entry || !members.has(ed25519Hex)) continue;
-    if (verifyNodeResult(request, fromHex(ed25519Hex, 32), entry)) signers.push(ed25519Hex);
+    const result = entry as NodeResultOf<R['method']>;
+    if (verifyNodeResult(request, fromHex(ed25519Hex, 32), result)) proven.set(ed25519Hex, result);
   }
-  if (signers.length === 0) {
+  if (proven.size === 0) {
     throw new ParseError('response', 'no member of the swarm proved that it did it');
   }
-  return { of: members.size, signers };
+  return { of: members.size, proven };
 }

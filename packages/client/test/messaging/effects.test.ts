@@ -59,6 +59,9 @@ async function device() {
     onMarked: () => {},
     onRequest: () => {},
     onAccepted: () => {},
+      shortening: ([first]) => ({ record: { kind: 'notice', key: first!.hash, value: {} }, taken: () => {} }),
+      readTo: async () => undefined,
+    isErased: () => false,
     onTyping: () => {},
   });
   return {

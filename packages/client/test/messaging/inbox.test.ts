@@ -63,12 +63,15 @@ class Device {
       contacts,
       settings,
       now: () => env.clock.now(),
+      isErased: () => false,
       receipts: (recipient) => ({ record: { kind: 'notice', key: recipient, value: {} }, taken: () => {} }),
       onMessage: (message) => this.shown.push(message),
       onMarked: () => {},
       onRequest: () => {},
       deletion: ([hash]) => ({ record: { kind: 'notice', key: hash!, value: {} }, taken: () => {} }),
       onAccepted: () => {},
+      shortening: ([first]) => ({ record: { kind: 'notice', key: first!.hash, value: {} }, taken: () => {} }),
+      readTo: async () => undefined,
       onTyping: () => {},
     });
   }
