@@ -9,6 +9,7 @@ import { addGateway } from './program/gateway.ts';
 import { addLocalNetwork } from './program/local-network.ts';
 import { addLooks } from './program/looks.ts';
 import { addMessages } from './program/messages.ts';
+import { addNames } from './program/names.ts';
 import { addNetworks } from './program/networks.ts';
 import type { Done } from './program/options.ts';
 import { addStake } from './program/stake.ts';
@@ -61,6 +62,7 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
   addLocalNetwork(program, done);
   addAccounts(program, done);
   addMessages(program, done);
+  addNames(program, done);
   addLooks(program, done);
   addNetworks(program, done);
   addChain(program, done);

@@ -4,16 +4,18 @@ import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
 import type { Client } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
+import { NameError } from '@allium/client/network/names';
 import type { TrustOptions } from '@allium/client/network/trust';
 import { openClient } from '@allium/client/node';
 import { takePidLock } from '@allium/lab/pid-lock';
 import { type AccountEntry, type AccountOptions, chooseEntry, unlock } from './accounts.ts';
 import { CliError, usage } from './cli-error.ts';
 import { chosenSeeds, type SeedOptions } from './home.ts';
+import { chosenProxy, type ProxyOptions } from './proxy.ts';
 import { counted, remark } from './terminal.ts';
 import { chosenTrust, inOptions, type TrustSettings } from './trust.ts';
 
-export interface SessionOptions extends AccountOptions, SeedOptions, TrustSettings {}
+export interface SessionOptions extends AccountOptions, SeedOptions, TrustSettings, ProxyOptions {}
 
 export interface Session extends AsyncDisposable {
   readonly client: Client;
@@ -93,6 +95,7 @@ async function open(
   options: SessionOptions,
   use: 'send' | 'receive',
 ): Promise<Client> {
+  const proxy = chosenProxy(options, entry);
   const account = await unlock(entry, options);
   return openClient({
     account,
@@ -100,6 +103,7 @@ async function open(
     seeds,
     trust,
     folder: join(entry.folder, 'messages'),
+    ...(proxy !== undefined && { proxy }),
     receive: use === 'receive',
   });
 }
@@ -140,6 +144,11 @@ function askedOf(message: string, seeds: readonly string[]): string {
 /** What a client's failure means for the person at the keyboard; `seeds` are those that were asked. */
 export function explain(error: unknown, seeds: readonly string[] = []): CliError {
   if (error instanceof CliError) return error;
+  if (error instanceof NameError) {
+    return error.code === 'bad_name'
+      ? usage(error.message)
+      : new CliError(error.message, 1, { cause: error });
+  }
   if (!(error instanceof ClientError)) throw error;
   const { code, message } = error;
   switch (code) {

@@ -3,12 +3,13 @@
 import type { ServiceNodeHealth } from '@allium/client/health';
 import { type InspectedNetwork, inspectNetwork } from '@allium/client/network/list-check';
 import type { TrustOptions } from '@allium/client/network/trust';
-import { HttpsTransport, httpsOrigin } from '@allium/net/https-transport';
+import { type HttpsTransport, httpsOrigin } from '@allium/net/https-transport';
 import { systemEnv } from '@allium/net/system-env';
 import { fromUtf8, utf8 } from '@allium/protocol/bytes';
 import type { ServiceNodeState } from '@allium/protocol/storage/service-node-list';
 import { CliError } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
+import { type ProxyOptions, transportFor } from '../proxy.ts';
 import { explain } from '../session.ts';
 import { counted, harmless, print, printJson, styled } from '../terminal.ts';
 import { chosenTrust, type TrustSettings, trustLine } from '../trust.ts';
@@ -32,9 +33,9 @@ interface NodeHealth {
 }
 
 export async function health(
-  options: SeedOptions & TrustSettings & { readonly json?: boolean },
+  options: SeedOptions & TrustSettings & ProxyOptions & { readonly json?: boolean },
 ): Promise<number> {
-  const transport = new HttpsTransport();
+  const transport = transportFor(options);
   await using trust = await chosenTrust(options);
   try {
     const {

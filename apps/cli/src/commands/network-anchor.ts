@@ -4,11 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { ClientError } from '@allium/client/errors';
 import { fetchAnchor } from '@allium/client/network/list-check';
 import { certificateDigest, parseTrustAnchor } from '@allium/client/network/trust-anchor';
-import { HttpsTransport } from '@allium/net/https-transport';
 import { toHex } from '@allium/protocol/bytes';
 import { parseStaticList, staticListDigest } from '@allium/protocol/membership/static-list';
 import { CliError, fileTrouble } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
+import { type ProxyOptions, transportFor } from '../proxy.ts';
 import { print, printJson } from '../terminal.ts';
 
 /** Ours: a person waits for this command. */
@@ -16,9 +16,9 @@ const TIMEOUT_MS = 15_000;
 
 export async function saveAnchor(
   file: string,
-  options: SeedOptions & { readonly json?: boolean },
+  options: SeedOptions & ProxyOptions & { readonly json?: boolean },
 ): Promise<number> {
-  const transport = new HttpsTransport();
+  const transport = transportFor(options);
   try {
     const seeds = chosenSeeds(options).map((url) => ({ url }));
     const bytes = await fetchAnchor({ seeds, transport, signal: AbortSignal.timeout(TIMEOUT_MS) });

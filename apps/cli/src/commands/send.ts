@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium send`: one message; the exit code tells whether the recipient's swarm keeps it.
 import { ClientError } from '@allium/client/errors';
-import { parseAccountId } from '@allium/protocol/account-id';
-import { ParseError } from '@allium/protocol/errors';
+import { NameError } from '@allium/client/network/names';
 import { usage } from '../cli-error.ts';
 import { chosenSeeds } from '../home.ts';
+import { parseRecipient, resolveRecipient } from '../recipient.ts';
 import { explain, openSession, type SessionOptions } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { print, printJson, readInput, styled } from '../terminal.ts';
@@ -17,7 +17,8 @@ export async function send(
   text: string,
   options: SessionOptions & { readonly json?: boolean; readonly timeout: number },
 ): Promise<number> {
-  const recipient = parseRecipient(id);
+  const recipient = await parseRecipient(id, options);
+  let to: string | undefined = recipient.kind === 'id' ? recipient.id : undefined;
   const content = text === '-' ? (await readInput(MAX_INPUT_BYTES)).replace(/\r?\n$/, '') : text;
   if (content === '') throw usage('nothing to send: the text is empty');
   const stop = onStopSignal();
@@ -26,11 +27,12 @@ export async function send(
     await using session = await openSession(options, 'send');
     const { client } = session;
     const began = performance.now();
-    const sent = await client.conversation(recipient).send(content, { signal });
+    to = await resolveRecipient(client, recipient, { signal, isQuiet: options.json === true });
+    const sent = await client.conversation(to).send(content, { signal });
     const ms = Math.round(performance.now() - began);
     if (options.json === true) {
       const { hash, timestamp, stored, of, signers } = sent;
-      printJson({ stored: true, id: recipient, hash, timestamp, members: stored, of, signers, ms });
+      printJson({ stored: true, id: to, hash, timestamp, members: stored, of, signers, ms });
     } else {
       print(
         `${styled('green', 'Stored')} by ${sent.stored} of ${sent.of} members of the recipient's swarm, ${ms} ms.`,
@@ -47,22 +49,13 @@ export async function send(
     if (options.json === true) {
       printJson({
         stored: false,
-        id: recipient,
-        code: error instanceof ClientError ? error.code : 'failed',
+        id: to ?? id,
+        code: error instanceof ClientError || error instanceof NameError ? error.code : 'failed',
         reason,
       });
     } else {
       process.stderr.write(`allium: not stored: ${reason}\n`);
     }
     return 1;
-  }
-}
-
-function parseRecipient(id: string): string {
-  try {
-    return parseAccountId(id);
-  } catch (error) {
-    if (error instanceof ParseError) throw usage('an account id has 66 hex digits and begins with 05');
-    throw error;
   }
 }

@@ -46,6 +46,16 @@ Examples:
       done(await showAccount(command.optsWithGlobals()));
     });
   account
+    .command('proxy')
+    .description('keep the only way out of an account, or show it')
+    .argument('[url]', 'such as socks5://127.0.0.1:9050 (Tor), or "none"')
+    .addOption(accountName())
+    .option('--json', 'print one line of JSON')
+    .action(async (url: string | undefined, _options, command: Command) => {
+      const { accountProxy } = await import('../commands/account-proxy.ts');
+      done(await accountProxy(url, command.optsWithGlobals()));
+    });
+  account
     .command('list')
     .description('list the accounts on this machine')
     .option('--json', 'print one line of JSON')

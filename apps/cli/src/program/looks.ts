@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The table of the commands that look at a network: `allium path`, `health`, `explorer`.
 import type { Command } from 'commander';
-import { type Done, seed, wholeNumber, withNetwork, withTrust } from './options.ts';
+import { type Done, proxy, seed, wholeNumber, withNetwork, withTrust } from './options.ts';
 
 export function addLooks(program: Command, done: Done): void {
   withNetwork(
@@ -12,7 +12,13 @@ export function addLooks(program: Command, done: Done): void {
       const { showPath } = await import('../commands/path.ts');
       done(await showPath(command.optsWithGlobals()));
     });
-  withTrust(program.command('health').description('ask every node of a network how it is').addOption(seed()))
+  withTrust(
+    program
+      .command('health')
+      .description('ask every node of a network how it is')
+      .addOption(seed())
+      .addOption(proxy()),
+  )
     .option('--json', 'print one line of JSON')
     .action(async (_options, command: Command) => {
       const { health } = await import('../commands/health.ts');

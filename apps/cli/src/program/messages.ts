@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The table of `allium send` and `allium listen`.
+// The table of `allium send`, `allium listen` and `allium chat`.
 import type { Command } from 'commander';
 import { type Done, wholeNumber, withNetwork } from './options.ts';
 
@@ -38,4 +38,14 @@ Exit codes: 0 stored by the recipient's swarm, 1 not stored, 2 wrong usage.`,
       const { listen } = await import('../commands/listen.ts');
       done(await listen(command.optsWithGlobals()));
     });
+  withNetwork(
+    program
+      .command('chat')
+      .description(
+        'conversations in the terminal: read, write, answer, react; keyboard only, F1 shows the keys',
+      ),
+  ).action(async (_options, command: Command) => {
+    const { runChat } = await import('../commands/chat.ts');
+    done(await runChat(command.optsWithGlobals()));
+  });
 }

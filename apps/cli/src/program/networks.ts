@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The table of `allium network`.
 import type { Command } from 'commander';
-import { collect, type Done, noPassphrase, passphraseDescriptor, seed, wholeNumber } from './options.ts';
+import {
+  collect,
+  type Done,
+  noPassphrase,
+  passphraseDescriptor,
+  proxy,
+  seed,
+  wholeNumber,
+} from './options.ts';
 
 export function addNetworks(program: Command, done: Done): void {
   const network = program
@@ -109,6 +117,7 @@ Hand the signed file to one node ("allium node --network-file"); the nodes pass 
     .description('fetch what --trust takes: the certificate or signed list that the nodes of a network serve')
     .argument('<file>', 'file to write')
     .addOption(seed())
+    .addOption(proxy())
     .option('--json', 'print {"file","kind","digest"} on one line')
     .action(async (file: string, _options, command: Command) => {
       const { saveAnchor } = await import('../commands/network-anchor.ts');

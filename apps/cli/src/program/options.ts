@@ -7,7 +7,9 @@ export type Done = (code: number) => void;
 
 /** The options of commands that use a network as an account. */
 export function withNetwork(command: Command): Command {
-  return withTrust(command.addOption(accountName()).addOption(seed()).addOption(passphraseDescriptor()));
+  return withTrust(
+    command.addOption(accountName()).addOption(seed()).addOption(proxy()).addOption(passphraseDescriptor()),
+  );
 }
 
 /** What the node list is checked against. */
@@ -34,6 +36,14 @@ export function accountName(): Option {
 export function seed(): Option {
   return new Option('--seed <url>', 'a node of the network, e.g. https://127.0.0.1:22021 (repeat)').argParser(
     collect,
+  );
+}
+
+export function proxy(): Option {
+  return new Option(
+    '--proxy <url>',
+    'the only way out: socks5://127.0.0.1:9050, http://USER:PASSWORD@10.0.0.1:3128, or "none" (default: ALLIUM_PROXY, ' +
+      'else "allium account proxy")',
   );
 }
 

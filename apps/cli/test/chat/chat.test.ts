@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The chat without a terminal: keys in, a screen out, two people over a devnet.
+import type { Client } from '@allium/client';
+import { openClient } from '@allium/client/node';
+import { Devnet } from '@allium/lab';
+import { Account } from '@allium/protocol/account';
+import { renderToString } from 'ink';
+import { createElement } from 'react';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { widthOf } from '../../src/chat/cells.ts';
+import { ChatController, type Key } from '../../src/chat/controller.ts';
+import { ChatStore } from '../../src/chat/store.ts';
+import { Screen } from '../../src/chat/view/app.ts';
+import { until } from '../system-node.ts';
+
+let net: Devnet;
+
+/** A chat as its user has it: sees the screen, presses keys. */
+class Person implements AsyncDisposable {
+  readonly client: Client;
+  readonly store: ChatStore;
+  readonly controller: ChatController;
+  hasQuit = false;
+
+  private constructor(client: Client, columns: number, rows: number) {
+    this.client = client;
+    this.store = new ChatStore(client);
+    this.controller = new ChatController(this.store, { columns, rows }, () => {
+      this.hasQuit = true;
+    });
+  }
+
+  static async sitsDown(columns = 80, rows = 24): Promise<Person> {
+    const client = await openClient({ account: Account.create(), seeds: [net.seed] });
+    const person = new Person(client, columns, rows);
+    await person.store.start();
+    return person;
+  }
+
+  get screen(): string {
+    const { columns } = this.controller.state();
+    return renderToString(createElement(Screen, { controller: this.controller }), { columns });
+  }
+
+  keys(...all: (string | Key)[]): void {
+    for (const key of all) {
+      if (typeof key === 'string') this.controller.press(key, {});
+      else this.controller.press('', key);
+    }
+  }
+
+  async sees(text: string): Promise<void> {
+    await until(() => this.screen.includes(text));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.controller.stop();
+    this.store.stop();
+    await this.client.close();
+  }
+}
+
+const ENTER: Key = { return: true };
+const UP: Key = { upArrow: true };
+const DOWN: Key = { downArrow: true };
+const ESC: Key = { escape: true };
+
+beforeAll(async () => {
+  net = await Devnet.start({ nodes: 14 });
+});
+afterAll(() => net.stop());
+
+test('two people: a request, answers, reactions, deletion, delivery, an unread count', async () => {
+  await using ann = await Person.sitsDown();
+  await using ben = await Person.sitsDown(120, 40);
+  expect(ann.screen).toContain('No conversations yet');
+
+  // Ann writes to somebody new, in two lines.
+  ann.keys('n', ben.client.id, ENTER);
+  await ann.sees('The first message to');
+  ann.keys('hello ben', { return: true, meta: true }, 'it is me', ENTER);
+  await ann.sees('✓');
+  expect(ann.screen).toMatch(/hello ben *\n.*it is me/);
+
+  // Ben is asked, reads it, accepts.
+  await ben.sees('1 asks to write');
+  ben.keys(ENTER);
+  await ben.sees('writing accepts the request');
+  ben.keys(ESC, 'a');
+  await until(() => ben.store.snapshot().requests.length === 0);
+  expect(ben.store.snapshot().conversations).toHaveLength(1);
+
+  // He answers that very message; Ann sees what he answers.
+  ben.keys(ENTER);
+  await until(() => ben.controller.state().focus === 'compose');
+  ben.keys(UP, 'r');
+  expect(ben.screen).toContain('answer to');
+  ben.keys('who are you?', ENTER);
+  await ann.sees('│ You: hello ben');
+  expect(ann.screen).toContain('who are you?');
+
+  // A reaction, and its taking back.
+  ann.keys(UP, 'e', '1', ESC);
+  await ben.sees('👍 1');
+  ann.keys(UP, 'e', '1', ESC);
+  await until(() => !ben.screen.includes('👍 1'));
+
+  // What Ann sent has been delivered; the details say where it is.
+  await ann.sees('✓✓');
+  ann.keys(UP, UP, ENTER);
+  expect(ann.screen).toMatch(/Stored\s+by \d+ of 7 members/);
+  expect(ann.screen).toMatch(/Delivered\s+\d/);
+  ann.keys(ESC, ESC);
+
+  // A message is taken back.
+  ann.keys('a mistake', ENTER);
+  await ben.sees('a mistake');
+  await until(() => !ann.screen.includes('a mistake                                        …'));
+  ann.keys(UP, 'd', 'e', ESC);
+  await ben.sees('This message was deleted.');
+
+  // What comes while Ben is elsewhere is counted and shown.
+  ben.keys(ESC);
+  ann.keys('are you there?', ENTER);
+  await ben.sees('1 unread');
+  ben.keys(ENTER);
+  await until(() => !ben.screen.includes('1 unread'));
+});
+
+test('a draft stays, pins and names are shown, and quitting is asked for', async () => {
+  await using ann = await Person.sitsDown(60, 16);
+  ann.keys('n', ann.client.id, ENTER);
+  await ann.sees('What you write here only your own devices get.');
+  ann.keys('first', ENTER);
+  await ann.sees('first');
+  ann.keys('not yet sent', ESC);
+  await ann.sees('Draft: not yet sent');
+  ann.keys(ENTER);
+  await ann.sees('> not yet sent');
+  ann.keys({ tab: true }, 'p');
+  await ann.sees('^');
+  ann.keys('s', 'n', 'Ann', ENTER);
+  await until(() => ann.client.profile.name === 'Ann');
+  ann.keys('s', 'r');
+  await until(() => ann.client.settings.readReceipts);
+  await ann.sees('[x] tell what you have read');
+  ann.keys(ESC, '?');
+  expect(ann.screen).toContain('choose a conversation');
+  ann.keys(ESC, '/', 'note', ENTER);
+  await until(() => ann.controller.state().focus === 'compose');
+  ann.keys(ESC, 'q');
+  expect(ann.hasQuit).toBe(true);
+});
+
+test('hostile texts and names neither steer the terminal nor leave their place, at any size', async () => {
+  await using ann = await Person.sitsDown();
+  await using eve = await Person.sitsDown();
+  const name = `\x1b]0;owned\x07\u202eevil${'e\u0301'.repeat(20)}`;
+  await eve.client.setProfile({ name });
+  const texts = [
+    '\x1b[2J\x1b[1;1Howned\u009b31m',
+    '\u202egnitirw\u2066',
+    '👨‍👩‍👧'.repeat(30),
+    `a${'\u0301'.repeat(500)}b`,
+    '漢'.repeat(150),
+    'مرحبا بالعالم '.repeat(10),
+    'x'.repeat(1_500),
+  ];
+  for (const text of texts) await eve.client.conversation(ann.client.id).send(text);
+  await ann.sees('1 asks to write');
+  for (const [columns, rows] of [
+    [80, 24],
+    [120, 40],
+    [40, 12],
+    [24, 8],
+    [10, 3],
+  ] as const) {
+    ann.controller.resize(columns, rows);
+    ann.keys(ESC, ENTER);
+    await until(() => ann.controller.state().focus === 'compose');
+    for (let page = 0; page < 8; page++) {
+      const { screen } = ann;
+      expect(screen).not.toMatch(/(?!\n)\p{Cc}|[\u200e\u200f\u202a-\u202e\u2066-\u2069\u200d]/u);
+      const lines = screen.split('\n');
+      expect(lines.length).toBeLessThanOrEqual(Math.max(rows, 3));
+      for (const line of lines) expect(widthOf(line)).toBeLessThanOrEqual(columns);
+      ann.keys({ pageUp: true });
+    }
+    ann.keys({ ctrl: true, end: true });
+    ann.keys({ tab: true });
+  }
+});
+
+test('keys that come at once, and pastes of several lines', async () => {
+  await using ann = await Person.sitsDown();
+  ann.keys(`n`, `${ann.client.id}\r`);
+  await until(() => ann.controller.state().focus === 'compose');
+  ann.keys('typed ahead\r');
+  await ann.sees('typed ahead');
+  ann.controller.paste('line one\r\nline two\x1b[31m');
+  expect(ann.controller.state().draft.text).toBe('line one\nline two[31m');
+  ann.keys({ ctrl: true });
+  ann.controller.press('u', { ctrl: true });
+  expect(ann.controller.state().draft.text).toBe('line one\n');
+  ann.keys(DOWN, ENTER);
+  await until(() => ann.store.snapshot().open?.messages.length === 2);
+  ann.keys({ escape: true });
+  // Too long: said, and nothing is lost.
+  ann.keys(ENTER);
+  await until(() => ann.controller.state().focus === 'compose');
+  ann.controller.paste('x'.repeat(2_001));
+  expect(ann.screen).toContain('2001 of 2000 characters');
+  ann.keys(ENTER);
+  await ann.sees('at most 2000 characters');
+  expect(ann.controller.state().draft.text).toHaveLength(2_001);
+});
