@@ -28,6 +28,8 @@ export interface HttpsTransportOptions {
   readonly proxy?: ProxyAddress;
   /** Default 16 MiB: an answer of 7.8 MB, in base64 once or twice. */
   readonly maxResponseBytes?: number;
+  /** Bytes of all answers that are not complete; beyond it the largest one is given up. Default: no other limit. */
+  readonly maxReceivingBytes?: number;
   /** Connections to one origin at once, default 32. */
   readonly maxConnectionsPerOrigin?: number;
   /** An idle connection is kept that long, default 50 000: less than servers keep it. */
@@ -57,6 +59,8 @@ interface Exchange {
   readonly fail: (error: unknown) => void;
   readonly succeed: (response: TransportResponse) => void;
   isOver: boolean;
+  /** Bytes of its answer so far. */
+  received: number;
   /** What to destroy at the deadline. */
   current: ClientRequest | TLSSocket | undefined;
 }
@@ -72,6 +76,10 @@ export function httpsOrigin(host: string, port: number): string {
 
 export class HttpsTransport implements Transport {
   readonly #maxResponseBytes: number;
+  readonly #maxReceivingBytes: number;
+  /** Those whose answer has begun. */
+  readonly #receiving = new Set<Exchange>();
+  #receivingBytes = 0;
   readonly #secure: HttpsAgent;
   readonly #plain: HttpAgent;
   readonly #tunnels: Tunnels | undefined;
@@ -79,6 +87,7 @@ export class HttpsTransport implements Transport {
 
   constructor(options: HttpsTransportOptions = {}) {
     this.#maxResponseBytes = options.maxResponseBytes ?? MAX_RESPONSE_BYTES;
+    this.#maxReceivingBytes = options.maxReceivingBytes ?? Number.POSITIVE_INFINITY;
     const agent = {
       keepAlive: true,
       maxSockets: options.maxConnectionsPerOrigin ?? MAX_CONNECTIONS_PER_ORIGIN,
@@ -108,6 +117,7 @@ export class HttpsTransport implements Transport {
       }
       const finish = () => {
         exchange.isOver = true;
+        if (this.#receiving.delete(exchange)) this.#receivingBytes -= exchange.received;
         clearTimeout(deadline);
         request.signal?.removeEventListener('abort', onAbort);
       };
@@ -115,6 +125,7 @@ export class HttpsTransport implements Transport {
         request,
         url,
         isOver: false,
+        received: 0,
         current: undefined,
         fail: (error) => {
           if (exchange.isOver) return;
@@ -198,14 +209,18 @@ export class HttpsTransport implements Transport {
       return;
     }
     const chunks: Buffer[] = [];
-    let size = 0;
     response.on('data', (chunk: Buffer) => {
       if (exchange.isOver) return;
-      size += chunk.length;
-      if (size > this.#maxResponseBytes) {
-        chunks.length = 0;
-        exchange.fail(tooLarge());
-      } else chunks.push(chunk);
+      this.#receiving.add(exchange);
+      exchange.received += chunk.length;
+      this.#receivingBytes += chunk.length;
+      if (exchange.received > this.#maxResponseBytes) exchange.fail(tooLarge());
+      else this.#makeRoom();
+      if (exchange.isOver) chunks.length = 0;
+      else chunks.push(chunk);
+    });
+    response.on('close', () => {
+      chunks.length = 0;
     });
     response.on('error', (error) => this.#failed(exchange, error));
     response.on('end', () => {
@@ -215,6 +230,15 @@ export class HttpsTransport implements Transport {
       }
       exchange.succeed({ status: response.statusCode ?? 0, headers, body: joined(chunks) });
     });
+  }
+
+  #makeRoom(): void {
+    while (this.#receivingBytes > this.#maxReceivingBytes) {
+      let largest: Exchange | undefined;
+      for (const one of this.#receiving) if (one.received > (largest?.received ?? 0)) largest = one;
+      if (largest === undefined) return;
+      largest.fail(new TransportError('too_large', 'too many answers at once'));
+    }
   }
 
   /** Seeds are asked rarely: a connection of its own, and nothing is sent before the certificate is known. */

@@ -59,7 +59,7 @@ export interface GatewayOptions extends GuardsOptions {
   /** WebSockets in all, and of one address or IPv6 /64; default 10 000 and 100. */
   readonly maxSockets?: number;
   readonly maxSocketsPerAddress?: number;
-  /** Bytes of envelopes and answers in memory, each way; default 256 MiB. */
+  /** Bytes of envelopes and answers in memory: of WebSockets, of requests, and of answers that come in; default 256 MiB each. */
   readonly maxBufferedBytes?: number;
   /** More for the listener and for WebSockets: tests use them. */
   readonly listener?: Partial<HttpsServerOptions>;
@@ -78,7 +78,11 @@ const QUESTIONS_PER_SECOND = 2;
 /** Pages and answers to questions, of one address. */
 const PAGES_BURST = 1_000;
 const PAGES_PER_SECOND = 50;
+/** One for each envelope under way; a guard takes 2,000 of one address. */
 const CONNECTIONS_TO_GUARD = 1_000;
+const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
+/** A larger envelope keeps its place and memory until it has its answer. */
+const HELD_BYTES = 16_384;
 const MAX_QUESTION_BYTES = 4_096;
 /** An envelope counts once more for each full 64 KiB. */
 const BYTES_PER_TOKEN = 65_536;
@@ -153,7 +157,10 @@ export class Gateway {
     this.#env = env;
     this.#ownTransport =
       options.transport === undefined
-        ? new HttpsTransport({ maxConnectionsPerOrigin: CONNECTIONS_TO_GUARD })
+        ? new HttpsTransport({
+            maxConnectionsPerOrigin: CONNECTIONS_TO_GUARD,
+            maxReceivingBytes: options.maxBufferedBytes ?? MAX_BUFFERED_BYTES,
+          })
         : undefined;
     const transport = options.transport ?? this.#ownTransport!;
     const rate = (capacity: number, perSecond: number) =>
@@ -325,8 +332,8 @@ export class Gateway {
   async #onion(request: HttpsRequest, node: string): Promise<HttpsResponse> {
     const { body, signal } = request;
     if (body.length === 0) return refusal(400, 'An envelope is missing');
-    // A guard may hold its answer for 25 s; the transport has the body.
-    request.hold();
+    // A guard may hold its answer for 25 s.
+    if (body.length <= HELD_BYTES) request.hold();
     const result = await this.#carry(node, body, signal);
     if (result.kind === 'failure') return failed(result.code);
     return { status: result.status, headers: OPEN_BYTES, body: result.body };

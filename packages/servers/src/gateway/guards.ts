@@ -8,16 +8,17 @@ import type { EntryFailure } from '@allium/protocol/onion/entry';
 import type { GatewayMember } from './seeds.ts';
 
 export interface GuardsOptions {
-  /** Envelopes under way, held long polls among them; default 4000. */
+  /** Envelopes under way, held long polls among them; default 20 000. */
   readonly maxPending?: number;
-  /** … to one guard; default a quarter of them. */
+  /** … to one guard; default 1000, and at most a quarter of them. */
   readonly maxPendingPerGuard?: number;
   /** Time for one exchange; default 60 000: files go through too. */
   readonly timeoutMs?: number;
 }
 
 // Ours.
-const MAX_PENDING = 4_000;
+const MAX_PENDING = 20_000;
+const MAX_PENDING_PER_GUARD = 1_000;
 const TIMEOUT_MS = 60_000;
 
 export class Guards {
@@ -54,7 +55,8 @@ export class Guards {
     const { maxPending = MAX_PENDING } = this.#options;
     const ofGuard = this.#pendingOf.get(node) ?? 0;
     if (this.#pending >= maxPending) return failure('busy');
-    if (ofGuard >= (this.#options.maxPendingPerGuard ?? maxPending / 4)) return failure('busy');
+    const { maxPendingPerGuard = Math.min(maxPending / 4, MAX_PENDING_PER_GUARD) } = this.#options;
+    if (ofGuard >= maxPendingPerGuard) return failure('busy');
     this.#pending++;
     this.#pendingOf.set(node, ofGuard + 1);
     try {
