@@ -24,12 +24,11 @@ const rowOf = (row: string) => `((min(${row}.place_time, ${LATEST}) << 20) | (${
 const wordsIn = (row: string) => `search_words(${row}.text, ${row}.details)`;
 const tagsIn = (row: string) =>
   `search_tags(${row}.sender, ${row}.conversation, ${row}.text, ${row}.details)`;
+// What says nothing has neither words nor tags, and leaves nothing in the index.
 const add = (row: string) =>
-  `INSERT INTO search (rowid, words, tags) SELECT ${rowOf(row)}, ${wordsIn(row)}, ${tagsIn(row)}
-   WHERE ${tagsIn(row)} <> ''`;
+  `INSERT INTO search (rowid, words, tags) VALUES (${rowOf(row)}, ${wordsIn(row)}, ${tagsIn(row)})`;
 const remove = (row: string) =>
-  `INSERT INTO search (search, rowid, words, tags)
-   SELECT 'delete', ${rowOf(row)}, ${wordsIn(row)}, ${tagsIn(row)} WHERE ${tagsIn(row)} <> ''`;
+  `INSERT INTO search (search, rowid, words, tags) VALUES ('delete', ${rowOf(row)}, ${wordsIn(row)}, ${tagsIn(row)})`;
 
 /** Part of the migration to schema 5; the functions must be there. The words of messages that are there are added by `refreshSearch`. */
 export const SEARCH_SCHEMA = `
@@ -77,7 +76,7 @@ export function refreshSearch(database: SqliteDatabase): void {
   database.exec(`INSERT INTO search (search) VALUES ('delete-all')`);
   database.exec(
     `INSERT INTO search (rowid, words, tags)
-     SELECT ${rowOf('m')}, ${wordsIn('m')}, ${tagsIn('m')} FROM messages m WHERE ${tagsIn('m')} <> ''
+     SELECT ${rowOf('m')}, ${wordsIn('m')}, ${tagsIn('m')} FROM messages m
      ORDER BY m.place_time`,
   );
   database.exec('DELETE FROM search_version');

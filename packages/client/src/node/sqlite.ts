@@ -2,6 +2,7 @@
 // Storage in one SQLite file (WAL), plain or encrypted (`sqlite-file.ts`). `PRAGMA user_version` holds the schema.
 import type { AccountId } from '@allium/protocol/account-id';
 import { type Marks, marked } from '../storage/marks.ts';
+import { type FoundMessages, formatCursor, readQuery, type SearchQuery } from '../storage/search.ts';
 import {
   type Changes,
   type ConversationSummary,
@@ -19,6 +20,13 @@ import {
   type StoredSwarm,
 } from '../storage/storage.ts';
 import { openSqlite, type SqliteDatabase, type SqliteStatement, storageError } from './sqlite-file.ts';
+import {
+  defineSearchFunctions,
+  refreshSearch,
+  SEARCH_SCHEMA,
+  searchSql,
+  searchValues,
+} from './sqlite-search.ts';
 
 const SCHEMA_1 = `
   CREATE TABLE messages (
@@ -46,7 +54,7 @@ const SCHEMA_1 = `
 /**
  * What leads from each schema to the next one. 2: the order of messages no longer depends on their timestamps only.
  * 3: what happens to a message after it was written, contacts and other records. 4: who runs
- * a node. 5: messages that disappear.
+ * a node. 5: messages that disappear, the index of words.
  */
 const MIGRATIONS = [
   SCHEMA_1,
@@ -71,12 +79,15 @@ const MIGRATIONS = [
   `
   ALTER TABLE messages ADD COLUMN expires_at INTEGER AS (json_extract(marks, '$.expiresAt')) VIRTUAL;
   CREATE INDEX messages_expiring ON messages (expires_at) WHERE expires_at IS NOT NULL;
+  ${SEARCH_SCHEMA}
 `,
 ];
 const BACKWARDS = 'place_time DESC, place_hash DESC, sender DESC, timestamp DESC';
 
 const COLUMNS =
   'sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled, details, marks';
+
+const SEARCH = searchSql(COLUMNS.replaceAll(/\w+/g, 'm.$&'));
 
 type SqlValue = string | number | null;
 
@@ -125,8 +136,10 @@ export class SqliteStorage implements Storage {
             `storage of schema ${version}, this program knows ${STORAGE_SCHEMA}`,
           );
         }
+        defineSearchFunctions(this.#database);
         for (const migration of MIGRATIONS.slice(version)) this.#database.exec(migration);
         this.#database.exec(`PRAGMA user_version = ${STORAGE_SCHEMA}`);
+        refreshSearch(this.#database);
       });
     } catch (error) {
       this.#database.close();
@@ -290,6 +303,16 @@ export class SqliteStorage implements Storage {
 
   async lastPlace(): Promise<number> {
     return this.#get('SELECT coalesce(max(id), 0) AS place FROM messages')?.place as number;
+  }
+
+  async search(query: SearchQuery): Promise<FoundMessages> {
+    const wanted = readQuery(query);
+    this.#check();
+    if (wanted.isHopeless) return { messages: [] };
+    const rows = this.#all(SEARCH, ...searchValues(wanted)) as unknown as (MessageRow & { id: number })[];
+    const messages = rows.map(toMessage);
+    if (rows.length < wanted.limit) return { messages };
+    return { messages, next: formatCursor({ time: placeTime(messages.at(-1)!), id: rows.at(-1)!.id }) };
   }
 
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {

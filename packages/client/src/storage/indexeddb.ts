@@ -2,7 +2,9 @@
 // Storage in the browser's IndexedDB. The database version is the schema.
 import type { AccountId } from '@allium/protocol/account-id';
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb';
+import { searchTokens, tokensOf } from './indexeddb-search.ts';
 import { marked } from './marks.ts';
+import { type FoundMessages, readQuery, type SearchQuery } from './search.ts';
 import {
   type Changes,
   type ConversationSummary,
@@ -32,6 +34,8 @@ interface MessageRow extends StoredMessage {
   readonly isUnhandled?: 1;
   readonly isUnsent?: 1;
   readonly expiresAt?: number;
+  /** Words and tags, each with the place time. */
+  readonly tokens: readonly string[];
 }
 
 interface Schema extends DBSchema {
@@ -45,6 +49,7 @@ interface Schema extends DBSchema {
       unhandled: number;
       unsent: number;
       expiring: number;
+      tokens: string;
     };
   };
   seen: { key: string; value: { hash: string; expiry: number }; indexes: { expiry: number } };
@@ -102,7 +107,14 @@ export class IndexedDbStorage implements Storage {
               .createObjectStore('records', { keyPath: ['kind', 'key'] })
               .createIndex('expiry', 'expiry');
           }
-          if (from < 5) transaction.objectStore('messages').createIndex('expiring', 'expiresAt');
+          if (from < 5) {
+            const messages = transaction.objectStore('messages');
+            messages.createIndex('expiring', 'expiresAt');
+            messages.createIndex('tokens', 'tokens', { multiEntry: true });
+            for (let row = await messages.openCursor(); row !== null; row = await row.continue()) {
+              await row.update(toRow(toMessage(row.value), row.value.id));
+            }
+          }
         },
         blocking() {
           void storage?.close();
@@ -272,6 +284,12 @@ export class IndexedDbStorage implements Storage {
     return cursor?.primaryKey ?? 0;
   }
 
+  async search(query: SearchQuery): Promise<FoundMessages> {
+    const wanted = readQuery(query);
+    this.#check();
+    return searchTokens(this.#database.transaction('messages').store.index('tokens'), wanted, toMessage);
+  }
+
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
     this.#check();
     const { store } = this.#database.transaction('seen');
@@ -346,6 +364,7 @@ function toRow(message: StoredMessage, id: number | undefined): MessageRow {
     ...(!handled && { isUnhandled: 1 }),
     ...((state === 'sending' || copyPending === true) && { isUnsent: 1 }),
     ...(marks?.expiresAt !== undefined && { expiresAt: marks.expiresAt }),
+    tokens: tokensOf(message),
   };
 }
 
@@ -357,6 +376,7 @@ function toMessage({
   isUnhandled: _unhandled,
   isUnsent: _unsent,
   expiresAt: _expiresAt,
+  tokens: _tokens,
   ...message
 }: MessageRow): StoredMessage {
   return message;

@@ -77,7 +77,13 @@ export function marked<
   const all = mergeMarks(message.marks, marks);
   if (all === undefined) return message;
   if (all.deletedAt !== undefined) {
-    const { quote: _quote, original: _original, ...rest } = message as T & { quote?: unknown };
+    const {
+      quote: _quote,
+      original: _original,
+      attachments: _attachments,
+      preview: _preview,
+      ...rest
+    } = message as T & { quote?: unknown; attachments?: unknown; preview?: unknown };
     return { ...(rest as unknown as T), text: '', marks: all };
   }
   const newest = all.edits?.at(-1);

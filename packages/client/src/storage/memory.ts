@@ -3,6 +3,14 @@
 import type { AccountId } from '@allium/protocol/account-id';
 import { marked } from './marks.ts';
 import {
+  comesBefore,
+  type FoundMessages,
+  formatCursor,
+  matches,
+  readQuery,
+  type SearchQuery,
+} from './search.ts';
+import {
   type Changes,
   type ConversationSummary,
   compareMessages,
@@ -11,6 +19,7 @@ import {
   type PlacedMessage,
   type PoolNode,
   placedAt,
+  placeTime,
   type Storage,
   StorageError,
   type StoredMessage,
@@ -156,6 +165,21 @@ export class MemoryStorage implements Storage {
   async lastPlace(): Promise<number> {
     this.#check();
     return [...this.#places.values()].at(-1) ?? 0;
+  }
+
+  async search(query: SearchQuery): Promise<FoundMessages> {
+    const wanted = readQuery(query);
+    this.#check();
+    const end = wanted.before ?? { time: Number.MAX_SAFE_INTEGER, id: Number.MAX_SAFE_INTEGER };
+    const found = [...this.#messages.values()]
+      .map((message, id) => ({ message, id, time: placeTime(message) }))
+      .filter(({ time }) => time >= wanted.from && time < wanted.to)
+      .filter((place) => comesBefore(place, end) && matches(place.message, wanted))
+      .sort((a, b) => (comesBefore(a, b) ? 1 : -1))
+      .slice(0, wanted.limit);
+    const messages = found.map(({ message }) => message);
+    if (found.length < wanted.limit) return { messages };
+    return { messages, next: formatCursor(found.at(-1)!) };
   }
 
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {

@@ -7,7 +7,9 @@
 // message, the mark that its hash was seen and the last hash of the poll that brought it cannot come apart.
 import type { AccountId } from '@allium/protocol/account-id';
 import { AlliumError } from '@allium/protocol/errors';
+import type { StoredFiles } from '../files/stored-attachment.ts';
 import type { Marks } from './marks.ts';
+import type { FoundMessages, SearchQuery } from './search.ts';
 
 /**
  * `newer_schema`: written by a newer version of this program. `closed`: used after `close`. `wrong_key`: encrypted with
@@ -24,10 +26,10 @@ export class StorageError extends AlliumError<
 export const STORAGE_SCHEMA = 5;
 
 /**
- * A text message of a conversation. Its identity across all clients is (sender, timestamp) (spec/client §2.7).
+ * A message of a conversation: text, files, or both. Its identity across all clients is (sender, timestamp) (spec/client §2.7).
  * Outgoing states: `sending` (also after a crash), `sent` (a swarm member confirmed it), `failed`.
  */
-export interface StoredMessage {
+export interface StoredMessage extends StoredFiles {
   readonly sender: AccountId;
   /** When it was sent, network time in ms. */
   readonly timestamp: number;
@@ -225,6 +227,9 @@ export interface Storage {
   expiring(limit: number): Promise<readonly StoredMessage[]>;
   /** What somebody sent from `from` on and before `to`, by sent time. */
   sentBy(sender: AccountId, from: number, to: number): Promise<readonly StoredMessage[]>;
+
+  /** Messages that match, newest first. @throws ClientError `bad_search` */
+  search(query: SearchQuery): Promise<FoundMessages>;
 
   /** All messages page by page, for copies of everything: those behind `after` (0: from the first one). */
   scan(after: number, limit: number): Promise<readonly PlacedMessage[]>;

@@ -3,6 +3,7 @@
 import type { AccountId } from '@allium/protocol/account-id';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { matches, readQuery, type SearchQuery } from '../../src/storage/search.ts';
 import { compareMessages, type Storage, type StoredMessage } from '../../src/storage/storage.ts';
 
 export interface Opened {
@@ -382,6 +383,154 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       await storage.write({ marked: [{ sender: BOB, timestamp: 1, marks: { deletedAt: 11 } }] });
       await storage.write({ marked: [{ sender: BOB, timestamp: 1, ...edit(12) }] });
       expect(await storage.message(BOB, 1)).toEqual(message(1, { text: '', marks: { deletedAt: 11 } }));
+    });
+
+    test('finds messages by words, phrases, beginnings and parts of texts without spaces', async () => {
+      const storage = await open();
+      const texts = [
+        'The quick brown fox jumps over the lazy dog',
+        'Brown bread, not a quick one',
+        'Crème brûlée in Zürich, straße',
+        'ΟΔΥΣΣΕΥΣ at home',
+        '我们明天在北京见面',
+        '明日は東京に行きます',
+        'ฉันรักภาษาไทย',
+        "don't panic 🧅 42",
+        'iPhone手机 for sale: https://example.org/x',
+      ];
+      await storage.write({ messages: texts.map((text, i) => message(i + 1, { text })) });
+      const found = async (query: Partial<SearchQuery>) =>
+        (await storage.search({ limit: 20, ...query })).messages.map((m) => m.timestamp);
+      expect(await found({})).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1]);
+      expect(await found({ text: 'brown quick' })).toEqual([2, 1]);
+      expect(await found({ text: 'BROWN fox' })).toEqual([1]);
+      expect(await found({ text: 'quick br' })).toEqual([2, 1]);
+      expect(await found({ text: 'quick bre' })).toEqual([2]);
+      expect(await found({ text: 'bre ' })).toEqual([]); // nobody goes on with it
+      expect(await found({ text: 'row' })).toEqual([]);
+      expect(await found({ text: 'b' })).toEqual([]);
+      expect(await found({ text: 'a' })).toEqual([2]);
+      expect(await found({ phrase: 'quick brown' })).toEqual([1]);
+      expect(await found({ phrase: 'brown quick' })).toEqual([]);
+      expect(await found({ phrase: 'quick', text: 'dog' })).toEqual([1]);
+      expect(await found({ text: 'creme brulee' })).toEqual([3]);
+      expect(await found({ text: 'CRÈME zurich STRASSE' })).toEqual([3]);
+      expect(await found({ text: 'οδυσσευς' })).toEqual([4]);
+      for (const part of ['我', '北京', '京见', '面', '明天在北'])
+        expect(await found({ text: part })).toContain(5);
+      expect(await found({ text: '明' })).toEqual([6, 5]);
+      expect(await found({ text: '東京' })).toEqual([6]);
+      expect(await found({ text: '京東' })).toEqual([]);
+      expect(await found({ text: 'ภาษา' })).toEqual([7]);
+      expect(await found({ phrase: "don't panic" })).toEqual([8]);
+      expect(await found({ text: '🧅 42' })).toEqual([8]);
+      expect(await found({ text: 'iphone手机' })).toEqual([9]);
+      expect(await found({ text: '手机 sale' })).toEqual([9]);
+      expect(await found({ text: '?!…' })).toEqual([]);
+      expect(await found({ text: '   ' })).toHaveLength(9);
+      expect(await found({ kind: 'link' })).toEqual([9]);
+    });
+
+    test('finds messages by person, conversation, time and kind, and gives them in pages', async () => {
+      const storage = await open();
+      const file = (fileName: string, contentType: string, isVoice?: true) => ({
+        attachments: [{ contentType, fileName, sizeBytes: 1, ...(isVoice && { isVoice }) }],
+      });
+      await storage.write({
+        messages: [
+          message(1, { text: 'lunch?' }),
+          message(2, { sender: ALICE, text: 'lunch at one' }),
+          message(3, { conversation: CAROL, sender: ALICE, text: 'lunch with you?' }),
+          message(4, { text: '', ...file('Menü lunch.PDF', 'application/pdf') }),
+          message(5, { text: 'look', ...file('x.jpg', 'image/jpeg') }),
+          message(6, { text: '', ...file('', 'audio/aac', true) }),
+          message(7, { text: '', notice: { kind: 'screenshot' } }),
+          message(8, { text: 'lunch is over', marks: { deletedAt: 9 } }),
+          message(9, { text: 'lunch, stored late', sortTimestamp: 2, hash: 'late' }),
+        ],
+        marked: [{ sender: BOB, timestamp: 8, marks: { deletedAt: 9 } }],
+      });
+      const found = async (query: Partial<SearchQuery>, from: Storage = storage) =>
+        (await from.search({ limit: 20, ...query })).messages.map((m) => m.timestamp);
+      expect(await found({ text: 'lunch' })).toEqual([4, 3, 9, 2, 1]);
+      expect(await found({ text: 'lunch', conversation: BOB })).toEqual([4, 9, 2, 1]);
+      expect(await found({ text: 'lunch', person: ALICE })).toEqual([3, 2]);
+      expect(await found({ person: ALICE, conversation: CAROL })).toEqual([3]);
+      expect(await found({ text: 'lunch', from: 2, to: 4 })).toEqual([3, 9, 2]);
+      expect(await found({ from: 5 })).toEqual([6, 5]);
+      expect(await found({ from: 4, to: 4 })).toEqual([]);
+      expect(await found({ text: 'menu pdf' })).toEqual([4]);
+      expect(await found({ kind: 'file' })).toEqual([5, 4]);
+      expect(await found({ kind: 'image', text: 'jpg' })).toEqual([5]);
+      expect(await found({ kind: 'voice' })).toEqual([6]);
+      expect(await found({ kind: 'audio' })).toEqual([]);
+      const pages: number[][] = [];
+      for (let before: string | undefined; ; ) {
+        const page = await storage.search({ text: 'lunch', limit: 2, ...(before && { before }) });
+        pages.push(page.messages.map((m) => m.timestamp));
+        before = page.next;
+        if (before === undefined) break;
+      }
+      expect(pages).toEqual([[4, 3], [9, 2], [1]]);
+      // In step with every change.
+      const edits = [{ at: 3, text: 'dinner' }];
+      await storage.write({
+        removed: [{ sender: ALICE, timestamp: 2 }],
+        marked: [{ sender: BOB, timestamp: 1, marks: { edits } }],
+        placed: [{ sender: BOB, timestamp: 9, hash: 'late', sortTimestamp: 8 }],
+        messages: [message(3, { conversation: CAROL, sender: ALICE, text: 'lunch with you?' }), message(10)],
+      });
+      expect(await found({ text: 'lunch' })).toEqual([9, 4, 3]);
+      expect(await found({ text: 'dinner' })).toEqual([1]);
+      const again = await opened!.reopen();
+      expect(await found({ text: 'lunch' }, again)).toEqual([9, 4, 3]);
+      await again.write({ marked: [{ sender: BOB, timestamp: 1, marks: { deletedAt: 5 } }] });
+      expect(await found({ text: 'dinner' }, again)).toEqual([]);
+    });
+
+    test('whatever is asked, a search finds what the words say', async () => {
+      const storage = await open();
+      const parts = fc.constantFrom(
+        'a',
+        'ab',
+        'abc',
+        'B',
+        'é',
+        '北',
+        '京',
+        '北京',
+        ' ',
+        '"',
+        "'",
+        '*',
+        '-',
+        'NOT',
+        ':',
+      );
+      const text = fc.array(parts, { maxLength: 6 }).map((list) => list.join(''));
+      const hostile = fc.oneof(text, fc.string({ unit: 'binary', maxLength: 20 }));
+      const texts = ['ab abc', 'abc', 'é北京', '北京北', 'NOT a "b"', 'a-b*', 'words:ab', "';--", '京'];
+      const messages = texts.map((said, i) => message(i + 1, { text: said }));
+      await storage.write({ messages });
+      await fc.assert(
+        fc.asyncProperty(hostile, hostile, async (words, phrase) => {
+          const query = { text: words, phrase, limit: 50 };
+          const wanted = readQuery(query);
+          const expected = messages.filter((m) => matches(m, wanted)).map((m) => m.timestamp);
+          const found = (await storage.search(query)).messages.map((m) => m.timestamp);
+          expect(found).toEqual(expected.reverse());
+        }),
+        { numRuns: 150 },
+      );
+      expect((await storage.search({ text: 'ab '.repeat(100_000), limit: 5 })).messages).toHaveLength(2);
+      for (const bad of [
+        { limit: 0 },
+        { limit: 1_001 },
+        { limit: 5, before: '1; DROP' },
+        { limit: 5, from: Number.NaN },
+      ]) {
+        await expect(storage.search(bad)).rejects.toMatchObject({ code: 'bad_search' });
+      }
     });
 
     test('keeps records by kind and key, and forgets those that expire', async () => {
