@@ -10,10 +10,19 @@ import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
 import { type Cancel, delay, type Env, type Transport } from '@allium/protocol/env';
 import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
 import { ClientError } from './errors.ts';
-import { Events, Signal } from './events.ts';
+import { Events, Signal, Tasks } from './events.ts';
+import { AutoDownloads } from './files/auto-downloads.ts';
+import { Contents } from './files/contents.ts';
+import { Downloads, type OpenFile } from './files/downloads.ts';
 import { Files } from './files/files.ts';
+import { Pictures } from './files/pictures.ts';
+import type { TransferOptions } from './files/transfer.ts';
+import { Transfers } from './files/transfers.ts';
+import { type FileProgress, Uploads } from './files/uploads.ts';
 import { type Contact, Contacts } from './messaging/contacts.ts';
-import { CONVERSATION, Conversation, type ConversationState } from './messaging/conversation.ts';
+import { Conversation } from './messaging/conversation.ts';
+import { type ConversationState, ConversationStates } from './messaging/conversation-states.ts';
+import { Expiry } from './messaging/expiry.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
@@ -23,14 +32,11 @@ import { type MessagingSettings, Settings } from './messaging/settings.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
 import type { TrustState } from './network/trust.ts';
+import { type BlobPort, MemoryBlobs } from './storage/blobs.ts';
 import type { Marks } from './storage/marks.ts';
-import {
-  type ConversationSummary,
-  type PoolNode,
-  placeTime,
-  type Storage,
-  type StoredMessage,
-} from './storage/storage.ts';
+import type { ConversationSummary, PoolNode, Storage, StoredMessage } from './storage/storage.ts';
+import { ConfigSync, type SyncStatus } from './sync/config-sync.ts';
+import { SyncedAccount, type SyncedChanges, syncedStorage } from './sync/synced-account.ts';
 
 // Ours.
 /** Messages fetched from the storage at once by `messages()`. */
@@ -44,12 +50,19 @@ export interface ClientOptions {
   readonly network: NetworkOptions;
   /** False: only send. Default true. */
   readonly receive?: boolean;
+  /**
+   * False: nothing that is sent or changed is kept for other devices of this account. Half the work of a bot, which has
+   * none. Default true.
+   */
+  readonly ownCopies?: boolean;
   /** Pause between two polls, where nodes do not hold their answers; default as the network's preset says. */
   readonly pollEveryMs?: number;
   /** How long a node may hold its answer until a message comes, at most 25 000; 0: poll. Default as the preset says. */
   readonly waitMs?: number;
   /** Belongs to the client from now on, and to this account for ever. */
   readonly storage: Storage;
+  /** Where files are kept, beside the storage; belongs to the client too. Default: in memory. */
+  readonly blobs?: BlobPort;
   readonly transport: Transport;
   readonly env: Env;
   /** Called once everything has ended: for whoever made the transport. */
@@ -66,8 +79,16 @@ export interface ClientEvents {
   own_message: StoredMessage;
   /** A message that this device sends changed its state. */
   outgoing: StoredMessage;
+  /** How far a file of a message is that is being sent. */
+  upload: FileProgress;
+  /** How far a file of a message is that is being fetched. */
+  download: FileProgress;
   /** Something happened to a message: delivery, reactions, deletion (`marks`). */
   changed: StoredMessage;
+  /** A line that tells of something: a timer was set, a file saved. `messages()` leaves them out. */
+  notice: StoredMessage;
+  /** It is on this device no more: its time was over, or it was deleted here. */
+  removed: StoredMessage;
   /** A device of the recipient has this message of ours. Once for each message, also over restarts. */
   delivered: StoredMessage;
   /** The recipient read this message of ours, and says so; also once. */
@@ -78,6 +99,8 @@ export interface ClientEvents {
   accepted: Contact;
   /** Somebody is typing, or not any more; only with `typingIndicators`. */
   typing: { readonly id: AccountId; readonly isTyping: boolean };
+  /** Another of our devices changed something: whom it concerns. */
+  synced: SyncedChanges;
   /** A path became usable, suspect, or is gone. */
   path: readonly Path[];
   status: ClientStatus;
@@ -104,8 +127,17 @@ export interface Health {
   readonly trust: TrustState;
 }
 
+interface Models {
+  readonly contacts: Contacts;
+  readonly states: ConversationStates;
+  readonly settings: Settings;
+  readonly profile: OwnProfile;
+  readonly contents: Contents;
+  readonly synced: SyncedAccount;
+}
+
 export class Client {
-  /** Attachments: upload and download. */
+  /** Files of messages: opening, progress. */
   readonly files: Files;
   readonly #options: ClientOptions;
   readonly #events: Events<ClientEvents>;
@@ -114,12 +146,19 @@ export class Client {
   readonly #inbox: Inbox;
   readonly #poller: Poller;
   readonly #notices: Notices;
+  readonly #expiry: Expiry;
   readonly #contacts: Contacts;
   readonly #settings: Settings;
   readonly #profile: OwnProfile;
+  readonly #contents: Contents;
+  /** Removes files of messages that are gone. */
+  readonly #files: Tasks;
+  readonly #autoDownloads: AutoDownloads;
+  readonly #pictures: Pictures;
+  readonly #states: ConversationStates;
+  readonly #synced: SyncedAccount;
+  readonly #sync: ConfigSync;
   readonly #reactionTimes: number[] = [];
-  /** The last change of a conversation's state. */
-  #turn: Promise<void> = Promise.resolve();
   readonly #typedAt = new Map<AccountId, number>();
   /** Ends what the typing of somebody began. */
   readonly #typing = new Map<AccountId, Cancel>();
@@ -129,8 +168,13 @@ export class Client {
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(options: ClientOptions, contacts: Contacts, settings: Settings, profile: OwnProfile) {
+  private constructor(
+    options: ClientOptions,
+    { contacts, states, settings, profile, synced, contents }: Models,
+  ) {
     this.#profile = profile;
+    this.#states = states;
+    this.#synced = synced;
     const { account, network, storage, transport, env } = options;
     this.#options = options;
     this.#events = new Events(env.log);
@@ -143,16 +187,56 @@ export class Client {
     this.#contacts = contacts;
     this.#settings = settings;
     const ownRoute = () => this.#poller.ownRoute();
-    const notices = new Notices(account, { network: this.#network, storage, env, ownRoute });
-    this.#notices = notices;
-    this.#outbox = new Outbox(account, {
+    const { ownCopies = true } = options;
+    const notices = new Notices(account, {
+      ownCopies,
       network: this.#network,
       storage,
       env,
-      onChange: (message) => this.#events.emit('outgoing', message),
+      ownRoute,
+      onShortened: async (messages, expiresAt) => {
+        await storage.write({ marked: messages.map((message) => ({ ...message, marks: { expiresAt } })) });
+        this.#expiry.look();
+      },
+    });
+    this.#notices = notices;
+    this.#expiry = new Expiry({
+      network: this.#network,
+      storage,
+      env,
+      onRemoved: (message) => this.#onRemoved(message),
+    });
+    const transfers = new Transfers(network.preset.fileServers, { account, network: this.#network, env });
+    const downloads = new Downloads({ transfers, contents });
+    const uploads = new Uploads({
+      ...{ transfers, contents, storage, env },
+      onProgress: (progress) => this.#events.emit('upload', progress),
+    });
+    this.files = new Files({
+      ...{ transfers, contents, uploads, downloads },
+      onProgress: (progress) => this.#events.emit('download', progress),
+    });
+    this.#contents = contents;
+    this.#files = new Tasks(env.log);
+    contents.limitBytes = settings.now.fileCacheBytes;
+    this.#autoDownloads = new AutoDownloads({ files: this.files, contacts, settings, storage, env });
+    this.#pictures = new Pictures({
+      ...{ transfers, contents, profile, storage, env },
+      now: () => this.#network.clock.now(),
+    });
+    this.#outbox = new Outbox(account, {
+      ownCopies,
+      network: this.#network,
+      storage,
+      env,
+      onChange: (message) => {
+        if (message.timer !== undefined) this.#expiry.look();
+        this.#events.emit('outgoing', message);
+      },
       contacts,
       notices,
       profile,
+      uploads,
       ownRoute,
     });
     this.#inbox = new Inbox({
@@ -165,8 +249,11 @@ export class Client {
       now: () => this.#network.clock.now(),
       onMessage: (message) => this.#onMessage(message),
       deletion: (hashes) => notices.deletion(hashes),
+      shortening: (...given) => notices.shortening(...given),
+      readTo: async (id) => (await this.conversation(id).state()).readTo,
       onMarked: (message, before) => this.#onMarked(message, before),
       onTyping: (id, isTyping) => this.#onTyping(id, isTyping),
+      isErased: (...given) => synced.isErased(...given),
       onRequest: (contact) => this.#events.emit('request', contact),
       onAccepted: (contact) => this.#events.emit('accepted', contact),
     });
@@ -184,8 +271,19 @@ export class Client {
         onRound: (error) => this.#onRound(error),
       },
     );
+    this.#sync = new ConfigSync({
+      account,
+      synced,
+      network: this.#network,
+      storage,
+      env,
+      ownRoute,
+      poll: (signal) => this.#poller.poll(signal),
+      onSynced: (changes) => this.#onSynced(changes),
+    });
+    // Whoever has no other devices has nothing to agree on.
+    if (ownCopies) for (const follower of this.#sync.followers()) this.#poller.follow(follower);
     this.#poller.follow(this.#inbox);
-    this.files = new Files(network.preset.fileServers, { account, network: this.#network, env });
   }
 
   /**
@@ -193,23 +291,37 @@ export class Client {
    * @throws ClientError `wrong_account`; StorageError
    */
   static async open(options: ClientOptions): Promise<Client> {
-    const { account, storage } = options;
+    const { account, storage, env } = options;
     const owner = await storage.setting('account');
     if (owner !== undefined && owner !== account.id) {
       throw new ClientError('wrong_account', 'this storage belongs to another account');
     }
     if (owner === undefined) await storage.write({ settings: { account: account.id } });
-    const contacts = await Contacts.load(storage, account.id);
-    const client = new Client(
-      options,
-      contacts,
-      await Settings.load(storage),
-      await OwnProfile.load(storage),
-    );
+    let loaded: SyncedAccount | undefined;
+    let client: Client | undefined;
+    const whole = syncedStorage(storage, () => loaded);
+    const models = {
+      contacts: await Contacts.load(whole, account.id),
+      states: await ConversationStates.load(whole),
+      settings: await Settings.load(whole),
+      profile: await OwnProfile.load(whole),
+      contents: await Contents.open(options.blobs ?? new MemoryBlobs(), storage, env.clock),
+    };
+    const now = () => (client === undefined ? env.clock.now() : client.#network.clock.now());
+    const synced = await SyncedAccount.load(account, { ...models, storage, log: env.log, now });
+    loaded = synced;
+    client = new Client({ ...options, storage: whole }, { ...models, synced });
     await client.#network.start();
     await client.#notices.start();
+    client.#resumeErasing();
+    client.#expiry.start();
     client.#outbox.resume();
-    if (options.receive !== false) client.#poller.start();
+    client.#autoDownloads.start();
+    client.#pictures.start();
+    if (options.receive !== false) {
+      if (options.ownCopies !== false) await client.#sync.start();
+      client.#poller.start();
+    }
     return client;
   }
 
@@ -232,33 +344,6 @@ export class Client {
     await this.#network.ready(options.signal);
   }
 
-  /** @throws ClientError `invalid_recipient` */
-  conversation(id: string): Conversation {
-    return new Conversation(accountIdOf(id), {
-      own: this.id,
-      outbox: this.#outbox,
-      notices: this.#notices,
-      contacts: this.#contacts,
-      settings: this.#settings,
-      profile: this.#profile,
-      storage: this.#options.storage,
-      now: () => this.#network.clock.unique(),
-      onMarked: (message, before) => this.#onMarked(message, before),
-      inTurn: (work) => {
-        const turn = this.#turn.then(work);
-        this.#turn = turn.catch(() => undefined);
-        return turn;
-      },
-      reactionTimes: this.#reactionTimes,
-      typedAt: this.#typedAt,
-    });
-  }
-
-  /** The conversation with our own devices. */
-  noteToSelf(): Conversation {
-    return this.conversation(this.id);
-  }
-
   /**
    * The account that a name stands for, as three nodes agree; an account id is returned as it is. Five minutes later the
    * nodes are asked again: a name may come to stand for another account.
@@ -272,19 +357,41 @@ export class Client {
     return this.#network.names.resolve(nameOrId, either);
   }
 
+  /** @throws ClientError `invalid_recipient` */
+  conversation(id: string): Conversation {
+    return new Conversation(accountIdOf(id), {
+      own: this.id,
+      outbox: this.#outbox,
+      notices: this.#notices,
+      contacts: this.#contacts,
+      settings: this.#settings,
+      profile: this.#profile,
+      storage: this.#options.storage,
+      now: () => this.#network.clock.unique(),
+      onMarked: (message, before) => this.#onMarked(message, before),
+      onNotice: (message) => this.#onMessage(message),
+      onRemoved: (message) => this.#onRemoved(message),
+      states: this.#states,
+      eraseMessages: (erased) => this.#eraseMessages(erased),
+      reactionTimes: this.#reactionTimes,
+      typedAt: this.#typedAt,
+    });
+  }
+
+  /** The conversation with our own devices. */
+  noteToSelf(): Conversation {
+    return this.conversation(this.id);
+  }
+
   /**
    * Conversations with ourselves and with people whom we accept, that are not hidden: pinned ones first, then by newest
    * message.
    */
   async conversations(): Promise<readonly ListedConversation[]> {
-    const { storage } = this.#options;
-    const states = new Map(
-      (await storage.records(CONVERSATION)).map(({ key, value }) => [key, value as ConversationState]),
-    );
-    return (await storage.conversations())
+    return (await this.#options.storage.conversations())
       .filter(({ id }) => this.#contacts.get(id).approved && !this.#contacts.get(id).blocked)
-      .map(({ id, last }) => ({ id, last, state: states.get(id) ?? {} }))
-      .filter(({ last, state }) => state.hiddenAt === undefined || placeTime(last) > state.hiddenAt)
+      .map(({ id, last }) => ({ id, last, state: this.#states.get(id) }))
+      .filter(({ state }) => state.hiddenAt === undefined)
       .sort((a, b) => (b.state.pin ?? 0) - (a.state.pin ?? 0));
   }
 
@@ -310,6 +417,30 @@ export class Client {
     await this.#profile.set(profile, this.#network.clock.now());
   }
 
+  /**
+   * Our picture, JPEG, PNG, WebP or GIF, at most 1 MB (600 pixels are enough); undefined takes it away. Others get it with our next
+   * message to them.
+   * @throws ClientError `bad_attachment`, `no_path`, `no_nodes`, `no_network`; FileTransferError `empty`, `too_large`, `no_server`,
+   * `servers_down`; nothing has changed then
+   */
+  async setPicture(picture: Uint8Array | undefined, options: TransferOptions = {}): Promise<void> {
+    this.#check();
+    await this.#pictures.set(picture, options);
+  }
+
+  /**
+   * The picture of a contact, or ours, fetched unless it is here; undefined when there is none.
+   * @throws ClientError `invalid_recipient`, `no_path`, `no_nodes`, `no_network`; FileTransferError `bad_pointer`, `gone`,
+   * `corrupt`, `server_down`; StorageError
+   */
+  async picture(id: string = this.id, options: TransferOptions = {}): Promise<OpenFile | undefined> {
+    this.#check();
+    const whose = accountIdOf(id);
+    return whose === this.id
+      ? this.#pictures.own(options)
+      : this.#pictures.of(this.#contacts.get(whose), options);
+  }
+
   /** What we tell others. */
   get settings(): MessagingSettings {
     return this.#settings.now;
@@ -318,6 +449,7 @@ export class Client {
   async changeSettings(change: Partial<MessagingSettings>): Promise<void> {
     this.#check();
     await this.#settings.change(change);
+    this.#contents.limitBytes = this.#settings.now.fileCacheBytes;
   }
 
   /**
@@ -417,9 +549,9 @@ export class Client {
     await this.#poller.poll(options.signal);
   }
 
-  /** Waits until copies for our other devices are stored or have failed. */
+  /** Waits until copies for our other devices, reactions and deletions are stored, or have failed once. */
   async flush(): Promise<void> {
-    await this.#outbox.flush();
+    await Promise.all([this.#outbox.flush(), this.#notices.flush()]);
   }
 
   /** The hops, guard first, of a usable path; undefined while there is none. */
@@ -451,9 +583,15 @@ export class Client {
     this.#closed ??= (async () => {
       this.#closing.abort(new ClientError('closed', 'the client was closed'));
       await this.#poller.stop();
+      await this.#sync.stop();
       await this.#outbox.stop();
       await this.#notices.stop();
+      await this.#expiry.stop();
       await this.#network.stop();
+      await this.#autoDownloads.stop();
+      await this.#pictures.stop();
+      await this.#files.idle();
+      await this.#contents.close();
       await this.#options.storage.close();
       for (const cancel of this.#typing.values()) cancel();
       this.#events.clear();
@@ -466,7 +604,47 @@ export class Client {
     await this.close();
   }
 
+  /** How what all devices of the account share stands. */
+  syncStatus(): SyncStatus {
+    return this.#sync.status();
+  }
+
+  #onSynced(changes: SyncedChanges): void {
+    this.#resumeErasing();
+    for (const id of changes.conversations) {
+      const { readTo } = this.#states.get(id);
+      if (readTo === undefined) continue;
+      this.conversation(id)
+        .readElsewhere(readTo)
+        .catch((error: unknown) =>
+          this.#options.env.log.debug({ error: String(error) }, 'timers not started'),
+        );
+    }
+    if (Object.values(changes).some((change) => change === true || (change !== false && change.length > 0))) {
+      this.#events.emit('synced', changes);
+    }
+  }
+
+  #resumeErasing(): void {
+    for (const id of this.#synced.erasures.pending()) {
+      this.#eraseMessages(id).catch((error: unknown) =>
+        this.#options.env.log.debug({ error: String(error) }, 'not everything was erased yet'),
+      );
+    }
+  }
+
+  #eraseMessages(id: AccountId): Promise<void> {
+    const { storage } = this.#options;
+    return this.#synced.erasures.finish(id, storage, (hashes) => this.#notices.deletion(hashes));
+  }
+
   #onMessage(message: StoredMessage): void {
+    if (message.timer !== undefined) this.#expiry.look();
+    if (message.notice !== undefined) {
+      this.#events.emit('notice', message);
+      return;
+    }
+    this.#autoDownloads.consider(message);
     this.#arrivals++;
     if (this.#typing.has(message.sender)) this.#onTyping(message.sender, false);
     this.#arrival.notify();
@@ -485,8 +663,17 @@ export class Client {
     if (was !== isTyping) this.#events.emit('typing', { id, isTyping });
   }
 
+  #onRemoved(message: StoredMessage): void {
+    this.#files.run('files', () => this.files.forget(message));
+    this.#events.emit('removed', message);
+  }
+
   #onMarked(message: StoredMessage, before: Marks | undefined): void {
-    const { deliveredAt, readAt } = message.marks ?? {};
+    const { deliveredAt, readAt, expiresAt, deletedAt } = message.marks ?? {};
+    if (deletedAt !== undefined && before?.deletedAt === undefined) {
+      this.#files.run('files', () => this.files.forget(message));
+    }
+    if (expiresAt !== undefined) this.#expiry.look();
     if (deliveredAt !== undefined && before?.deliveredAt === undefined && message.sender === this.id) {
       this.#events.emit('delivered', message);
     }
@@ -497,8 +684,14 @@ export class Client {
   }
 
   #onRound(error: ClientError | undefined): void {
-    if (error === undefined) this.#outbox.retryCopies();
-    else if (this.path() === undefined) this.#becomes('offline');
+    if (error === undefined) {
+      this.#outbox.retryCopies();
+      this.#sync
+        .onRound()
+        .catch((failure: unknown) =>
+          this.#options.env.log.debug({ error: String(failure) }, 'the first sync was not noted'),
+        );
+    } else if (this.path() === undefined) this.#becomes('offline');
   }
 
   #onPathChange(): void {

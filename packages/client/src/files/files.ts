@@ -1,266 +1,115 @@
 // SPDX-License-Identifier: MIT
-// Attachments (spec/client §5): encrypted here, kept by a file server that is reached through three hops. Large ones go
-// in pieces where the server can do that: up by tus 1.0.0, down by ranges, a few at a time; so progress is real and a
-// lost piece costs only itself. Other servers get and give the whole at once.
-import type { Account } from '@allium/protocol/account';
-import { concat } from '@allium/protocol/bytes';
-import type { Env } from '@allium/protocol/env';
-import { ParseError } from '@allium/protocol/errors';
-import {
-  deterministicLength,
-  MAX_DETERMINISTIC_BYTES,
-  openDeterministic,
-  sealDeterministic,
-} from '@allium/protocol/files/deterministic';
-import { FileError } from '@allium/protocol/files/file-error';
-import {
-  MAX_ATTACHMENT_BYTES,
-  MAX_SEALED_ATTACHMENT_BYTES,
-  openAttachment,
-  paddedAttachmentLength,
-  sealAttachment,
-} from '@allium/protocol/files/legacy';
-import { type FileUrl, formatFileUrl, parseFileUrl } from '@allium/protocol/files/url';
+// Files of an account (spec/client §5): those of messages by message and place, and single ones by their pointer. Nothing is
+// fetched unless somebody opens it, or a rule of the settings says so.
 import type { AttachmentPointer } from '@allium/protocol/message/content';
 import { ClientError } from '../errors.ts';
-import type { ServerAddress } from '../network/onions.ts';
-import type { FileServerAddress } from '../network/presets.ts';
-import { Semaphore } from '../network/semaphore.ts';
-import { type Servers, serverAddress } from '../network/servers.ts';
-import { downloadFile } from './download.ts';
+import type { StoredMessage } from '../storage/storage.ts';
+import type { Contents } from './contents.ts';
+import { type Downloads, OpenFile } from './downloads.ts';
 import { FileTransferError } from './file-transfer-error.ts';
-import { ServerHealth } from './server-health.ts';
+import { filesOf, type StoredAttachment } from './stored-attachment.ts';
 import type { TransferOptions } from './transfer.ts';
-import { uploadFile } from './upload.ts';
-
-// From the specification, §5.6.
-const TRANSFERS_AT_ONCE = 3;
-// Ours.
-const MAX_NAME_LENGTH = 255;
-
-export interface UploadOptions extends TransferOptions {
-  /** MIME type; default application/octet-stream. */
-  readonly contentType?: string;
-  readonly fileName?: string;
-  /** Pixels. */
-  readonly width?: number;
-  readonly height?: number;
-  readonly caption?: string;
-  /** §5.7. */
-  readonly isVoiceMessage?: boolean;
-  /** Equal files of this account become equal on the server (§5.3); not all other clients open this form yet. */
-  readonly deterministic?: boolean;
-}
+import type { Transfers, UploadOptions } from './transfers.ts';
+import type { FileProgress, Uploads } from './uploads.ts';
 
 interface FilesDeps {
-  readonly account: Account;
-  readonly network: { readonly servers: Pick<Servers, 'ask'> };
-  readonly env: Env;
+  readonly transfers: Transfers;
+  readonly contents: Contents;
+  readonly uploads: Uploads;
+  readonly downloads: Downloads;
+  readonly onProgress: (progress: FileProgress) => void;
 }
 
 export class Files {
-  readonly #servers: readonly { readonly address: ServerAddress; readonly at: FileServerAddress }[];
   readonly #deps: FilesDeps;
-  readonly #health: ServerHealth;
-  readonly #transfers = new Semaphore(TRANSFERS_AT_ONCE);
 
-  /** @throws ParseError for a file server whose address or key is malformed */
-  constructor(servers: readonly FileServerAddress[], deps: FilesDeps) {
-    this.#servers = servers.map((at) => ({ at, address: serverAddress(at.url, at.ed25519Hex) }));
+  constructor(deps: FilesDeps) {
     this.#deps = deps;
-    this.#health = new ServerHealth(deps.env);
   }
 
   /**
-   * Encrypts a file and gives it to a file server, the first of the network's that takes it. The result belongs into a
-   * message; it holds the key.
-   * @throws FileTransferError `empty`, `too_large`, `no_server`, `servers_down`; ClientError `no_path`, `no_nodes`,
-   * `no_network`; the reason of the signal
+   * A file of a message, fetched through three hops if it is not on this device. `index`: its place in `attachments`, or the image
+   * of the preview.
+   * @throws FileTransferError `bad_pointer`, `too_large`, `gone`, `corrupt`, `server_down`; ClientError `not_found`: the message
+   * has no such file; `no_path`, `no_nodes`, `no_network`; StorageError; the reason of the signal
    */
-  async upload(
+  async open(
+    message: StoredMessage,
+    index: number | 'preview' = 0,
+    options: TransferOptions = {},
+  ): Promise<OpenFile> {
+    const file = fileAt(message, index);
+    const { sender, timestamp, conversation } = message;
+    const { onProgress } = options;
+    const name = await this.#deps.downloads.fetch(
+      file,
+      { sender, timestamp },
+      {
+        ...options,
+        onProgress: (progress) => {
+          onProgress?.(progress);
+          this.#deps.onProgress({ sender, timestamp, conversation, index, ...progress });
+        },
+      },
+    );
+    const content = await this.#deps.contents.find(name);
+    if (content === undefined)
+      throw new FileTransferError('gone', 'the content was removed from this device');
+    return new OpenFile(file, name, content.sizeBytes, this.#deps.contents);
+  }
+
+  /** Whether `open` needs no network. */
+  async isHere(message: StoredMessage, index: number | 'preview' = 0): Promise<boolean> {
+    const name = this.#deps.downloads.nameOf(fileAt(message, index));
+    return name !== undefined && (await this.#deps.contents.find(name))?.isWhole === true;
+  }
+
+  /** How far the files of a message are that is being sent. */
+  progress(message: StoredMessage): Promise<readonly FileProgress[]> {
+    return this.#deps.uploads.progress(message);
+  }
+
+  /** The message is gone, or deleted: so are its files here. */
+  async forget(message: StoredMessage): Promise<void> {
+    const { contents, downloads, uploads } = this.#deps;
+    await uploads.drop(filesOf(message));
+    for (const file of filesOf(message)) {
+      const name = downloads.nameOf(file);
+      if (name !== undefined) await contents.remove(name);
+    }
+    // A deleted one does not say any more which files it had.
+    if (message.marks?.deletedAt !== undefined) await contents.removeOf(message);
+  }
+
+  /** Plain bytes of files that are kept here though they could be fetched again. */
+  get cachedBytes(): number {
+    return this.#deps.contents.cachedBytes;
+  }
+
+  /** Removes those. */
+  async clearCache(): Promise<void> {
+    await this.#deps.contents.clear();
+  }
+
+  /** One file without a message. @throws as `Transfers.upload` */
+  upload(
     data: Uint8Array | AsyncIterable<Uint8Array>,
     options: UploadOptions = {},
   ): Promise<AttachmentPointer> {
-    if (this.#servers.length === 0) {
-      throw new FileTransferError('no_server', 'this network has no file server: name one (fileServers)');
-    }
-    const { signal, onProgress, deterministic = false } = options;
-    const live = signal ?? new AbortController().signal;
-    const limit = deterministic ? MAX_DETERMINISTIC_BYTES : MAX_ATTACHMENT_BYTES;
-    using _place = await this.#transfers.acquire(live);
-    const sealed = this.#seal(await collect(data, limit, live), deterministic);
-    let retryAfterMs = Number.POSITIVE_INFINITY;
-    let cause: unknown;
-    for (const { at, address } of this.#health.order(this.#servers, ({ at: { url } }) => url)) {
-      try {
-        const id = await uploadFile(sealed.body, {
-          ask: (request, timeoutMs) =>
-            this.#deps.network.servers.ask(address, request, { timeoutMs, signal }),
-          onProgress,
-          signal,
-        });
-        this.#health.worked(at.url);
-        const url = formatFileUrl({
-          server: at.url.replace(/\/$/, ''),
-          id,
-          ed25519Hex: at.ed25519Hex,
-          isDeterministic: deterministic,
-        });
-        return describe(id, url, sealed, options);
-      } catch (error) {
-        if (!isFaultOfServer(error)) throw error;
-        cause = error;
-        this.#deps.env.log.debug({ error: String(error) }, 'a file server did not take a file');
-        retryAfterMs = Math.min(retryAfterMs, this.#health.failed(at.url));
-      }
-    }
-    if (cause instanceof FileTransferError && cause.code === 'too_large') throw cause;
-    throw new FileTransferError('servers_down', 'no file server took the file: try again later', {
-      ...{ cause, retryAfterMs },
-    });
+    return this.#deps.transfers.upload(data, options);
   }
 
-  /**
-   * Fetches and opens the file of a message. At most as much memory is taken as the greatest attachment needs, whatever
-   * the server sends.
-   * @throws FileTransferError `bad_pointer`, `too_large`, `gone`, `corrupt`, `server_down`; ClientError `no_path`,
-   * `no_nodes`, `no_network`; the reason of the signal
-   */
-  async download(pointer: AttachmentPointer, options: TransferOptions = {}): Promise<Uint8Array> {
-    const { url, address, lengths, open } = readPointer(pointer);
-    const { signal, onProgress } = options;
-    using _place = await this.#transfers.acquire(signal ?? new AbortController().signal);
-    let body: Uint8Array;
-    try {
-      body = await downloadFile(`/file/${url.id}`, {
-        ask: (request, timeoutMs) => this.#deps.network.servers.ask(address, request, { timeoutMs, signal }),
-        ...lengths,
-        onProgress,
-        signal,
-      });
-    } catch (error) {
-      if (!isFaultOfServer(error)) throw error;
-      const retryAfterMs = this.#health.failed(url.server);
-      throw new FileTransferError('server_down', 'the file server does not answer: try again later', {
-        ...{ cause: error, retryAfterMs },
-      });
-    }
-    this.#health.worked(url.server);
-    try {
-      return open(body);
-    } catch (cause) {
-      if (!(cause instanceof FileError)) throw cause;
-      throw new FileTransferError('corrupt', `not the file that was sent: ${cause.message}`, { cause });
-    }
-  }
-
-  #seal(data: Uint8Array, deterministic: boolean) {
-    try {
-      if (!deterministic) return sealAttachment(data);
-      if (data.length === 0) throw new FileError('empty', 'the file is empty');
-      // spec/client §1.1: a short seed is followed by zeros.
-      const short = this.#deps.account.seed();
-      const seed = new Uint8Array(32);
-      seed.set(short);
-      short.fill(0);
-      try {
-        return { ...sealDeterministic(data, seed), digest: undefined };
-      } finally {
-        seed.fill(0);
-      }
-    } catch (error) {
-      if (error instanceof FileError && (error.code === 'empty' || error.code === 'too_large')) {
-        throw new FileTransferError(error.code, error.message, { cause: error });
-      }
-      throw error;
-    }
+  /** @throws as `Transfers.download` */
+  download(pointer: AttachmentPointer, options: TransferOptions = {}): Promise<Uint8Array> {
+    return this.#deps.transfers.download(pointer, options);
   }
 }
 
-/** What another server, or the same one later, may do better. */
-function isFaultOfServer(error: unknown): boolean {
-  if (error instanceof FileTransferError) return error.code === 'server_down' || error.code === 'too_large';
-  return error instanceof ClientError && error.code === 'unreachable';
-}
-
-function describe(
-  id: string,
-  url: string,
-  sealed: { readonly key: Uint8Array; readonly digest: Uint8Array | undefined; readonly sizeBytes: number },
-  options: UploadOptions,
-): AttachmentPointer {
-  const { contentType = 'application/octet-stream', fileName, width, height, caption } = options;
-  return {
-    // §3.3: old clients look for a number here.
-    id: /^\d{1,19}$/.test(id) ? BigInt.asUintN(64, BigInt(id)) : 0n,
-    contentType,
-    key: sealed.key,
-    size: sealed.sizeBytes,
-    url,
-    ...(sealed.digest !== undefined && { digest: sealed.digest }),
-    ...(fileName !== undefined && { fileName: fileName.slice(-MAX_NAME_LENGTH) }),
-    ...(options.isVoiceMessage === true && { flags: 1 }),
-    ...(width !== undefined && { width }),
-    ...(height !== undefined && { height }),
-    ...(caption !== undefined && { caption }),
-  };
-}
-
-interface ReadPointer {
-  readonly url: FileUrl;
-  readonly address: ServerAddress;
-  readonly lengths: { readonly least: number; readonly most: number };
-  open(body: Uint8Array): Uint8Array;
-}
-
-/** @throws FileTransferError `bad_pointer`, `too_large` */
-function readPointer({ url: text, key, digest, size = 0 }: AttachmentPointer): ReadPointer {
-  if (text === undefined || key === undefined) {
-    throw new FileTransferError('bad_pointer', 'the message lacks address or key of the file');
-  }
-  let url: FileUrl;
-  let address: ServerAddress;
-  try {
-    url = parseFileUrl(text);
-    address = serverAddress(url.server, url.ed25519Hex);
-  } catch (cause) {
-    if (!(cause instanceof ParseError)) throw cause;
-    throw new FileTransferError('bad_pointer', `the address of the file is malformed: ${cause.message}`, {
-      cause,
-    });
-  }
-  const isLegacy = !url.isDeterministic;
-  const limit = isLegacy ? MAX_ATTACHMENT_BYTES : MAX_DETERMINISTIC_BYTES;
-  if (size > limit) throw new FileTransferError('too_large', `a file of ${size} bytes; at most ${limit}`);
-  if (key.length !== (isLegacy ? 64 : 32) || (isLegacy && digest?.length !== 32)) {
-    throw new FileTransferError('bad_pointer', 'key or digest of the file has the wrong length');
-  }
-  if (isLegacy) {
-    const most = size === 0 ? MAX_SEALED_ATTACHMENT_BYTES : paddedAttachmentLength(size) + 64;
-    // Senders may leave the padding out, as for previews.
-    const open = (body: Uint8Array) => openAttachment(body, { key, digest, sizeBytes: size });
-    return { url, address, lengths: { least: Math.max(64, size + 48), most }, open };
-  }
-  const most = deterministicLength(size === 0 ? MAX_DETERMINISTIC_BYTES : size);
-  const open = (body: Uint8Array) => openDeterministic(body, key);
-  return { url, address, lengths: { least: size === 0 ? 42 : most, most }, open };
-}
-
-async function collect(
-  data: Uint8Array | AsyncIterable<Uint8Array>,
-  limit: number,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  if (data instanceof Uint8Array) return data;
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of data) {
-    signal.throwIfAborted();
-    length += part.length;
-    if (length > limit) {
-      throw new FileTransferError('too_large', `more than ${limit} bytes cannot be sent`);
-    }
-    parts.push(part);
-  }
-  return concat(...parts);
+/** @throws ClientError `not_found` */
+export function fileAt(message: StoredMessage, index: number | 'preview'): StoredAttachment {
+  const place = index === 'preview' ? (message.attachments?.length ?? 0) : index;
+  const isThere = index === 'preview' || index < (message.attachments?.length ?? 0);
+  const file = isThere ? filesOf(message)[place] : undefined;
+  if (file === undefined) throw new ClientError('not_found', 'the message has no such file');
+  return file;
 }

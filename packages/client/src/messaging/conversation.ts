@@ -1,27 +1,35 @@
 // SPDX-License-Identifier: MIT
 // One other account, what was said, and what we do about it (spec/client §6.2–6.6, §6.9).
 import type { AccountId } from '@allium/protocol/account-id';
-import { ReactionAction, ReceiptType, TypingAction } from '@allium/protocol/message/content';
+import { utf8 } from '@allium/protocol/bytes';
+import {
+  DataExtractionType,
+  ReactionAction,
+  ReceiptType,
+  TypingAction,
+} from '@allium/protocol/message/content';
 import { ClientError } from '../errors.ts';
 import { type Marks, marked } from '../storage/marks.ts';
 import {
+  type Changes,
   type HistoryQuery,
   type MessageIdentity,
   type MessagePlace,
   placeTime,
   type Storage,
   type StoredMessage,
-  type StoredRecord,
+  type Timer,
 } from '../storage/storage.ts';
 import type { Contact, Contacts } from './contacts.ts';
+import type { ConversationState, ConversationStates, StateChange } from './conversation-states.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions, Sent } from './outbox.ts';
-import type { OwnProfile } from './profile.ts';
+import { MAX_NAME_BYTES, type OwnProfile } from './profile.ts';
+import { startTimers } from './read-timers.ts';
 import type { Settings } from './settings.ts';
 import { isEmoji } from './text.ts';
+import { checkTimer, EXPIRATION_TIMER_UPDATE, isSameTimer, timerToWire, ttlOf } from './timers.ts';
 
-/** Of the records with a `ConversationState`, by id. */
-export const CONVERSATION = 'conversation';
 // From the specification.
 /** §6.4: so many changes in so long. */
 const MAX_REACTIONS = 20;
@@ -36,19 +44,7 @@ const MAX_PAGES = 10;
 /** Characters. */
 const MAX_DRAFT = 20_000;
 
-/** What is kept of a conversation besides its messages; of this device. */
-export interface ConversationState {
-  /** Where the newest message that was read stands, network time in ms (§6.3). */
-  readonly readTo?: number;
-  /** Stands above the others; the higher the further up (§6.9). */
-  readonly pin?: number;
-  /** Not in the list until there is a message after this time, network time in ms. */
-  readonly hiddenAt?: number;
-  /** No notifications until then, network time in ms. */
-  readonly mutedUntil?: number;
-  /** Text that was not sent yet. */
-  readonly draft?: string;
-}
+export type { ConversationState };
 
 interface ConversationDeps {
   readonly own: AccountId;
@@ -58,11 +54,16 @@ interface ConversationDeps {
   readonly settings: Settings;
   readonly profile: OwnProfile;
   readonly storage: Storage;
-  /** Runs one after the other. */
-  readonly inTurn: (work: () => Promise<void>) => Promise<void>;
+  readonly states: ConversationStates;
+  /** Removes the messages of a conversation that was erased; resolves when that is done. */
+  readonly eraseMessages: (id: AccountId) => Promise<void>;
   /** A network time that nothing else of ours has. */
   readonly now: () => number;
   readonly onMarked: (message: StoredMessage, before: Marks | undefined) => void;
+  /** A line that tells of something was added by us. */
+  readonly onNotice: (message: StoredMessage) => void;
+  /** Messages were removed from this device. */
+  readonly onRemoved: (message: StoredMessage) => void;
   /** When this account reacted lately, and when it said last to whom that it is typing; changed here. */
   readonly reactionTimes: number[];
   readonly typedAt: Map<AccountId, number>;
@@ -115,11 +116,21 @@ export class Conversation {
   }
 
   /**
-   * Erases the conversation here and in our own swarm, and forgets the contact; nobody is told. They may ask again.
-   * @throws ClientError `approved` when it is no request
+   * As `erase`, for a request.
+   * @throws ClientError `approved` when it is none
    */
   async decline(): Promise<void> {
     if (this.contact.approved) throw new ClientError('approved', 'this account has been accepted already');
+    await this.#erase();
+  }
+
+  /**
+   * Erases the conversation on all our devices and in our own swarm, and forgets the contact; nobody is told. They may
+   * write again.
+   * @throws ClientError `own_account`: notes to self
+   */
+  async erase(): Promise<void> {
+    if (this.id === this.#deps.own) throw new ClientError('own_account', 'notes to self cannot be erased');
     await this.#erase();
   }
 
@@ -154,9 +165,12 @@ export class Conversation {
     const reaction = { id: to.timestamp, author: to.sender, emoji, action };
     const sent = notices.content(
       this.id,
-      { dataMessage: { reaction, ...(this.id === own && { syncTarget: own }) } },
+      {
+        dataMessage: { reaction, ...(this.id === own && { syncTarget: own }) },
+        ...timerToWire(this.contact.timer),
+      },
       at,
-      this.id === own ? {} : { copy: 'sync' },
+      this.#copied(this.contact.timer),
     );
     const marks: Marks = { reactions: [{ by: own, emoji, at, on }] };
     await storage.write({ marked: [{ ...identityOf(to), marks }], records: [sent.record] });
@@ -201,14 +215,90 @@ export class Conversation {
   /** Removes messages from this device only; nobody is told. Those of other conversations and unknown ones stay. */
   async deleteForMe(messages: readonly MessageIdentity[]): Promise<void> {
     const { storage } = this.#deps;
-    const removed: MessageIdentity[] = [];
+    const removed: StoredMessage[] = [];
     for (const { sender, timestamp } of messages) {
       const message = await storage.message(sender, timestamp);
       if (message?.conversation !== this.id) continue;
       if (message.state === 'sending') throw new ClientError('under_way', 'the message is just being sent');
-      removed.push({ sender, timestamp });
+      removed.push(message);
     }
-    await storage.write({ removed });
+    await storage.write({ removed: removed.map(identityOf) });
+    for (const message of removed) this.#deps.onRemoved(message);
+  }
+
+  /** What we send here disappears so; undefined: it stays. */
+  get timer(): Timer | undefined {
+    return this.contact.timer;
+  }
+
+  /**
+   * From now on what we send here disappears, or, without a timer, stays; the other side and our other devices are told
+   * (§6.7). What the other side sends is theirs to set.
+   * @throws ClientError `bad_timer`
+   */
+  async setTimer(timer: Timer | undefined): Promise<void> {
+    const { own, contacts, storage, notices, now, onNotice } = this.#deps;
+    if (timer !== undefined) checkTimer(timer, this.id === own);
+    if (isSameTimer(timer, this.timer)) return;
+    const at = now();
+    const record = contacts.change(this.id, { timer, timerChangedAt: at });
+    // Whom we have never written to learns it from the first message.
+    if (!this.contact.approved) return storage.write({ records: [record] });
+    const sent = notices.content(
+      this.id,
+      {
+        dataMessage: { flags: EXPIRATION_TIMER_UPDATE, ...(this.id === own && { syncTarget: own }) },
+        ...timerToWire(timer),
+      },
+      at,
+      this.#copied(timer),
+    );
+    const message: StoredMessage = {
+      sender: own,
+      timestamp: at,
+      conversation: this.id,
+      text: '',
+      state: 'sent',
+      handled: true,
+      notice: { kind: 'timer', ...(timer !== undefined && { timer }) },
+      ...(timer !== undefined && { timer, marks: { expiresAt: at + timer.seconds * 1_000 } }),
+    };
+    await storage.write({ messages: [message], records: [record, sent.record] });
+    sent.taken();
+    onNotice(message);
+  }
+
+  /**
+   * Tells the other side that we saved a file of theirs, or took a screenshot (§6.8): to be called by the program when it
+   * happened. Nothing is told to people who are not accepted.
+   * @throws ClientError `not_found`: no such message of the other side
+   */
+  async tellSaved(saved: MessageIdentity, kind: 'media_saved' | 'screenshot' = 'media_saved'): Promise<void> {
+    const { contacts, storage, notices, now } = this.#deps;
+    const message = await storage.message(saved.sender, saved.timestamp);
+    if (message?.conversation !== this.id || message.sender !== this.id) {
+      throw new ClientError('not_found', 'there is no such message of the other side');
+    }
+    if (!contacts.isTrusted(this.id)) return;
+    const type = kind === 'screenshot' ? DataExtractionType.screenshot : DataExtractionType.mediaSaved;
+    const { timer } = this;
+    const sent = notices.content(
+      this.id,
+      {
+        dataExtractionNotification: { type, timestamp: saved.timestamp },
+        // §6.7: it counts from reading.
+        ...timerToWire(timer && { mode: 'after_read', seconds: timer.seconds }),
+      },
+      now(),
+    );
+    await storage.write({ records: [sent.record] });
+    sent.taken();
+  }
+
+  /** How what we say besides messages goes to our other devices, and how long swarms keep it. */
+  #copied(timer: Timer | undefined) {
+    const ttls = { ttlMs: ttlOf(timer, this.id === this.#deps.own), copyTtlMs: ttlOf(timer, true) };
+    return this.id === this.#deps.own ? ttls : { copy: 'sync' as const, ...ttls };
   }
 
   /**
@@ -228,20 +318,30 @@ export class Conversation {
   }
 
   async state(): Promise<ConversationState> {
-    const record = await this.#deps.storage.record(CONVERSATION, this.id);
-    return (record?.value as ConversationState | undefined) ?? {};
+    return this.#deps.states.get(this.id);
   }
 
   /** Pins, mutes, keeps a draft; undefined takes it away. @throws ClientError `too_long`: the draft */
   async change(change: {
     readonly pin?: number | undefined;
     readonly mutedUntil?: number | undefined;
+    readonly notifications?: 'all' | 'none' | undefined;
     readonly draft?: string | undefined;
   }): Promise<void> {
     if (change.draft !== undefined && change.draft.length > MAX_DRAFT) {
       throw new ClientError('too_long', `a draft has at most ${MAX_DRAFT} characters`);
     }
-    await this.#update((state) => ({ ...state, ...change }));
+    // What is pinned is seen.
+    await this.#update({ ...change, ...(change.pin !== undefined && { hiddenAt: undefined }) });
+  }
+
+  /** How we call them, on all our devices; undefined: as they call themselves. @throws ClientError `too_long` */
+  async setNickname(nickname: string | undefined): Promise<void> {
+    if (nickname !== undefined && utf8(nickname).length > MAX_NAME_BYTES) {
+      throw new ClientError('too_long', `a nickname has at most ${MAX_NAME_BYTES} bytes`);
+    }
+    const { storage, contacts } = this.#deps;
+    await storage.write({ records: [contacts.change(this.id, { nickname })] });
   }
 
   /** Takes the conversation out of the list until the next message; nothing is deleted (§6.9). */
@@ -249,18 +349,18 @@ export class Conversation {
     const [newest] = await this.history({ limit: 1 });
     const now = this.#deps.now();
     const hiddenAt = newest === undefined ? now : Math.max(now, placeTime(newest));
-    await this.#update((state) => ({ ...state, hiddenAt }));
+    await this.#update({ hiddenAt });
   }
 
   async unhide(): Promise<void> {
-    await this.#update((state) => ({ ...state, hiddenAt: undefined }));
+    await this.#update({ hiddenAt: undefined });
   }
 
   /** Messages of the other side after the newest read one, of the newest 2 000. */
   async unread(): Promise<number> {
     if (this.id === this.#deps.own) return 0;
     const { readTo = Number.NEGATIVE_INFINITY } = await this.state();
-    return (await this.#incoming(readTo, Number.POSITIVE_INFINITY)).length;
+    return (await this.#incoming(readTo, Number.POSITIVE_INFINITY)).filter(isSaid).length;
   }
 
   /**
@@ -272,69 +372,71 @@ export class Conversation {
     const newest = upTo ?? (await this.history({ limit: 1 }))[0];
     if (newest === undefined) return;
     const readTo = placeTime(newest);
-    const { readTo: before = Number.NEGATIVE_INFINITY } = await this.state();
-    if (readTo <= before) return;
-    const tells = settings.now.readReceipts && contacts.isTrusted(this.id);
-    const read = tells ? await this.#incoming(before, readTo) : [];
-    const receipts = read.length > 0 ? notices.receipts(this.id, ReceiptType.read, read) : undefined;
+    const { readTo: before = Number.NEGATIVE_INFINITY, isMarkedUnread } = await this.state();
+    if (readTo <= before) {
+      if (isMarkedUnread) await this.#update({ isMarkedUnread: undefined });
+      return;
+    }
+    const read = await this.#incoming(before, readTo);
+    const times = read.filter(isSaid).map(({ timestamp }) => timestamp);
+    const tells = times.length > 0 && settings.now.readReceipts && contacts.isTrusted(this.id);
+    const receipts = tells ? notices.receipts(this.id, ReceiptType.read, times) : undefined;
+    const started = startTimers(read, this.#deps.now(), notices);
+    const { readTo: now = readTo } = await this.state();
     await this.#update(
-      (state) => ({ ...state, readTo: Math.max(readTo, state.readTo ?? readTo) }),
-      receipts === undefined ? [] : [receipts.record],
+      { readTo: Math.max(readTo, now), isMarkedUnread: undefined },
+      {
+        ...started.changes,
+        records: [...started.changes.records, ...(receipts === undefined ? [] : [receipts.record])],
+      },
     );
     receipts?.taken();
+    started.taken();
+    for (const message of started.messages) this.#deps.onMarked(message, undefined);
   }
 
-  /** One change of a state at a time: each sees what the one before left. */
-  async #update(
-    change: (state: ConversationState) => {
-      [Name in keyof ConversationState]: ConversationState[Name] | undefined;
-    },
-    records: readonly StoredRecord[] = [],
-  ): Promise<void> {
-    const { storage, inTurn } = this.#deps;
-    await inTurn(async () => {
-      const changed = Object.entries(change(await this.state())).filter(([, value]) => value !== undefined);
-      const value = changed.length === 0 ? undefined : Object.fromEntries(changed);
-      await storage.write({ records: [{ kind: CONVERSATION, key: this.id, value }, ...records] });
-    });
+  /** Another of our devices has read up to there, network time in ms: nobody is told, but timers run (§6.7). */
+  async readElsewhere(upTo: number): Promise<void> {
+    const { storage, notices, now, onMarked } = this.#deps;
+    const started = startTimers(await this.#incoming(Number.NEGATIVE_INFINITY, upTo), now(), notices);
+    if (started.messages.length === 0) return;
+    await storage.write(started.changes);
+    started.taken();
+    for (const message of started.messages) onMarked(message, undefined);
   }
 
-  /** Sent times of what stands after `after`, up to `upTo`. */
-  async #incoming(after: number, upTo: number): Promise<readonly number[]> {
-    const times: number[] = [];
+  /** Shows it as unread on all our devices, until it is read again; nobody else is told. */
+  async markUnread(): Promise<void> {
+    if (this.id !== this.#deps.own) await this.#update({ isMarkedUnread: true });
+  }
+
+  async #update(change: StateChange, more: Pick<Changes, 'records' | 'marked'> = {}): Promise<void> {
+    const { storage, states } = this.#deps;
+    await storage.write({ ...more, records: [states.change(this.id, change), ...(more.records ?? [])] });
+  }
+
+  /** What the other side sent that stands after `after`, up to `upTo`. */
+  async #incoming(after: number, upTo: number): Promise<readonly StoredMessage[]> {
+    const found: StoredMessage[] = [];
     let before: StoredMessage | undefined;
     for (let pages = 0; ; pages++) {
       const page: readonly StoredMessage[] = await this.history({ limit: PAGE, ...(before && { before }) });
       for (const message of page) {
         const place = placeTime(message);
-        if (place > after && place <= upTo && message.sender === this.id) times.push(message.timestamp);
+        if (place > after && place <= upTo && message.sender === this.id) found.push(message);
       }
       before = page[0];
-      if (before === undefined || placeTime(before) <= after || pages === MAX_PAGES - 1) return times;
+      if (before === undefined || placeTime(before) <= after || pages === MAX_PAGES - 1) return found;
     }
   }
 
   async #erase(): Promise<void> {
-    const { storage, contacts, notices } = this.#deps;
-    for (;;) {
-      const page = await this.history({ limit: PAGE });
-      const removed: MessageIdentity[] = page.map(({ sender, timestamp }) => ({ sender, timestamp }));
-      const hashes = page.map(({ hash }) => hash).filter((hash) => hash !== undefined);
-      const deletion = hashes.length > 0 ? notices.deletion(hashes) : undefined;
-      const isLast = page.length < PAGE;
-      await storage.write({
-        removed,
-        records: [
-          ...(deletion === undefined ? [] : [deletion.record]),
-          ...(isLast
-            ? [contacts.forget(this.id), { kind: CONVERSATION, key: this.id, value: undefined }]
-            : []),
-        ],
-      });
-      deletion?.taken();
-      if (isLast) return;
-    }
+    const { storage, contacts, eraseMessages } = this.#deps;
+    await storage.write({ records: [contacts.forget(this.id)] });
+    await eraseMessages(this.id);
   }
 }
+
+const isSaid = ({ notice }: StoredMessage): boolean => notice === undefined;
 
 const identityOf = ({ sender, timestamp }: MessageIdentity): MessageIdentity => ({ sender, timestamp });

@@ -6,9 +6,16 @@ import type { AccountId } from '@allium/protocol/account-id';
 import { toBase64 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import { type Content, type DataMessage, ReceiptType, TypingAction } from '@allium/protocol/message/content';
+import {
+  type Content,
+  DataExtractionType,
+  type DataMessage,
+  ReceiptType,
+  TypingAction,
+} from '@allium/protocol/message/content';
 import { decryptMessage, type IncomingMessage, MessageError } from '@allium/protocol/message/encryption-v1';
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
+import { readFiles, type StoredFiles, sameFiles } from '../files/stored-attachment.ts';
 import { type Marks, marked, mergeMarks } from '../storage/marks.ts';
 import {
   compareMessages,
@@ -25,9 +32,9 @@ import { accountIdIn, type Effect, effectsOf } from './effects.ts';
 import type { Notices, Prepared } from './notices.ts';
 import type { Arrived, Follower, TakenIn } from './poller.ts';
 import type { Settings } from './settings.ts';
+import { EXPIRATION_TIMER_UPDATE, expiryOf, timerIn } from './timers.ts';
 
 // From the specification.
-const EXPIRATION_TIMER_UPDATE = 2; // §3.3
 /** §4.4: typing that is older is over. */
 const TYPING_MS = 20_000;
 /** How far the time of a message may lie behind its storing: nodes accept as much (spec/storage-server §2.9.1). */
@@ -54,11 +61,14 @@ interface Batch {
   /** The last one of each contact counts. */
   readonly contacts: Map<AccountId, StoredRecord>;
   readonly onWritten: (() => void)[];
+  readonly prepared: Prepared[];
   readonly kept: StoredRecord[];
   unreadable: number;
 }
 
 interface InboxDeps {
+  /** Whether a conversation was erased after a message at this place, which a swarm took then. */
+  readonly isErased: (conversation: AccountId, place: number, storedAt: number) => boolean;
   readonly account: Account;
   readonly storage: Storage;
   readonly env: Env;
@@ -77,9 +87,12 @@ interface InboxDeps {
   readonly contacts: Contacts;
   /** Prepares receipts; the record is written with the messages. */
   readonly receipts: Notices['receipts'];
-  /** The same for the deletion of hashes in our own swarm. */
+  /** The same for the deletion of hashes in our own swarm, and for keeping them shorter. */
   readonly deletion: Notices['deletion'];
+  readonly shortening: Notices['shortening'];
   readonly settings: Settings;
+  /** Where the newest message of a conversation stands that was read on any device. */
+  readonly readTo: (conversation: AccountId) => Promise<number | undefined>;
 }
 
 export class Inbox implements Follower {
@@ -103,6 +116,7 @@ export class Inbox implements Follower {
       effects: [],
       contacts: new Map(),
       onWritten: [],
+      prepared: [],
       kept: [],
       unreadable: 0,
     };
@@ -144,7 +158,7 @@ export class Inbox implements Follower {
     const messages = [...arrived.values()]
       .map((message) => (isDeleted(message) ? { ...message, handled: true } : message))
       .sort(compareMessages);
-    const prepared = this.#receipts(messages);
+    const prepared = [...batch.prepared, ...this.#receipts(messages)];
     // §6.6: what is deleted goes from our swarm too.
     const deleted = [
       ...messages.filter(isDeleted),
@@ -181,8 +195,8 @@ export class Inbox implements Follower {
     const { contacts, receipts, settings } = this.#deps;
     if (!settings.now.deliveryReceipts) return [];
     const bySender = new Map<AccountId, number[]>();
-    for (const { sender, timestamp } of messages) {
-      if (!contacts.isTrusted(sender)) continue;
+    for (const { sender, timestamp, notice } of messages) {
+      if (notice !== undefined || !contacts.isTrusted(sender)) continue;
       const times = bySender.get(sender);
       if (times === undefined) bySender.set(sender, [timestamp]);
       else times.push(timestamp);
@@ -246,14 +260,14 @@ export class Inbox implements Follower {
     message: StoredMessage,
     arrived: ReadonlyMap<string, StoredMessage>,
   ): Promise<StoredMessage | undefined> {
-    const { sender, conversation, text } = message;
+    const { sender, conversation } = message;
     for (let i = 0; i < MAX_CLASHES; i++) {
       const timestamp = message.timestamp + i;
       const tried = { ...message, timestamp, ...placeOf(timestamp, placeTime(message)) };
       const known = arrived.get(identityOf(tried)) ?? (await this.#deps.storage.message(sender, timestamp));
       if (known === undefined) return tried;
       // What was deleted does not come back with its text.
-      const isSame = known.text === text || known.marks?.deletedAt !== undefined;
+      const isSame = saysSame(known, message) || known.marks?.deletedAt !== undefined;
       if (known.conversation === conversation && isSame) return tried;
     }
     return undefined;
@@ -275,13 +289,16 @@ export class Inbox implements Follower {
     batch.effects.push(...effectsOf(incoming, account.id, settings.now.readReceipts));
     if (content.dataMessage !== undefined) {
       const { body = '', reaction } = content.dataMessage;
-      // Attachments, invitations and what may come: nothing that this client shows.
-      if (body === '' && reaction === undefined) await this.#keep(incoming, told, batch);
+      // Invitations and what may come: nothing that this client shows.
+      const isEmpty = body === '' && content.dataMessage.attachments === undefined;
+      if (isEmpty && reaction === undefined && !isTimerUpdate(content.dataMessage)) {
+        await this.#keep(incoming, told, batch);
+      }
       return this.#readData(incoming, content.dataMessage, told, batch);
     }
     if (isNew(content)) await this.#keep(incoming, told, batch);
     const isOnly = content.receiptMessage === undefined && content.unsendRequest === undefined;
-    const { typingMessage } = content;
+    const { typingMessage, dataExtractionNotification: extraction } = content;
     if (typingMessage !== undefined && content.receiptMessage === undefined) {
       const age = Math.abs(this.#deps.now() - incoming.timestamp);
       const isMeant = typingMessage.timestamp === incoming.timestamp && age <= TYPING_MS;
@@ -291,9 +308,17 @@ export class Inbox implements Follower {
       }
       return undefined;
     }
-    if (content.messageRequestResponse?.isApproved === true && sender !== account.id && isOnly) {
+    if (extraction !== undefined && content.receiptMessage === undefined) {
+      // Our own are told to the others only.
+      if (!contacts.isTrusted(sender)) return undefined;
+      const kind = extraction.type === DataExtractionType.screenshot ? 'screenshot' : 'media_saved';
+      return this.#place(incoming, told, { conversation: sender, text: '', notice: { kind } }, batch);
+    }
+    const { messageRequestResponse: answer } = content;
+    const isAnswer = answer?.isApproved === true && sender !== account.id && isOnly;
+    if (isAnswer && !this.#isErased(sender, incoming, told)) {
       const before = contacts.get(sender);
-      const profile = contacts.profileOf(sender, content.messageRequestResponse);
+      const profile = contacts.profileOf(sender, answer);
       batch.contacts.set(sender, contacts.change(sender, { approvedMe: true, ...profile }));
       if (before.approved && !before.approvedMe) {
         batch.onWritten.push(() => this.#deps.onAccepted(contacts.get(sender)));
@@ -316,34 +341,45 @@ export class Inbox implements Follower {
     kept.push({ kind: KEPT, key: `${timestamp} ${hash}`, value });
   }
 
+  /** It does not come back. */
+  #isErased(
+    conversation: AccountId,
+    { timestamp }: IncomingMessage,
+    { timestamp: storedAt }: RetrievedMessage,
+  ) {
+    return this.#deps.isErased(conversation, sortTimeOf(timestamp, storedAt), storedAt);
+  }
+
   async #readData(
-    { sender, timestamp }: IncomingMessage,
+    incoming: IncomingMessage,
     message: DataMessage,
-    { hash, timestamp: storedAt }: RetrievedMessage,
-    { arrived, contacts: records, onWritten }: Batch,
+    told: RetrievedMessage,
+    batch: Batch,
   ): Promise<StoredMessage | undefined> {
     const { account, contacts } = this.#deps;
+    const { sender } = incoming;
+    const { contacts: records, onWritten } = batch;
     if (!isAcceptable(message)) return undefined;
     const conversation = conversationOf(message.syncTarget, sender, account.id);
     if (conversation === undefined || message.reaction !== undefined) return undefined;
-    if (message.body === undefined || message.body === '') return undefined;
-    const { quote } = message;
-    const identified = await this.#identify(
+    if (this.#isErased(conversation, incoming, told)) return undefined;
+    if (isTimerUpdate(message)) return this.#readTimer(incoming, conversation, told, batch);
+    const { quote, body = '' } = message;
+    const files = readFiles(message);
+    if (body === '' && files.attachments === undefined) return undefined;
+    const identified = await this.#place(
+      incoming,
+      told,
       {
-        sender,
-        timestamp,
         conversation,
-        text: message.body,
-        state: sender === account.id ? 'sent' : 'received',
-        hash,
-        ...placeOf(timestamp, sortTimeOf(timestamp, storedAt)),
-        handled: false,
+        text: body,
+        ...files,
         ...(quote !== undefined &&
           accountIdIn(quote.author) !== undefined && {
             quote: { author: quote.author, timestamp: quote.id },
           }),
       },
-      arrived,
+      batch,
     );
     // Whoever writes accepts the other one (§6.2), on all devices.
     if (sender === account.id) {
@@ -359,6 +395,65 @@ export class Inbox implements Follower {
       onWritten.push(() => tell(contacts.get(sender)));
     }
     return identified;
+  }
+
+  /**
+   * A timer was set (§6.7). What we set on another device counts here; what others set concerns what they send, and is
+   * only shown.
+   */
+  async #readTimer(
+    incoming: IncomingMessage,
+    conversation: AccountId,
+    told: RetrievedMessage,
+    batch: Batch,
+  ): Promise<StoredMessage | undefined> {
+    const { account, contacts } = this.#deps;
+    const { sender, timestamp, content } = incoming;
+    const timer = timerIn(content, conversation === account.id);
+    const { timerChangedAt = 0, approved, approvedMe } = contacts.get(conversation);
+    if (sender !== account.id) {
+      if (!approved && !approvedMe) return undefined;
+    } else if (timestamp > timerChangedAt) {
+      const changed = contacts.change(conversation, { timer, timerChangedAt: timestamp });
+      batch.contacts.set(conversation, changed);
+    }
+    const notice = { kind: 'timer' as const, ...(timer !== undefined && { timer }) };
+    return this.#place(incoming, told, { conversation, text: '', notice }, batch);
+  }
+
+  /** Under its identity, at its place, and with its end; undefined when there is none, or its time is over. */
+  async #place(
+    { sender, timestamp, content }: IncomingMessage,
+    { hash, timestamp: storedAt, expiration }: RetrievedMessage,
+    said: Pick<StoredMessage, 'conversation' | 'text' | 'quote' | 'notice'> & StoredFiles,
+    { arrived, prepared }: Batch,
+  ): Promise<StoredMessage | undefined> {
+    const { account, now, shortening, readTo } = this.#deps;
+    const isOwn = sender === account.id;
+    const timer = timerIn(content, said.conversation === account.id);
+    const identified = await this.#identify(
+      {
+        sender,
+        timestamp,
+        state: isOwn ? 'sent' : 'received',
+        hash,
+        ...placeOf(timestamp, sortTimeOf(timestamp, storedAt)),
+        // Programs that answer what they are given have no use for notices.
+        handled: said.notice !== undefined,
+        ...said,
+        ...(timer !== undefined && { timer }),
+      },
+      arrived,
+    );
+    if (identified === undefined || timer === undefined) return identified;
+    const isRead = placeTime(identified) <= ((await readTo(said.conversation)) ?? Number.NEGATIVE_INFINITY);
+    const expiresAt = expiryOf(timer, { timestamp, isOwn, isRead, now: now(), expiration });
+    if (expiresAt === undefined) return identified;
+    if (expiresAt <= now()) return undefined;
+    if (timer.mode === 'after_read' && !isOwn && expiresAt < expiration) {
+      prepared.push(shortening([{ sender, timestamp: identified.timestamp, hash }], expiresAt));
+    }
+    return marked(identified, { expiresAt });
   }
 }
 
@@ -376,6 +471,14 @@ function conversationOf(
   if (sender !== own) return syncTarget === undefined ? sender : undefined;
   return accountIdIn(syncTarget);
 }
+
+/** §6.7: it sets a timer, and says nothing else. */
+const isTimerUpdate = ({ flags, body = '' }: DataMessage): boolean =>
+  flags === EXPIRATION_TIMER_UPDATE && body === '';
+
+/** What was said first counts: it may have been edited since. */
+const saysSame = (a: StoredMessage, b: StoredMessage): boolean =>
+  (a.original ?? a.text) === b.text && a.notice?.kind === b.notice?.kind && sameFiles(a, b);
 
 /**
  * Where a copy of a message puts it (docs/decisions/0012-order-of-messages.md): at the sender's time, or, when that lay

@@ -75,6 +75,8 @@ interface Waiting {
 }
 
 interface NoticesDeps {
+  /** Other devices of this account get what is sent. */
+  readonly ownCopies: boolean;
   readonly network: Network;
   readonly storage: Storage;
   readonly env: Env;
@@ -110,6 +112,15 @@ export class Notices {
 
   async stop(): Promise<void> {
     await this.#tasks.stop(new ClientError('closed', 'the client was closed'));
+  }
+
+  /** Waits until all but receipts, which have their random pause, are stored or were tried once. */
+  async flush(): Promise<void> {
+    const { signal } = this.#tasks;
+    const isDue = ({ notice, failures }: Waiting) => notice.receiptType === undefined && failures === 0;
+    while (!signal.aborted && [...this.#waiting.values()].some(isDue)) {
+      await this.#changed.wait(signal).catch(() => undefined);
+    }
   }
 
   /**
@@ -155,7 +166,8 @@ export class Notices {
       readonly copyTtlMs?: number;
     } = {},
   ): Prepared {
-    const { ttlMs = MESSAGE_TTL_MS, copyTtlMs, copy } = options;
+    const { ttlMs = MESSAGE_TTL_MS, copyTtlMs } = options;
+    const copy = this.#deps.ownCopies ? options.copy : undefined;
     const now = this.#deps.network.clock.now();
     const key = `content ${timestamp}`;
     const notice: Notice = {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sending text (spec/client §4.2, §4.4): store in the recipient's swarm, check who signed for it, then a copy for our
+// Sending messages (spec/client §4.2, §4.4): upload their files, store in the recipient's swarm, check who signed for it, then a copy for our
 // other devices in our own swarm. What was not finished when the program ended is taken up at the next start.
 import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
@@ -10,13 +10,23 @@ import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
 import { ClientError, noWayOut } from '../errors.ts';
 import { Tasks } from '../events.ts';
+import { sameFiles, writeFiles } from '../files/stored-attachment.ts';
+import type { OutgoingFiles, Uploads } from '../files/uploads.ts';
 import type { Network } from '../network/network.ts';
-import { type MessageReference, type Storage, StorageError, type StoredMessage } from '../storage/storage.ts';
+import { marked } from '../storage/marks.ts';
+import {
+  type MessageReference,
+  type Storage,
+  StorageError,
+  type StoredMessage,
+  type StoredRecord,
+} from '../storage/storage.ts';
 import type { Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
 import type { OwnProfile } from './profile.ts';
-import { MESSAGE_TTL_MS, readSigned, STORE_LIMITS } from './proofs.ts';
+import { readSigned, STORE_LIMITS } from './proofs.ts';
 import type { OwnRoute } from './storage-guards.ts';
+import { expiryOfSent, timerToWire, ttlOf } from './timers.ts';
 
 // From the specification.
 /** §3.5: code points, without Pro. */
@@ -34,7 +44,7 @@ const MAX_CLOCK_ERROR_MS = 10_000;
 /** How long closing waits for copies that are under way. */
 const CLOSE_MS = 3_000;
 
-export interface SendOptions {
+export interface SendOptions extends OutgoingFiles {
   readonly signal?: AbortSignal;
   /**
    * Attempts go on, with growing pauses and after restarts, until a swarm keeps the message or it is 14 days old; then
@@ -60,6 +70,8 @@ export interface Sent {
 }
 
 interface OutboxDeps {
+  /** Other devices of this account get what is sent. */
+  readonly ownCopies: boolean;
   readonly network: Network;
   readonly storage: Storage;
   readonly env: Env;
@@ -67,6 +79,7 @@ interface OutboxDeps {
   readonly contacts: Contacts;
   readonly notices: Notices;
   readonly profile: OwnProfile;
+  readonly uploads: Uploads;
   /** Whom to ask of our own swarm, and over which guard. */
   readonly ownRoute: () => Promise<OwnRoute>;
 }
@@ -78,6 +91,8 @@ export class Outbox {
   readonly #copying = new Set<number>();
   /** By timestamp, of messages that are tried again: a swarm that has the bytes already keeps one message. */
   readonly #sealed = new Map<number, Uint8Array>();
+  /** By timestamp, of messages that are being sent. */
+  readonly #cancels = new Map<number, AbortController>();
   readonly #deps: OutboxDeps;
 
   constructor(account: Account, deps: OutboxDeps) {
@@ -101,12 +116,13 @@ export class Outbox {
 
   async #send(conversation: AccountId, text: string, options: SendOptions): Promise<Sent> {
     this.#tasks.signal.throwIfAborted();
-    if (text === '') throw new ClientError('empty', 'a message without text');
+    if (text === '' && !options.attachments?.length)
+      throw new ClientError('empty', 'a message without text or file');
     // Counting all code points of a huge text is not needed to refuse it.
     if (text.length > 2 * MAX_TEXT || [...text].length > MAX_TEXT) {
       throw new ClientError('too_long', `a text has at most ${MAX_TEXT} characters`);
     }
-    const { network, storage, contacts, notices, profile } = this.#deps;
+    const { network, storage, contacts, notices, profile, uploads } = this.#deps;
     const { signal, keepTrying = false, quote } = options;
     const { offset } = network.clock;
     let timestamp = network.clock.unique();
@@ -114,19 +130,23 @@ export class Outbox {
     while ((await storage.message(this.#account.id, timestamp)) !== undefined) {
       timestamp = network.clock.unique(timestamp + 1);
     }
+    const owner = { sender: this.#account.id, timestamp };
+    const { files, records } = await uploads.prepare(options, text, owner, signal);
+    const contact = contacts.get(conversation);
     const message: StoredMessage = {
       sender: this.#account.id,
       timestamp,
       conversation,
       text,
       state: 'sending',
-      copyPending: conversation !== this.#account.id,
+      copyPending: this.#deps.ownCopies && conversation !== this.#account.id,
       handled: true,
       ...(keepTrying && { keepTrying }),
       ...(quote !== undefined && { quote }),
+      ...files,
+      ...(contact.timer !== undefined && { timer: contact.timer }),
     };
     // §6.2: who writes accepts, and says so before the first answer to a request.
-    const contact = contacts.get(conversation);
     const isNew = !contact.approved && conversation !== this.#account.id;
     const answer =
       isNew && contact.approvedMe
@@ -141,36 +161,45 @@ export class Outbox {
       records: [
         ...(isNew ? [contacts.change(conversation, { approved: true })] : []),
         ...(answer === undefined ? [] : [answer.record]),
+        ...records,
       ],
     });
     answer?.taken();
     this.#deps.onChange(message);
-    return keepTrying ? this.#insist(message, signal, offset) : this.#deliver(message, signal, offset);
+    return keepTrying ? this.#insist(message, signal, offset) : this.#deliverOnce(message, signal, offset);
   }
 
   async #resend(timestamp: number, signal: AbortSignal | undefined): Promise<Sent> {
     const message = await this.#deps.storage.message(this.#account.id, timestamp);
     if (message?.state !== 'failed') throw new ClientError('not_failed', 'no failed message of this time');
+    if (isTooOld(message, this.#deps.network.clock.now())) {
+      throw new ClientError('too_late', 'no swarm would keep it any more: send it as a new message');
+    }
     const { failure: _failure, ...rest } = message;
     const again: StoredMessage = { ...rest, state: 'sending' };
     await this.#save(again);
-    return this.#deliver(again, signal, undefined);
+    return this.#deliverOnce(again, signal, undefined);
   }
 
   /** Takes up what an earlier run or a failed copy left (§4.4). */
   resume(): void {
     this.#tasks.run('resume', async () => {
-      const oldest = this.#deps.network.clock.now() - MESSAGE_TTL_MS;
+      const now = this.#deps.network.clock.now();
       for (const message of await this.#deps.storage.unsent()) {
         if (message.state === 'sending') {
-          if (message.timestamp < oldest) {
+          if (isTooOld(message, now)) {
             await this.#save({ ...message, state: 'failed', failure: 'not_stored', copyPending: false });
           } else if (message.keepTrying === true) {
             this.#tasks.run('insist', () =>
               this.#insist(message, this.#tasks.signal, undefined).catch(() => undefined),
             );
-          } else await this.#deliver(message, this.#tasks.signal, undefined).catch(() => undefined); // kept as failed
-        } else if (message.timestamp < oldest) await this.#save({ ...message, copyPending: false });
+          } else {
+            const sent = this.#deliverOnce(message, this.#tasks.signal, undefined).catch(() => undefined); // kept as failed
+            // Files may take long: others need not wait for them.
+            if (message.attachments === undefined) await sent;
+            else this.#tasks.run('files', () => sent);
+          }
+        } else if (isTooOld(message, now)) await this.#save({ ...message, copyPending: false });
         else this.#copyInBackground(message);
       }
     });
@@ -200,17 +229,62 @@ export class Outbox {
     await this.#tasks.stop(new ClientError('closed', 'the client was closed'));
   }
 
+  /** Ends sending and uploading; the message is kept as failed (`aborted`). False when nothing was under way. */
+  cancel(timestamp: number): boolean {
+    const cancel = this.#cancels.get(timestamp);
+    cancel?.abort(new ClientError('aborted', 'sending was aborted'));
+    return cancel !== undefined;
+  }
+
+  #cancelOf({ timestamp }: StoredMessage): AbortController {
+    const cancel = new AbortController();
+    this.#cancels.set(timestamp, cancel);
+    return cancel;
+  }
+
+  /** The message has another time now. */
+  #alsoCancels(before: StoredMessage, { timestamp }: StoredMessage): void {
+    const cancel = this.#cancels.get(before.timestamp);
+    if (cancel !== undefined) this.#cancels.set(timestamp, cancel);
+  }
+
+  #over(cancel: AbortController): void {
+    for (const [timestamp, other] of this.#cancels) if (other === cancel) this.#cancels.delete(timestamp);
+  }
+
+  async #deliverOnce(
+    message: StoredMessage,
+    signal: AbortSignal | undefined,
+    offset: number | undefined,
+  ): Promise<Sent> {
+    const cancel = this.#cancelOf(message);
+    const end = signal === undefined ? cancel.signal : AbortSignal.any([signal, cancel.signal]);
+    try {
+      return await this.#deliver(message, end, offset);
+    } finally {
+      this.#over(cancel);
+    }
+  }
+
   /** `offset`: of the clock that gave the message its time; undefined when somebody may have seen that time already. */
   async #deliver(
     given: StoredMessage,
-    signal: AbortSignal | undefined,
+    signal: AbortSignal,
     offset: number | undefined,
     onTimed: (message: StoredMessage) => void = () => undefined,
   ): Promise<Sent> {
     const isNote = given.conversation === this.#account.id;
-    const { network, storage } = this.#deps;
+    const { network, storage, uploads } = this.#deps;
     let message = given;
     try {
+      const uploaded = await uploads.run(message, signal);
+      if (uploaded !== message) {
+        // Other addresses than were sealed before.
+        if (!sameFiles(uploaded, message)) this.#sealed.delete(message.timestamp);
+        message = uploaded;
+        await this.#save(message);
+        onTimed(message);
+      }
       // Also before a time that somebody may have seen is sent again: see `isWrong`.
       await network.settleClock(signal);
       if (offset !== undefined) {
@@ -218,6 +292,7 @@ export class Outbox {
         if (Math.abs(error) > MAX_CLOCK_ERROR_MS) {
           message = { ...message, timestamp: network.clock.unique(Math.round(message.timestamp - error)) };
           await this.#replace(given, message);
+          this.#alsoCancels(given, message);
           onTimed(message);
         }
       }
@@ -225,7 +300,10 @@ export class Outbox {
         message,
         message.conversation,
         async (retimed, hash, expiry) => {
-          if (retimed.timestamp !== message.timestamp) await this.#replace(message, retimed);
+          if (retimed.timestamp !== message.timestamp) {
+            await this.#replace(message, retimed);
+            this.#alsoCancels(message, retimed);
+          }
           message = retimed;
           onTimed(message);
           // A note is in our own swarm: it comes back with the next poll.
@@ -234,9 +312,10 @@ export class Outbox {
         signal,
       );
       const { keepTrying: _, ...rest } = message;
-      const marks = { stored: sent.stored, of: sent.of };
+      const expiry = expiryOfSent({ ...message, state: 'sent' }, network.clock.now());
+      const marks = { stored: sent.stored, of: sent.of, ...expiry };
       message = { ...rest, state: 'sent', marks, ...(isNote && { hash: sent.hash }) };
-      await this.#save(message);
+      await this.#save(message, await uploads.sent(message));
       if (!isNote) this.#copyInBackground(message);
       return sent;
     } catch (error) {
@@ -258,8 +337,21 @@ export class Outbox {
     signal: AbortSignal | undefined,
     offset: number | undefined,
   ): Promise<Sent> {
+    const cancel = this.#cancelOf(given);
+    const end = AbortSignal.any([
+      cancel.signal,
+      this.#tasks.signal,
+      ...(signal === undefined ? [] : [signal]),
+    ]);
+    try {
+      return await this.#insistUntil(end, given, offset);
+    } finally {
+      this.#over(cancel);
+    }
+  }
+
+  async #insistUntil(end: AbortSignal, given: StoredMessage, offset: number | undefined): Promise<Sent> {
     const { network, env, storage } = this.#deps;
-    const end = signal === undefined ? this.#tasks.signal : AbortSignal.any([signal, this.#tasks.signal]);
     let message = given;
     for (let failures = 0; ; failures++) {
       try {
@@ -272,7 +364,7 @@ export class Outbox {
         if (this.#tasks.signal.aborted)
           throw new ClientError('closed', 'the client was closed', { cause: error });
         if (!isPassing(error)) throw error;
-        if (network.clock.now() - message.timestamp > MESSAGE_TTL_MS) {
+        if (isTooOld(message, network.clock.now())) {
           const { keepTrying: _, ...rest } = message;
           await this.#save({ ...rest, state: 'failed', failure: 'not_stored' });
           throw error;
@@ -305,7 +397,9 @@ export class Outbox {
           },
           this.#tasks.signal,
         );
-        const now = (await this.#deps.storage.message(message.sender, message.timestamp)) ?? message;
+        const now = await this.#deps.storage.message(message.sender, message.timestamp);
+        // Deleted, or its time was over, meanwhile.
+        if (now === undefined) return;
         // A copy that was sealed before a crash may be there too; as on other devices the smallest hash counts.
         if (hash !== undefined && now.hash !== undefined && now.hash < hash) hash = now.hash;
         await this.#save({ ...now, copyPending: false, ...(hash !== undefined && { hash }) });
@@ -334,7 +428,7 @@ export class Outbox {
     const isWrong = (timestamp: number) => {
       if (!network.clock.isSettled) return false;
       const age = network.clock.now() - timestamp;
-      return age < -TOLERANCE_MS || age > MESSAGE_TTL_MS;
+      return age < -TOLERANCE_MS || age > ttlOf(message.timer, recipient === this.#account.id);
     };
     const build = async () => {
       const { timestamp } = message;
@@ -354,7 +448,7 @@ export class Outbox {
         account,
         namespace: 0,
         timestamp,
-        expiry: timestamp + MESSAGE_TTL_MS,
+        expiry: timestamp + ttlOf(message.timer, recipient === this.#account.id),
         data,
       };
       hash = messageHashText(account.bytes, 0, data);
@@ -391,12 +485,14 @@ export class Outbox {
     return {
       dataMessage: {
         body: message.text,
+        ...writeFiles(message),
         ...(!isCopy && this.#deps.profile.toWire()),
         ...(message.quote !== undefined && {
           quote: { id: message.quote.timestamp, author: message.quote.author },
         }),
         ...(isCopy && { syncTarget: message.conversation }),
       },
+      ...timerToWire(message.timer),
       sigTimestamp: message.timestamp, // spec/client §3.2: equal to the envelope's
     };
   }
@@ -406,12 +502,15 @@ export class Outbox {
     await this.#deps.storage.write({
       removed: [{ sender: old.sender, timestamp: old.timestamp }],
       messages: [message],
+      records: await this.#deps.uploads.moved(message, message),
     });
     this.#deps.onChange(message);
   }
 
-  async #save(message: StoredMessage): Promise<void> {
-    await this.#deps.storage.write({ messages: [message] });
+  async #save(given: StoredMessage, records: readonly StoredRecord[] = []): Promise<void> {
+    const isOver = given.state === 'failed' && given.marks?.expiresAt === undefined;
+    const message = isOver ? marked(given, expiryOfSent(given, this.#deps.network.clock.now())) : given;
+    await this.#deps.storage.write({ messages: [message], records });
     this.#deps.onChange(message);
   }
 }
@@ -422,11 +521,17 @@ function toldAsClosed(error: unknown): never {
   throw new ClientError('closed', 'the client was closed', { cause: error });
 }
 
+/** No swarm would keep it any more. */
+function isTooOld({ timestamp, timer, conversation, sender }: StoredMessage, now: number): boolean {
+  return now - timestamp > ttlOf(timer, conversation === sender);
+}
+
 /** What may work later without anybody doing anything. */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
   return (
-    ['not_stored', 'no_path', 'no_nodes', 'clock'].includes(error.code) || noWayOut(error.code) !== undefined
+    ['not_stored', 'not_uploaded', 'no_path', 'no_nodes', 'clock'].includes(error.code) ||
+    noWayOut(error.code) !== undefined
   );
 }
 

@@ -9,12 +9,21 @@ export interface MessagingSettings {
   readonly readReceipts: boolean;
   /** Tell approved contacts that we are typing, and show what they tell. Default false. */
   readonly typingIndicators: boolean;
+  /**
+   * Whose files are fetched as soon as their message comes, up to how many bytes; of this device. Never those of strangers. Default: of
+   * nobody.
+   */
+  readonly autoDownload: { readonly from: 'nobody' | 'contacts'; readonly maxBytes: number };
+  /** What is kept of files that could be fetched again, of this device; the least recently used goes first. Default 1 GiB. */
+  readonly fileCacheBytes: number;
 }
 
 export const DEFAULT_SETTINGS: MessagingSettings = {
   deliveryReceipts: true,
   readReceipts: false,
   typingIndicators: false,
+  autoDownload: { from: 'nobody', maxBytes: 5_000_000 },
+  fileCacheBytes: 1024 * 1024 * 1024,
 };
 /** Of the record with `MessagingSettings`. */
 export const SETTINGS = 'settings';

@@ -48,6 +48,8 @@ export interface OpenOptions {
   readonly fileServers?: readonly FileServerAddress[];
   /** False: only send. Default true. */
   readonly receive?: boolean;
+  /** False: nothing that is sent is kept for other devices of this account. Default true. */
+  readonly ownCopies?: boolean;
   readonly pollEveryMs?: number;
   readonly waitMs?: number;
   /** Default: silent. */
@@ -59,7 +61,7 @@ export interface OpenOptions {
  * @throws ClientError `wrong_account`, `no_nodes` (an unreadable nodes file); ParseError `proxy`; StorageError
  */
 export async function openClient(options: OpenOptions): Promise<Client> {
-  const { account, folder, seeds, nodesFile, trust, receive, pollEveryMs, waitMs, log } = options;
+  const { account, folder, seeds, nodesFile, trust, receive, ownCopies, pollEveryMs, waitMs, log } = options;
   const { network = seeds === undefined && nodesFile === undefined ? 'main' : 'local' } = options;
   const preset = typeof network === 'string' ? NETWORKS[network] : network;
   const ownSeeds = seeds ?? (nodesFile === undefined ? preset.seeds : []);
@@ -80,6 +82,7 @@ export async function openClient(options: OpenOptions): Promise<Client> {
         ...(trust !== undefined && { trust }),
       },
       ...(receive !== undefined && { receive }),
+      ...(ownCopies !== undefined && { ownCopies }),
       ...(pollEveryMs !== undefined && { pollEveryMs }),
       ...(waitMs !== undefined && { waitMs }),
       storage,

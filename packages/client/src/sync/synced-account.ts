@@ -49,7 +49,9 @@ const TELL_ERASED_MS = 30 * 86_400_000;
 const OLD_MS = 2 * 60_000;
 /** When the newest contacts that an empty device found were stored, network time in ms. */
 const LINKED_AT = 'linked_at';
-const SETTING_NAMES: Readonly<Record<keyof MessagingSettings, string>> = {
+/** The others are of each device. */
+type SyncedSetting = Exclude<keyof MessagingSettings, 'autoDownload' | 'fileCacheBytes'>;
+const SETTING_NAMES: Readonly<Record<SyncedSetting, string>> = {
   deliveryReceipts: 'delivery_receipts',
   readReceipts: 'read_receipts',
   typingIndicators: 'typing',
@@ -427,8 +429,8 @@ export class SyncedAccount {
     const { settings } = this.#deps;
     const { config } = this.configs.profile;
     for (const [member, name] of Object.entries(SETTING_NAMES)) {
-      const value = settings.now[member as keyof MessagingSettings];
-      const isDefault = value === DEFAULT_SETTINGS[member as keyof MessagingSettings];
+      const value = settings.now[member as SyncedSetting];
+      const isDefault = value === DEFAULT_SETTINGS[member as SyncedSetting];
       if (isDefault && config.setting(name) === undefined) continue;
       this.#edit(() => config.setSetting(name, value ? 1 : 0));
     }

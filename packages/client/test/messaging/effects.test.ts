@@ -59,8 +59,8 @@ async function device() {
     onMarked: () => {},
     onRequest: () => {},
     onAccepted: () => {},
-      shortening: ([first]) => ({ record: { kind: 'notice', key: first!.hash, value: {} }, taken: () => {} }),
-      readTo: async () => undefined,
+    shortening: ([first]) => ({ record: { kind: 'notice', key: first!.hash, value: {} }, taken: () => {} }),
+    readTo: async () => undefined,
     isErased: () => false,
     onTyping: () => {},
   });

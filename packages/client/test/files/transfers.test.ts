@@ -8,7 +8,7 @@ import { contentId } from '@allium/protocol/files/content-id';
 import type { V4Request, V4Response } from '@allium/protocol/onion/v4';
 import { expect, test } from 'vitest';
 import { ClientError } from '../../src/errors.ts';
-import { Files } from '../../src/files/files.ts';
+import { Transfers } from '../../src/files/transfers.ts';
 import type { ServerAddress } from '../../src/network/onions.ts';
 
 const KEY = 'b8eef9821445ae16e2e97ef8aa6fe782fd11ad5253cd6723b281341dba22e371';
@@ -37,7 +37,7 @@ function filesOver(handle: Handler, servers = [A]) {
     return { code: 200, headers: {}, body: new Uint8Array(0), ...answer };
   };
   const account = Account.fromSeed(new Uint8Array(16).fill(1));
-  return { files: new Files(servers, { account, network: { servers: { ask } }, env }), asked };
+  return { files: new Transfers(servers, { account, network: { servers: { ask } }, env }), asked };
 }
 
 /** A server that keeps files and takes pieces; `lose` tells whether the answer to a request gets lost. */
