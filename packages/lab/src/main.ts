@@ -23,6 +23,23 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --only TEXT             only attacks whose name contains TEXT
              --seconds N             before and during each (default 5)
              --addresses N           that attack at once (default 8)
+  bots       many accounts in one process, echo between pairs: memory, messages per second and core, whose share
+             --accounts N            (default 1000)
+             --seconds N             of traffic (default 30)
+             --in-flight N           pairs that talk at the same time (default 8)
+             --nodes N               (default 14)
+             --own-devices           keep copies of what is sent for other devices of each account
+             --on-disk FOLDER        keep each account in a file there (default: in memory)
+             --profile FILE          write a CPU profile of the clients during the traffic
+  chaos      a simulated network falls apart and heals: is every stored message delivered?
+             --nodes N               (default 200)
+             --clients N             (default 1000)
+             --devices N             of each account (default 3)
+             --messages N            (default 10000)
+             --seed S                (default 1)
+             --minutes N             virtual time of the chaos (default 20)
+             --sabotage WHAT         forget: nodes lose what they acknowledged; drop, double, flip: a device loses
+                                     messages, shows them twice, in another order. The check has to find it
   chaos      a simulated network falls apart and heals: is every stored message delivered?
              --nodes N               (default 200)
              --clients N             (default 1000)
@@ -59,6 +76,11 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string' },
     addresses: { type: 'string' },
     minutes: { type: 'string' },
+    accounts: { type: 'string' },
+    'in-flight': { type: 'string' },
+    'own-devices': { type: 'boolean', default: false },
+    'on-disk': { type: 'string' },
+    profile: { type: 'string' },
     rounds: { type: 'string' },
     sabotage: { type: 'string' },
     quick: { type: 'boolean', default: false },
@@ -79,7 +101,9 @@ function count(
     | 'minutes'
     | 'rounds'
     | 'seconds'
-    | 'addresses',
+    | 'addresses'
+    | 'accounts'
+    | 'in-flight',
   initial: number,
 ) {
   const text = values[name];
@@ -132,6 +156,48 @@ switch (values.help ? 'help' : positionals[0]) {
   case 'latency': {
     const { runLatency } = await import('./load/latency.ts');
     await runLatency({ messages: count('messages', quick ? 20 : 200), seed: count('seed', 1) }, print);
+    break;
+  }
+  case 'bots': {
+    const { describeBots, meetsAims, runBots } = await import('./load/bots.ts');
+    const result = await runBots(
+      {
+        accounts: count('accounts', quick ? 50 : 1_000),
+        seconds: count('seconds', quick ? 5 : 30),
+        inFlight: count('in-flight', 8),
+        nodes: count('nodes', 14),
+        devices: values['own-devices'],
+        onDisk: values['on-disk'],
+        profile: values.profile,
+      },
+      print,
+    );
+    for (const line of describeBots(result)) print(line);
+    process.exitCode = meetsAims(result) ? 0 : 1;
+    break;
+  }
+  case 'chaos': {
+    const { runChaos, SABOTAGES } = await import('./sim/chaos.ts');
+    const { describeChaos, hasFailed } = await import('./sim/chaos-result.ts');
+    const sabotage = SABOTAGES.find((known) => known === values.sabotage);
+    if (sabotage !== values.sabotage) {
+      process.stderr.write(`lab: --sabotage is one of ${SABOTAGES.join(', ')}\n`);
+      process.exit(2);
+    }
+    const options = {
+      nodes: count('nodes', quick ? 30 : 200),
+      clients: count('clients', quick ? 60 : 1000),
+      devices: count('devices', 3),
+      messages: count('messages', quick ? 300 : 10_000),
+      seed: count('seed', 1),
+      chaosMs: count('minutes', quick ? 10 : 20) * 60_000,
+      pollEveryMs: 10_000,
+      sabotage,
+    };
+    const early = earlyEnd();
+    const result = await runChaos({ ...options, signal: early.signal }, print);
+    for (const line of describeChaos(result)) print(line);
+    process.exitCode = hasFailed(result) ? 1 : early.exitCode;
     break;
   }
   case 'chaos': {

@@ -228,7 +228,7 @@ export class Network {
     let timeRefused = false;
     let freeChanges = FREE_SWARM_CHANGES;
     let freePaths = FREE_PATHS;
-    let failure = new ClientError('unreachable', 'no member of the swarm answered');
+    let failure: ClientError | undefined;
     for (let attempt = 0; attempt < request.attempts; attempt++) {
       const members = await this.#members(request.account, signal);
       const node = this.#chooseMember(members, again, request.prefer ?? [], tried, avoid);
@@ -318,7 +318,7 @@ export class Network {
       }
       if (attempt + 1 < request.attempts) await delay(env.clock, request.pauseMs, signal);
     }
-    throw failure;
+    throw failure ?? new ClientError('unreachable', 'no member of the swarm answered');
   }
 
   /** Members that can be asked. When all of them were dropped, the list is fetched anew: they may be back. */
