@@ -18,7 +18,7 @@ import { Files } from './files/files.ts';
 import { Pictures } from './files/pictures.ts';
 import type { TransferOptions } from './files/transfer.ts';
 import { Transfers } from './files/transfers.ts';
-import { type FileProgress, Uploads } from './files/uploads.ts';
+import { type FileProgress, type OutgoingFiles, Uploads } from './files/uploads.ts';
 import { type Contact, Contacts } from './messaging/contacts.ts';
 import { Conversation } from './messaging/conversation.ts';
 import { type ConversationState, ConversationStates } from './messaging/conversation-states.ts';
@@ -462,10 +462,12 @@ export class Client {
   async sendWithConfirmation(
     contact: string,
     text: string,
-    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+    options: { timeoutMs?: number; signal?: AbortSignal } & OutgoingFiles = {},
   ): Promise<boolean> {
     this.#check();
     const { env } = this.#options;
+    const { attachments, preview } = options;
+    const files = { ...(attachments && { attachments }), ...(preview && { preview }) };
     const conversation = this.conversation(contact);
     const over = new AbortController();
     const end = AbortSignal.any(
@@ -475,7 +477,7 @@ export class Client {
     const cancel = this.on('delivered', () => change.notify());
     const timeout = env.clock.after(options.timeoutMs ?? CONFIRMATION_MS, () => over.abort());
     // Not aborted with `end`: what was given is sent, also when nobody waits any more.
-    const sending = conversation.send(text, { keepTrying: true });
+    const sending = conversation.send(text, { ...files, keepTrying: true });
     try {
       const sent = await Promise.race([sending, rejectOn(end)]);
       if (conversation.id === this.id) return true;

@@ -11,7 +11,9 @@ import { ClientError } from '../errors.ts';
 import { type FileServerAddress, NETWORKS, type NetworkPreset } from '../network/presets.ts';
 import type { TrustOptions } from '../network/trust.ts';
 import { parseTrustAnchor, type TrustAnchor } from '../network/trust-anchor.ts';
+import type { BlobPort } from '../storage/blobs.ts';
 import { IndexedDbStorage } from '../storage/indexeddb.ts';
+import { IndexedDbBlobs } from '../storage/indexeddb-blobs.ts';
 import type { Storage } from '../storage/storage.ts';
 import { browserEnv } from './env.ts';
 import { BrowserTransport } from './transport.ts';
@@ -30,6 +32,8 @@ export interface OpenBrowserOptions {
   readonly gateway?: string;
   /** Default: IndexedDB, one database for each account. Belongs to the client from now on. */
   readonly storage?: Storage;
+  /** Where files are kept. Default: IndexedDB beside the default storage, else in memory. Belongs to the client from now on. */
+  readonly blobs?: BlobPort;
   /** Instead of one to `gateway`. Belongs to the client from now on. */
   readonly transport?: BrowserTransport;
   /** Default: the anchor that the gateway gave at the first start, if it has one. */
@@ -72,8 +76,9 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
   const env = browserEnv(options.log);
   const transport =
     options.transport ?? new BrowserTransport({ ...(gateway !== undefined && { gateway }), env });
-  let storage = options.storage;
+  let { storage, blobs } = options;
   try {
+    if (storage === undefined) blobs ??= await IndexedDbBlobs.open(`allium-${account.id}-files`);
     storage ??= await IndexedDbStorage.open(`allium-${account.id}`);
     const known = await knownNetwork(storage, transport);
     const trust = options.trust ?? (known.anchor === undefined ? undefined : { anchor: known.anchor });
@@ -87,6 +92,7 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
       ...(pollEveryMs !== undefined && { pollEveryMs }),
       ...(waitMs !== undefined && { waitMs }),
       storage,
+      ...(blobs !== undefined && { blobs }),
       transport,
       env,
       onClose: () => transport.close(),

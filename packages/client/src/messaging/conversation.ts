@@ -97,6 +97,14 @@ export class Conversation {
     return this.#deps.outbox.resend(timestamp, options.signal);
   }
 
+  /**
+   * Ends the sending of a message, and the upload of its files; it stays in the history as failed (`aborted`) and can be sent again.
+   * False when it is not being sent by this device now.
+   */
+  cancel(timestamp: number): boolean {
+    return this.#deps.outbox.cancel(timestamp);
+  }
+
   /** Oldest first; the newest that fit. */
   history(query: Partial<HistoryQuery> = {}): Promise<readonly StoredMessage[]> {
     return this.#deps.storage.history(this.id, { limit: 50, ...query });

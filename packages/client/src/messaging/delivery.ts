@@ -23,6 +23,10 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
   no_nodes: 'check the seeds or the node list, then send it again',
   no_path: 'wait until there is a path, then send it again',
   not_stored: "the recipient's swarm did not take it: send it again later",
+  not_uploaded: 'no file server took the file: send it again later',
+  no_file_server: 'this network has no file server: name one, then send it again',
+  file_refused: 'no file server takes this file: send a smaller one',
+  file_lost: 'the file is no longer on this device: send it as a new message',
   clock: "set this device's clock, then send it again",
   aborted: 'it was cancelled: send it again if it is wanted',
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A client in a Node program with ready-made ports: HTTPS, the machine's clock, SQLite in a folder or nothing on disk.
 import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { HttpsTransport } from '@allium/net/https-transport';
 import { parseProxy } from '@allium/net/proxy';
 import { systemEnv } from '@allium/net/system-env';
@@ -26,6 +27,7 @@ import type { TrustOptions } from '../network/trust.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { Storage } from '../storage/storage.ts';
 import { openAccountStorage } from './account-storage.ts';
+import { FolderBlobs } from './folder-blobs.ts';
 
 export interface OpenOptions {
   readonly account: Account;
@@ -55,6 +57,9 @@ export interface OpenOptions {
   /** Default: silent. */
   readonly log?: Logger;
 }
+
+/** Encrypted content of files, in the account's folder. */
+const FILES_FOLDER = 'files';
 
 /**
  * Opens a client; close it with `close` or `await using`.
@@ -86,6 +91,7 @@ export async function openClient(options: OpenOptions): Promise<Client> {
       ...(pollEveryMs !== undefined && { pollEveryMs }),
       ...(waitMs !== undefined && { waitMs }),
       storage,
+      ...(folder !== undefined && { blobs: await FolderBlobs.open(join(folder, FILES_FOLDER)) }),
       transport,
       env: systemEnv(log),
       onClose: () => transport.close(),
