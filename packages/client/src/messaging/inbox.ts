@@ -44,6 +44,7 @@ const FUTURE_MS = 10_000;
 const MAX_CLASHES = 8;
 /** What waits for unknown messages (§6.4). */
 const MAX_PENDING = 500;
+const MAX_STRANGE_PENDING = 50;
 const PENDING = 'pending';
 
 /** Contents that this client does not understand. */
@@ -238,10 +239,12 @@ export class Inbox implements Follower {
         continue;
       }
       if (known !== undefined || fresh !== undefined) continue;
-      // Strangers cannot make us remember anything.
-      if (conversation !== undefined && conversation !== account.id && !contacts.isTrusted(conversation))
-        continue;
       room ??= MAX_PENDING - (await storage.records(PENDING)).length;
+      const isTrusted =
+        conversation === undefined || conversation === account.id || contacts.isTrusted(conversation);
+      // Strangers cannot make us remember anything, unless it is about our own messages, and not much of that: another
+      // device may have written to them.
+      if (!isTrusted && (sender !== account.id || room <= MAX_PENDING - MAX_STRANGE_PENDING)) continue;
       const key = pendingKey({ sender, timestamp }, conversation);
       const before = await pendingOf(key);
       if (before === undefined && room-- <= 0) continue;
