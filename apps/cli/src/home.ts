@@ -35,6 +35,14 @@ export function chosenSeeds(options: SeedOptions): string[] {
   );
 }
 
+export function isNetworkChosen(options: SeedOptions): boolean {
+  return (
+    options.seed !== undefined ||
+    (process.env.ALLIUM_SEED ?? '').trim() !== '' ||
+    readSettings(homeFolder(options)).seeds !== undefined
+  );
+}
+
 /** What later commands use where nothing else is said. */
 export interface Settings {
   readonly seeds?: readonly string[];

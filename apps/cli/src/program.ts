@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { addAccounts } from './program/accounts.ts';
 import { addCalculators } from './program/calculate.ts';
 import { addChain } from './program/chain.ts';
+import { addContacts } from './program/contacts.ts';
 import { addFiles } from './program/files.ts';
 import { addGateway } from './program/gateway.ts';
 import { addLocalNetwork } from './program/local-network.ts';
@@ -53,15 +54,17 @@ Examples:
   npx allium account new                       make an account
   npx allium send 05ab…cd "hello"              send a message
   npx allium listen                            print messages as they arrive
+  npx allium chat                              conversations in the terminal
   npx allium devnet --nodes 14                 a network on this machine to work with
 
-Exit codes: 0 done, 1 not done (for "send": not stored), 2 wrong usage.
+Exit codes: 0 done, 1 not done (for "send": not stored), 2 wrong usage; "send --wait": 3 not delivered in time.
 The network is chosen by --seed, else ALLIUM_SEED (several separated by commas), else "allium network use".`,
     );
   // Subcommands take over these settings, and --home may stand after the command as well.
   addLocalNetwork(program, done);
   addAccounts(program, done);
   addMessages(program, done);
+  addContacts(program, done);
   addNames(program, done);
   addLooks(program, done);
   addNetworks(program, done);

@@ -10,7 +10,7 @@ import { openClient } from '@allium/client/node';
 import { takePidLock } from '@allium/lab/pid-lock';
 import { type AccountEntry, type AccountOptions, chooseEntry, unlock } from './accounts.ts';
 import { CliError, usage } from './cli-error.ts';
-import { chosenSeeds, type SeedOptions } from './home.ts';
+import { chosenSeeds, isNetworkChosen, type SeedOptions } from './home.ts';
 import { chosenProxy, type ProxyOptions } from './proxy.ts';
 import { counted, remark } from './terminal.ts';
 import { chosenTrust, inOptions, type TrustSettings } from './trust.ts';
@@ -20,6 +20,8 @@ export interface SessionOptions extends AccountOptions, SeedOptions, TrustSettin
 export interface Session extends AsyncDisposable {
   readonly client: Client;
   readonly seeds: readonly string[];
+  /** False: only sends; what arrives, another process fetches. */
+  readonly isReceiving: boolean;
 }
 
 /** Ours: after this time without a path a person is told what is being tried. */
@@ -27,24 +29,31 @@ const PATIENCE_MS = 1_000;
 
 /**
  * Opens the client; what is missing is said before a passphrase is asked for. Any number of processes may send from an
- * account at the same time, but only one may receive: two would share its messages between them.
+ * account at the same time, but only one may receive: two would share its messages between them. `either`: receives unless
+ * another process does. `read`: looks at what is stored, and needs no network.
  * @throws CliError
  */
 export async function openSession(
   options: SessionOptions,
-  use: 'send' | 'receive',
+  use: 'read' | 'send' | 'receive' | 'either',
   { isQuiet = false }: { readonly isQuiet?: boolean } = {},
 ): Promise<Session> {
-  const seeds = chosenSeeds(options);
+  const seeds = use === 'read' && !isNetworkChosen(options) ? [] : chosenSeeds(options);
   const trust = await chosenTrust(options);
   const entry = await chooseEntry(options);
-  const unlockFolder = use === 'receive' ? lockReceiving(entry) : () => {};
+  const taken = use === 'send' || use === 'read' ? 0 : takeReceiving(entry);
+  const isReceiving = typeof taken === 'function';
+  const unlockFolder = isReceiving ? taken : () => {};
+  if (use === 'receive' && !isReceiving) {
+    throw new CliError(`process ${taken} listens for account ${entry.name} already`);
+  }
   try {
-    const client = await open(entry, seeds, trust.options, options, use);
-    const endRemark = isQuiet ? () => {} : remarkWhileWaiting(client, seeds);
+    const client = await open(entry, seeds, trust.options, options, isReceiving);
+    const endRemark = isQuiet || use === 'read' ? () => {} : remarkWhileWaiting(client, seeds);
     return {
       client,
       seeds,
+      isReceiving,
       async [Symbol.asyncDispose]() {
         endRemark();
         await client.close();
@@ -82,18 +91,12 @@ export function takeReceiving(entry: AccountEntry): (() => void) | number {
   return takePidLock(join(entry.folder, 'receiving'));
 }
 
-function lockReceiving(entry: AccountEntry): () => void {
-  const taken = takeReceiving(entry);
-  if (typeof taken === 'function') return taken;
-  throw new CliError(`process ${taken} listens for account ${entry.name} already`);
-}
-
 async function open(
   entry: AccountEntry,
   seeds: readonly string[],
   trust: TrustOptions,
   options: SessionOptions,
-  use: 'send' | 'receive',
+  receive: boolean,
 ): Promise<Client> {
   const proxy = chosenProxy(options, entry);
   const account = await unlock(entry, options);
@@ -104,7 +107,7 @@ async function open(
     trust,
     folder: join(entry.folder, 'messages'),
     ...(proxy !== undefined && { proxy }),
-    receive: use === 'receive',
+    receive,
   });
 }
 

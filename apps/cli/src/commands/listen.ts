@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium listen`: prints messages as they arrive, and first those that waited in the swarm.
+import type { Client } from '@allium/client';
+import type { StoredMessage } from '@allium/client/storage';
 import { chosenSeeds } from '../home.ts';
+import { messageJson } from '../message-json.ts';
 import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { harmless, print, printJson, remark, styled } from '../terminal.ts';
+import { printMessage } from './message.ts';
+
+/** Ours: what was told is remembered so that nothing is told twice. */
+const MAX_SAID = 10_000;
 
 export async function listen(
-  options: SessionOptions & { readonly json?: boolean; readonly count?: number; readonly timeout?: number },
+  options: SessionOptions & {
+    readonly json?: boolean;
+    readonly count?: number;
+    readonly timeout?: number;
+    readonly events?: boolean;
+  },
 ): Promise<number> {
   const stop = onStopSignal();
   const timeout = options.timeout === undefined ? undefined : AbortSignal.timeout(options.timeout * 1000);
@@ -23,9 +35,10 @@ export async function listen(
       else if (status === 'online') remark('Online.');
       wasOnline ||= status === 'online';
     });
-    for await (const { sender, timestamp, text, hash } of client.messages({ signal })) {
-      if (options.json === true) printJson({ from: sender, timestamp, text, hash });
-      else printMessage(sender, timestamp, text);
+    if (options.events === true) printEvents(client, options.json === true);
+    for await (const message of client.messages({ signal })) {
+      if (options.json === true) printJson({ event: 'message', ...messageJson(message, client.id) });
+      else printMessage(message, client.id, client.conversation(message.conversation).contact.name);
       received += 1;
       if (received === options.count) break;
     }
@@ -39,9 +52,55 @@ export async function listen(
   return enough || stop.signal.aborted ? 0 : 1;
 }
 
-function printMessage(sender: string, timestamp: number, text: string): void {
-  const time = new Date(timestamp).toLocaleTimeString('en-GB');
-  const [first = '', ...rest] = harmless(text).split('\n');
-  print(`${styled('dim', time)}  ${styled('bold', `${sender.slice(0, 8)}…${sender.slice(-4)}`)}  ${first}`);
-  for (const line of rest) print(`${' '.repeat(10)}${line}`);
+/** What happens to messages and people besides: the state after it, so that a line that is missed does no harm. */
+function printEvents(client: Client, json: boolean): void {
+  const said = new Map<string, string>();
+  const tell = (event: string, fields: Record<string, unknown>, words: string) => {
+    const line = JSON.stringify(fields);
+    const key = `${event} ${fields.from ?? fields.id} ${fields.timestamp ?? ''}`;
+    if (said.get(key) === line) return;
+    if (said.size > MAX_SAID) said.clear();
+    said.set(key, line);
+    if (json) printJson({ event, ...fields });
+    else print(styled('dim', harmless(words)));
+  };
+  const short = (id: string) => (id === client.id ? 'you' : `${id.slice(0, 8)}…${id.slice(-4)}`);
+  const of = ({ sender, conversation, timestamp }: StoredMessage) => ({
+    from: sender,
+    with: conversation,
+    timestamp,
+  });
+  client.on('delivered', (message) =>
+    tell(
+      'delivered',
+      { ...of(message), at: message.marks?.deliveredAt },
+      `${short(message.conversation)} has your message of ${message.timestamp}`,
+    ),
+  );
+  client.on('read', (message) =>
+    tell(
+      'read',
+      { ...of(message), at: message.marks?.readAt },
+      `${short(message.conversation)} has read your message of ${message.timestamp}`,
+    ),
+  );
+  client.on('changed', (message) => {
+    const { deletedAt, reactions = [], edits = [] } = message.marks ?? {};
+    const which = `the message ${message.timestamp} of ${short(message.sender)}`;
+    if (deletedAt !== undefined) {
+      tell('deleted', { ...of(message), at: deletedAt }, `${which} was deleted`);
+      return;
+    }
+    if (edits.length > 0) {
+      const fields = { ...of(message), text: message.text, at: edits.at(-1)?.at };
+      tell('edited', fields, `${which} now says: ${message.text}`);
+    }
+    if (reactions.length > 0) {
+      const on = reactions.filter((one) => one.on).map(({ by, emoji, at }) => ({ by, emoji, at }));
+      const words = on.map(({ by, emoji }) => `${emoji} ${short(by)}`).join(', ') || 'none';
+      tell('reactions', { ...of(message), reactions: on }, `reactions to ${which}: ${words}`);
+    }
+  });
+  client.on('request', ({ id, name }) => tell('request', { id, name }, `${short(id)} asks to write`));
+  client.on('accepted', ({ id, name }) => tell('accepted', { id, name }, `${short(id)} has accepted you`));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The table of `allium send`, `allium listen` and `allium chat`.
+// The table of `allium send`, `listen`, `chat`, `history`, `react`, `delete`, `read`.
 import type { Command } from 'commander';
 import { type Done, wholeNumber, withNetwork } from './options.ts';
 
@@ -12,15 +12,26 @@ export function addMessages(program: Command, done: Done): void {
       .argument('[text]', 'the text, or "-" to read it from standard input', '-'),
   )
     .option('--json', 'print one line of JSON')
-    .option('--timeout <seconds>', 'give up after this time', wholeNumber(1, 3600), 60)
+    .option(
+      '--reply-to <message>',
+      'answer a message: its timestamp or hash, as "allium listen --json" tells it',
+    )
+    .option(
+      '--wait [seconds]',
+      'then wait until a device of the recipient has it (default: 300 s)',
+      wholeNumber(1, 1e6),
+    )
+    .option('--timeout <seconds>', 'give up storing it after this time', wholeNumber(1, 3600), 60)
     .addHelpText(
       'after',
       `
 Examples:
   allium send 05ab…cd "hello"
+  allium send 05ab…cd "hello" --wait 60
   uptime | allium send 05ab…cd -
 
-Exit codes: 0 stored by the recipient's swarm, 1 not stored, 2 wrong usage.`,
+Exit codes: 0 stored by the recipient's swarm (with --wait: delivered), 1 not stored, 2 wrong usage,
+3 with --wait: stored, but not known to be delivered in time. Only who has accepted you confirms.`,
     )
     .action(async (id: string, text: string, _options, command: Command) => {
       const { send } = await import('../commands/send.ts');
@@ -32,6 +43,7 @@ Exit codes: 0 stored by the recipient's swarm, 1 not stored, 2 wrong usage.`,
       .description('print messages as they arrive, and those that waited, until Ctrl-C'),
   )
     .option('--json', 'print each message as one line of JSON')
+    .option('--events', 'print reactions, edits, deletions, receipts and requests too')
     .option('--count <n>', 'end after this many messages', wholeNumber(1, 1e9))
     .option('--timeout <seconds>', 'end with code 1 when --count is not reached in time', wholeNumber(1, 1e6))
     .action(async (_options, command: Command) => {
@@ -48,4 +60,63 @@ Exit codes: 0 stored by the recipient's swarm, 1 not stored, 2 wrong usage.`,
     const { runChat } = await import('../commands/chat.ts');
     done(await runChat(command.optsWithGlobals()));
   });
+  addMessageActions(program, done);
+}
+
+const MESSAGE = 'its timestamp or hash, as "allium history --json" tells it';
+const CONTACT = 'account id or name';
+
+function addMessageActions(program: Command, done: Done): void {
+  withNetwork(
+    program
+      .command('history')
+      .description('print what was said with somebody, from this device')
+      .argument('<contact>', CONTACT),
+  )
+    .option('--limit <n>', 'at most so many, the newest', wholeNumber(1, 1e7), 50)
+    .option('--before <message>', `only what stands before this message: ${MESSAGE}`)
+    .option('--json', 'print each message as one line of JSON')
+    .action(async (contact: string, _options, command: Command) => {
+      const { showHistory } = await import('../commands/message.ts');
+      done(await showHistory(contact, command.optsWithGlobals()));
+    });
+  withNetwork(
+    program
+      .command('react')
+      .description('react to a message with an emoji')
+      .argument('<contact>', CONTACT)
+      .argument('<message>', MESSAGE)
+      .argument('<emoji>', 'one emoji'),
+  )
+    .option('--remove', 'take the reaction back')
+    .option('--json', 'print one line of JSON')
+    .action(async (contact: string, message: string, emoji: string, _options, command: Command) => {
+      const { react } = await import('../commands/message.ts');
+      done(await react(contact, message, emoji, command.optsWithGlobals()));
+    });
+  withNetwork(
+    program
+      .command('delete')
+      .description('delete a message from this device, or one of yours for everyone')
+      .argument('<contact>', CONTACT)
+      .argument('<message>', MESSAGE),
+  )
+    .option('--for-everyone', 'ask the clients of the other side to delete it too')
+    .option('--json', 'print one line of JSON')
+    .action(async (contact: string, message: string, _options, command: Command) => {
+      const { deleteMessage } = await import('../commands/message.ts');
+      done(await deleteMessage(contact, message, command.optsWithGlobals()));
+    });
+  withNetwork(
+    program
+      .command('read')
+      .description('mark a conversation as read, up to a message or all of it')
+      .argument('<contact>', CONTACT)
+      .argument('[message]', MESSAGE),
+  )
+    .option('--json', 'print one line of JSON')
+    .action(async (contact: string, message: string | undefined, _options, command: Command) => {
+      const { markRead } = await import('../commands/message.ts');
+      done(await markRead(contact, message, command.optsWithGlobals()));
+    });
 }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// `allium react`, `delete`, `read`, `history`: what can be done with messages that are there.
+import type { StoredMessage } from '@allium/client/storage';
+import { usage } from '../cli-error.ts';
+import { type ContactOptions, withContact } from '../contact-session.ts';
+import { findMessage, messageJson } from '../message-json.ts';
+import { counted, harmless, print, printJson, styled } from '../terminal.ts';
+
+const PAGE = 500;
+
+export function react(
+  contact: string,
+  message: string,
+  emoji: string,
+  options: ContactOptions & { readonly remove?: boolean },
+): Promise<number> {
+  return withContact(contact, options, async (conversation, client) => {
+    const to = await findMessage(client, conversation.id, message);
+    const { remove = false } = options;
+    await conversation.react(to, emoji, { remove });
+    if (options.json === true)
+      printJson({ from: to.sender, timestamp: to.timestamp, emoji, removed: remove });
+    else print(remove ? 'Taken back.' : 'Done.');
+    return 0;
+  });
+}
+
+export function deleteMessage(
+  contact: string,
+  message: string,
+  options: ContactOptions & { readonly forEveryone?: boolean },
+): Promise<number> {
+  return withContact(contact, options, async (conversation, client) => {
+    const found = await findMessage(client, conversation.id, message);
+    const { forEveryone = false } = options;
+    if (forEveryone && found.sender !== client.id)
+      throw usage('only what you sent can be deleted for everyone');
+    if (forEveryone) await conversation.deleteForEveryone(found.timestamp);
+    else await conversation.deleteForMe([found]);
+    if (options.json === true) printJson({ from: found.sender, timestamp: found.timestamp, forEveryone });
+    else
+      print(forEveryone ? 'Deleted; their clients are asked to delete it too.' : 'Deleted on this device.');
+    return 0;
+  });
+}
+
+export function markRead(
+  contact: string,
+  message: string | undefined,
+  options: ContactOptions,
+): Promise<number> {
+  return withContact(contact, options, async (conversation, client) => {
+    const before = await conversation.unread();
+    await conversation.markRead(
+      message === undefined ? undefined : await findMessage(client, conversation.id, message),
+    );
+    const unread = await conversation.unread();
+    if (options.json === true) printJson({ read: before - unread, unread });
+    else print(`${counted(before - unread, 'message')} read, ${unread} unread.`);
+    return 0;
+  });
+}
+
+export function showHistory(
+  contact: string,
+  options: ContactOptions & { readonly limit: number; readonly before?: string },
+): Promise<number> {
+  return withContact(
+    contact,
+    options,
+    async (conversation, client) => {
+      let before =
+        options.before === undefined ? undefined : await findMessage(client, conversation.id, options.before);
+      const pages: (readonly StoredMessage[])[] = [];
+      let left = options.limit;
+      while (left > 0) {
+        const limit = Math.min(PAGE, left);
+        const page: readonly StoredMessage[] = await conversation.history({
+          limit,
+          ...(before && { before }),
+        });
+        pages.unshift(page);
+        left -= page.length;
+        before = page[0];
+        if (page.length < limit) break;
+      }
+      for (const message of pages.flat()) {
+        if (options.json === true) printJson(messageJson(message, client.id));
+        else printMessage(message, client.id);
+      }
+      return 0;
+    },
+    'read',
+  );
+}
+
+/** For people: time, who, the text; continued lines below it. */
+export function printMessage(message: StoredMessage, ownId: string, name?: string): void {
+  const { sender, timestamp, text, quote, marks } = message;
+  const date = new Date(timestamp);
+  const isToday = date.toDateString() === new Date().toDateString();
+  const time = `${isToday ? '' : `${date.toLocaleDateString('en-CA')} `}${date.toLocaleTimeString('en-GB')}`;
+  const who = sender === ownId ? 'You' : (name ?? `${sender.slice(0, 8)}…${sender.slice(-4)}`);
+  const shown = marks?.deletedAt === undefined ? harmless(text) : '(deleted)';
+  const [first = '', ...rest] = shown.split('\n');
+  const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
+  print(`${styled('dim', time)}  ${styled('bold', harmless(who))}  ${answer}${first}`);
+  for (const line of rest) print(`${' '.repeat(10)}${line}`);
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Messages as lines of JSON, for scripts (docs/guides/cli.md): one form for `listen`, `history` and what comes after. And
+// which message a person means.
+import type { Client } from '@allium/client';
+import { deliveryOf } from '@allium/client/delivery';
+import type { StoredMessage } from '@allium/client/storage';
+import { usage } from './cli-error.ts';
+
+// Ours.
+const PAGE = 500;
+/** How far back a hash is looked for. */
+const MAX_PAGES = 40;
+
+export function messageJson(message: StoredMessage, ownId: string): Record<string, unknown> {
+  const { sender, conversation, timestamp, text, hash, quote, marks = {} } = message;
+  const isOwn = sender === ownId;
+  const reactions = (marks.reactions ?? [])
+    .filter(({ on }) => on)
+    .map(({ by, emoji, at }) => ({ by, emoji, at }));
+  return {
+    from: sender,
+    ...(isOwn && { to: conversation }),
+    timestamp,
+    text,
+    ...(hash !== undefined && { hash }),
+    ...(quote !== undefined && { replyTo: { from: quote.author, timestamp: quote.timestamp } }),
+    ...(isOwn && { delivery: deliveryOf(message) }),
+    ...(reactions.length > 0 && { reactions }),
+    ...(marks.deletedAt !== undefined && { deletedAt: marks.deletedAt }),
+  };
+}
+
+/**
+ * The message of a conversation that was sent at a time, or that has a hash, as `listen --json` and `history --json` tell them.
+ * @throws CliError when there is none
+ */
+export async function findMessage(client: Client, id: string, name: string): Promise<StoredMessage> {
+  const timestamp = /^\d{10,16}$/.test(name) ? Number(name) : undefined;
+  let before: StoredMessage | undefined;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const messages: readonly StoredMessage[] = await client
+      .conversation(id)
+      .history({ limit: PAGE, ...(before && { before }) });
+    const found = messages.filter((one) =>
+      timestamp === undefined ? one.hash === name : one.timestamp === timestamp,
+    );
+    if (found.length > 1) throw usage('both sides sent a message at that time: name it by its hash');
+    if (found.length === 1) return found[0]!;
+    before = messages[0];
+    if (before === undefined) break;
+  }
+  throw usage(`there is no message ${name} in that conversation ("allium history" lists them)`);
+}
