@@ -97,6 +97,14 @@ class Language {
   }
 }
 
+/** CPU time in ms. */
+function cpuOf(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1_000;
+}
+
 /** CPU time of the writes, ms. */
 async function fill(
   storage: SqliteStorage,
@@ -109,12 +117,32 @@ async function fill(
     const messages = Array.from({ length: Math.min(BATCH, first + count - from) }, (_, i) =>
       language.message(from + i),
     );
-    const before = process.cpuUsage();
-    await storage.write({ messages });
-    const { user, system } = process.cpuUsage(before);
-    ms += (user + system) / 1_000;
+    // Synchronous underneath.
+    let written: Promise<void> | undefined;
+    ms += cpuOf(() => {
+      written = storage.write({ messages });
+    });
+    await written;
   }
   return ms;
+}
+
+/** The program has no such thing: what a connection does to keep the index is taken away. */
+function openWithoutIndex(path: string): SqliteStorage {
+  const connections: Database.Database[] = [];
+  const { exec } = Database.prototype;
+  Database.prototype.exec = function (sql) {
+    connections.push(this);
+    return exec.call(this, sql);
+  };
+  const storage = new SqliteStorage(path);
+  Database.prototype.exec = exec;
+  connections
+    .at(-1)!
+    .exec(
+      'DROP TRIGGER search_insert; DROP TRIGGER search_update; DROP TRIGGER search_delete; DROP INDEX messages_in_time',
+    );
+  return storage;
 }
 
 const percentile = (sorted: readonly number[], share: number) =>
@@ -123,10 +151,10 @@ const percentile = (sorted: readonly number[], share: number) =>
 export async function run(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'allium-search-'));
   try {
-    const path = join(folder, 'with.sqlite');
+    const path = join(folder, 'client.sqlite');
     const storage = new SqliteStorage(path);
     const language = new Language();
-    const withIndex = await fill(storage, 0, MESSAGES, language);
+    const writtenMs = await fill(storage, 0, MESSAGES, language);
     const { random, words } = language;
     const common = () => words[Math.floor(random() * 30)]!;
     const usual = () => language.word();
@@ -186,21 +214,14 @@ export async function run(): Promise<void> {
     );
     await storage.close();
     const bytes = statSync(path).size;
-    const without = join(folder, 'without.sqlite');
-    await new SqliteStorage(without).close();
-    const database = new Database(without);
-    database.exec(
-      'DROP TRIGGER search_insert; DROP TRIGGER search_update; DROP TRIGGER search_delete; DROP INDEX messages_in_time',
-    );
-    database.close();
-    const plain = new SqliteStorage(without);
-    const withoutIndex = await fill(plain, 0, MESSAGES, new Language());
+    const plain = openWithoutIndex(join(folder, 'plain.sqlite'));
+    const plainMs = await fill(plain, 0, MESSAGES, new Language());
     await plain.close();
-    const index = bytes - statSync(without).size;
+    const index = bytes - statSync(join(folder, 'plain.sqlite')).size;
     console.log(
       `${MESSAGES} messages: file ${(bytes / 1e6).toFixed(0)} MB, of it the index ${(index / 1e6).toFixed(0)} MB; ` +
-        `written in ${(withIndex / 1e3).toFixed(1)} s of CPU, without the index ${(withoutIndex / 1e3).toFixed(1)} s ` +
-        `(${(withIndex / withoutIndex).toFixed(1)} times)`,
+        `written with ${(writtenMs / 1e3).toFixed(1)} s of CPU, without the index ${(plainMs / 1e3).toFixed(1)} s ` +
+        `(${(writtenMs / plainMs).toFixed(1)} times)`,
     );
   } finally {
     rmSync(folder, { recursive: true });

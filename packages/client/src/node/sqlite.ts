@@ -20,13 +20,7 @@ import {
   type StoredSwarm,
 } from '../storage/storage.ts';
 import { openSqlite, type SqliteDatabase, type SqliteStatement, storageError } from './sqlite-file.ts';
-import {
-  defineSearchFunctions,
-  refreshSearch,
-  SEARCH_SCHEMA,
-  searchSql,
-  searchValues,
-} from './sqlite-search.ts';
+import { SEARCH_SCHEMA, SqliteSearch, searchSql, searchValues } from './sqlite-search.ts';
 
 const SCHEMA_1 = `
   CREATE TABLE messages (
@@ -116,6 +110,7 @@ interface RecordRow {
 /** Synchronous underneath: each call ends before it returns its promise. */
 export class SqliteStorage implements Storage {
   readonly #database: SqliteDatabase;
+  readonly #search: SqliteSearch;
   readonly #statements = new Map<string, SqliteStatement>();
   #closed = false;
 
@@ -128,7 +123,7 @@ export class SqliteStorage implements Storage {
   constructor(path: string, options: { readonly key?: Uint8Array; readonly account?: AccountId } = {}) {
     this.#database = openSqlite(path, options.key, (plain) => checkOwner(plain, options.account));
     try {
-      this.#transaction(() => {
+      this.#search = this.#transaction(() => {
         const version = this.#database.pragma('user_version', { simple: true }) as number;
         if (version > STORAGE_SCHEMA) {
           throw new StorageError(
@@ -136,10 +131,11 @@ export class SqliteStorage implements Storage {
             `storage of schema ${version}, this program knows ${STORAGE_SCHEMA}`,
           );
         }
-        defineSearchFunctions(this.#database);
         for (const migration of MIGRATIONS.slice(version)) this.#database.exec(migration);
         this.#database.exec(`PRAGMA user_version = ${STORAGE_SCHEMA}`);
-        refreshSearch(this.#database);
+        const search = new SqliteSearch(this.#database);
+        search.refresh();
+        return search;
       });
     } catch (error) {
       this.#database.close();
@@ -230,7 +226,10 @@ export class SqliteStorage implements Storage {
         if (value === undefined) this.#run('DELETE FROM settings WHERE name = ?', name);
         else this.#run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', name, value);
       }
+      this.#search.follow();
     });
+    // What was removed is not to stay in the log of writes until it is full; while somebody else reads, it does.
+    if ((changes.removed ?? []).length > 0) this.#database.pragma('wal_checkpoint(TRUNCATE)');
   }
 
   async message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined> {
@@ -413,11 +412,12 @@ export class SqliteStorage implements Storage {
     return (rows as unknown as MessageRow[]).map(toMessage);
   }
 
-  #transaction(work: () => void): void {
+  #transaction<T>(work: () => T): T {
     try {
       this.#database.exec('BEGIN IMMEDIATE');
-      work();
+      const result = work();
       this.#database.exec('COMMIT');
+      return result;
     } catch (error) {
       if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
       throw storageError(error, 'the change could not be written');
