@@ -40,15 +40,11 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --minutes N             virtual time of the chaos (default 20)
              --sabotage WHAT         forget: nodes lose what they acknowledged; drop, double, flip: a device loses
                                      messages, shows them twice, in another order. The check has to find it
-  chaos      a simulated network falls apart and heals: is every stored message delivered?
-             --nodes N               (default 200)
-             --clients N             (default 1000)
-             --devices N             of each account (default 3)
-             --messages N            (default 10000)
-             --seed S                (default 1)
-             --minutes N             virtual time of the chaos (default 20)
-             --sabotage WHAT         forget: nodes lose what they acknowledged; drop, double, flip: a device loses
-                                     messages, shows them twice, in another order. The check has to find it
+  devices    three devices of an account, everything that users do at random, restarts, kills, partitions: do all
+             show the same in the end? The last line is "runs N, diverged 0"; else exit code 1
+             --runs N                (default 20)
+             --seed S                of the first run (default 1)
+             --sabotage WHAT         forget, drop: a device loses contacts or messages. The check has to find it
   crash      processes die by SIGKILL during stores and swarm changes: is every acknowledged message there?
              --rounds N              (default 100)
   chain-life fourteen processes on a development chain: silence, suspension, return, removal, rewards, exit, killed
@@ -94,6 +90,7 @@ const quick = values.quick;
 function count(
   name:
     | 'nodes'
+    | 'runs'
     | 'clients'
     | 'devices'
     | 'messages'
@@ -200,28 +197,21 @@ switch (values.help ? 'help' : positionals[0]) {
     process.exitCode = hasFailed(result) ? 1 : early.exitCode;
     break;
   }
-  case 'chaos': {
-    const { runChaos, SABOTAGES } = await import('./sim/chaos.ts');
-    const { describeChaos, hasFailed } = await import('./sim/chaos-result.ts');
-    const sabotage = SABOTAGES.find((known) => known === values.sabotage);
+  case 'devices': {
+    const { describeDevices, runDevices } = await import('./sim/devices.ts');
+    const { DEVICE_SABOTAGES } = await import('./sim/devices-device.ts');
+    const sabotage = DEVICE_SABOTAGES.find((known) => known === values.sabotage);
     if (sabotage !== values.sabotage) {
-      process.stderr.write(`lab: --sabotage is one of ${SABOTAGES.join(', ')}\n`);
+      process.stderr.write(`lab: --sabotage is one of ${DEVICE_SABOTAGES.join(', ')}\n`);
       process.exit(2);
     }
-    const options = {
-      nodes: count('nodes', quick ? 30 : 200),
-      clients: count('clients', quick ? 60 : 1000),
-      devices: count('devices', 3),
-      messages: count('messages', quick ? 300 : 10_000),
-      seed: count('seed', 1),
-      chaosMs: count('minutes', quick ? 10 : 20) * 60_000,
-      pollEveryMs: 10_000,
-      sabotage,
-    };
     const early = earlyEnd();
-    const result = await runChaos({ ...options, signal: early.signal }, print);
-    for (const line of describeChaos(result)) print(line);
-    process.exitCode = hasFailed(result) ? 1 : early.exitCode;
+    const result = await runDevices(
+      { runs: count('runs', quick ? 3 : 20), seed: count('seed', 1), sabotage, signal: early.signal },
+      print,
+    );
+    for (const line of describeDevices(result)) print(line);
+    process.exitCode = result.diverged > 0 ? 1 : early.exitCode;
     break;
   }
   case 'crash': {

@@ -19,6 +19,8 @@ export interface DevicesOptions {
   readonly actions?: number;
   /** Virtual time in which they happen. Default 4 minutes. */
   readonly ms?: number;
+  /** How long they may take afterwards, virtual time. Default 30 minutes. */
+  readonly settleMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -306,7 +308,7 @@ class Story {
   }
 
   async #settle(): Promise<string[]> {
-    const end = this.#net.time.ms + SETTLE_MS;
+    const end = this.#net.time.ms + (this.#options.settleMs ?? SETTLE_MS);
     let found = ['devices were never settled'];
     // What is shown at the end is what the storage has.
     let isReopened = false;
