@@ -11,7 +11,7 @@ import { isExpired, messageLine, RECORD_KINDS, recordLine } from './records.ts';
 // Ours.
 const MESSAGES_AT_ONCE = 500;
 /** Of a chunk, in characters: what a reader needs as memory, and what a kill may cost. */
-const CHUNK_TARGET = 256 * 1024;
+const CHUNK_TARGET = 1024 * 1024;
 
 export interface ArchiveCounts {
   readonly messages: number;
@@ -53,11 +53,14 @@ export interface ExportOptions {
   readonly from?: { readonly archive: ArchiveKey; readonly point: ExportPoint };
   /** For tests: the cost of the key derivation. */
   readonly cost?: ArchiveCost;
+  /** For tests: characters of a chunk. */
+  readonly chunkTarget?: number;
 }
 
 /** @throws ArchiveError `empty_passphrase`, `too_large`; StorageError; what `write` throws */
 export async function exportArchive(storage: Storage, options: ExportOptions): Promise<ExportSummary> {
   const { account, secret, conversation, now, write, onProgress, signal, from } = options;
+  const { chunkTarget = CHUNK_TARGET } = options;
   let archive: ArchiveKey;
   if (from === undefined) {
     const made = newArchive(options.passphrase, options.cost);
@@ -89,7 +92,7 @@ export async function exportArchive(storage: Storage, options: ExportOptions): P
         if (record.expiry !== undefined && record.expiry <= now) continue;
         carry(recordLine(record));
         records++;
-        if (lines.length >= CHUNK_TARGET) await flush();
+        if (lines.length >= chunkTarget) await flush();
       }
     }
     await flush();
@@ -104,7 +107,7 @@ export async function exportArchive(storage: Storage, options: ExportOptions): P
       if (!isWanted(message)) continue;
       carry(messageLine(message));
       messages++;
-      if (lines.length >= CHUNK_TARGET) await flush();
+      if (lines.length >= chunkTarget) await flush();
     }
     onProgress?.({ messages, records, share: last === 0 ? 1 : Math.min(1, place / last) });
     if (page.length === 0) break;

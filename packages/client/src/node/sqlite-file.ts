@@ -144,7 +144,7 @@ function connect(path: string, key: Uint8Array | undefined): SqliteDatabase {
     if (key !== undefined) unlock(database, key);
     // Sorting must not write a plain temporary file.
     database.exec(
-      'PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON',
+      'PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000; PRAGMA wal_autocheckpoint = 4000; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON',
     );
     return database;
   } catch (error) {

@@ -29,6 +29,7 @@ import {
   PEOPLE,
   plainMessage,
   readerOver,
+  SMALL,
 } from './support.ts';
 
 const [, BOB, CAROL] = PEOPLE as [AccountId, AccountId, AccountId];
@@ -327,6 +328,7 @@ describe('a kill', () => {
       passphrase: PASSPHRASE,
       now: NOW,
       cost: CHEAP,
+      chunkTarget: SMALL,
       write: async (bytes) => {
         if (pieces.length === 3) throw new Error('killed');
         pieces.push(bytes);
@@ -347,6 +349,7 @@ describe('a kill', () => {
       write: async (bytes) => {
         rest.push(bytes);
       },
+      chunkTarget: SMALL,
       from: { archive, point },
     });
     expect(point.messages).toBeGreaterThan(0);

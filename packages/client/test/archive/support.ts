@@ -11,6 +11,7 @@ import { type Changes, type Storage, StorageError, type StoredMessage } from '..
 export const NOW = 1_800_000_000_000;
 export const PASSPHRASE = 'correct horse';
 export const CHEAP = { passes: 1, memoryBytes: 8 * 1024 };
+export const SMALL = 128 * 1024;
 export const id = (digit: string) => `05${digit.repeat(64)}` as AccountId;
 export const ALICE = id('a');
 export const PEOPLE = [id('a'), id('b'), id('c')];
@@ -97,6 +98,7 @@ export async function archived(storage: Storage, options: Partial<ExportOptions>
     passphrase: PASSPHRASE,
     now: NOW,
     cost: CHEAP,
+    chunkTarget: SMALL,
     write: async (bytes) => {
       pieces.push(bytes);
     },
