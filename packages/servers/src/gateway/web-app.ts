@@ -119,6 +119,8 @@ export class WebApp {
       'Cross-Origin-Resource-Policy': 'same-origin',
       // A worker has a policy of its own, which its script brings.
       'Content-Security-Policy': this.#policy,
+      // Without it browsers refuse the worker of a page that has it.
+      'Cross-Origin-Embedder-Policy': 'require-corp',
       ...(isPage && PAGE_HEADERS),
     };
     if (headers['if-none-match'] === file.etag) return { status: 304, headers: common };
@@ -139,10 +141,9 @@ export class WebApp {
 
 const PAGE_HEADERS = {
   'Permissions-Policy':
-    'camera=(self), microphone=(self), geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), midi=(), ' +
+    'camera=(self), microphone=(self), geolocation=(), payment=(), usb=(), serial=(), midi=(), ' +
     'display-capture=(), browsing-topics=(), interest-cohort=()',
   'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Embedder-Policy': 'require-corp',
   'X-Frame-Options': 'DENY',
 };
 
@@ -163,6 +164,7 @@ function contentPolicy(connect: readonly string[]): string {
     "form-action 'none'",
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
+    'trusted-types allium',
   ].join('; ');
 }
 

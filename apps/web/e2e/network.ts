@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What a page needs, for real and on this machine: a devnet, a file server, a gateway that serves the built app.
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NETWORKS } from '@allium/client/network/presets';
+import { Devnet } from '@allium/lab';
+import { systemEnv } from '@allium/net/system-env';
+import { type FileServer, startFileServer } from '@allium/servers/files';
+import { Gateway } from '@allium/servers/gateway';
+import { WebApp } from '@allium/servers/gateway/web-app';
+import { buildWeb } from '../build.ts';
+
+export interface WebNetwork {
+  readonly net: Devnet;
+  /** Address of the page. */
+  readonly url: string;
+  readonly files: FileServer;
+  /** Switches gateway and page server off and on again, at the same port. */
+  stopGateway(): Promise<void>;
+  startGateway(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Builds the app once for a process; `WEB_DIST` names one that is there. */
+let built: Promise<string> | undefined;
+export function builtApp(): Promise<string> {
+  built ??= (async () => {
+    const given = process.env.WEB_DIST;
+    if (given !== undefined && existsSync(join(given, 'index.html'))) return given;
+    const folder = mkdtempSync(join(tmpdir(), 'allium-web-'));
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+    await buildWeb(folder);
+    return folder;
+  })();
+  return built;
+}
+
+export async function startWebNetwork(options: { readonly nodes?: number } = {}): Promise<WebNetwork> {
+  const folder = await builtApp();
+  const net = await Devnet.start({ nodes: options.nodes ?? 8 });
+  const store = mkdtempSync(join(tmpdir(), 'allium-web-files-'));
+  const files = await startFileServer({ folder: store, host: '127.0.0.1', port: 0 }, systemEnv());
+  const web = await WebApp.open({ folder });
+  let port = 0;
+  let gateway: Gateway | undefined;
+  const startGateway = async () => {
+    gateway = new Gateway(
+      {
+        host: '127.0.0.1',
+        port,
+        network: NETWORKS.local.name,
+        networkId: 'e2e',
+        seeds: net.nodes.map(({ url }) => ({ url })),
+        fileServers: [{ url: files.url, ed25519Hex: files.ed25519Hex }],
+        anchor: readFileSync(net.networkFile, 'utf8'),
+        allows: () => true,
+        web,
+      },
+      systemEnv(),
+    );
+    ({ port } = await gateway.start());
+  };
+  const stopGateway = async () => {
+    const running = gateway;
+    gateway = undefined;
+    await running?.stop();
+  };
+  await startGateway();
+  return {
+    net,
+    url: `http://localhost:${port}/`,
+    files,
+    startGateway,
+    stopGateway,
+    async [Symbol.asyncDispose]() {
+      await stopGateway();
+      await files.stop();
+      await net.stop();
+      rmSync(store, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// What the page can ask of the worker, and what the worker tells without being asked.
+import type {
+  ConversationsView,
+  DeviceView,
+  MessageView,
+  NetworkView,
+  OutgoingFile,
+  PersonView,
+  RestoreProgress,
+  SearchHit,
+  SessionView,
+  SettingsView,
+} from './model.ts';
+
+/** A phrase as it was typed, word by word. */
+export interface PhraseCheck {
+  /** Positions from 0 of words that are in no list. */
+  readonly wrong: readonly number[];
+  readonly count: number;
+  /** Code of what is wrong with the whole, when each word is known. */
+  readonly problem?: 'too_few' | 'too_many' | 'checksum' | 'undecodable';
+  /** The account id, when all is well. */
+  readonly id?: string;
+}
+
+export interface MessageName {
+  readonly sender: string;
+  readonly timestamp: number;
+}
+
+export interface Call {
+  readonly signal: AbortSignal;
+  readonly progress: (value: unknown) => void;
+}
+
+/** Every method runs in the worker; the last parameter is added there. Errors are `AppError`s by code. */
+export interface Api {
+  session(): Promise<SessionView>;
+  /** A new account that is kept nowhere yet. */
+  draftAccount(): Promise<{ readonly id: string; readonly phrase: string }>;
+  createAccount(options: {
+    name: string;
+    phraseConfirmed: boolean;
+    passphrase?: string;
+  }): Promise<SessionView>;
+  suggestWords(prefix: string): Promise<readonly string[]>;
+  checkPhrase(phrase: string): Promise<PhraseCheck>;
+  /** Progress: `RestoreProgress`. */
+  restoreAccount(options: { phrase: string; name?: string; passphrase?: string }): Promise<SessionView>;
+  unlock(key: string, passphrase: string | undefined): Promise<SessionView>;
+  lock(): Promise<SessionView>;
+  /** Goes to another account, or to none: the welcome page. */
+  switchAccount(key: string | undefined): Promise<SessionView>;
+  removeAccount(key: string): Promise<SessionView>;
+  showPhrase(passphrase: string | undefined): Promise<string>;
+  confirmPhrase(): Promise<SessionView>;
+  setPassphrase(current: string | undefined, next: string | undefined): Promise<SessionView>;
+  setName(name: string): Promise<SessionView>;
+  setPicture(picture: Uint8Array | undefined): Promise<SessionView>;
+
+  conversations(): Promise<ConversationsView>;
+  person(id: string): Promise<PersonView>;
+  contacts(): Promise<readonly PersonView[]>;
+  history(
+    id: string,
+    query: { limit: number; before?: MessageName & { place: number; hash?: string } },
+  ): Promise<readonly MessageView[]>;
+  send(
+    id: string,
+    text: string,
+    options: { quote?: MessageName; files?: readonly OutgoingFile[] },
+  ): Promise<void>;
+  edit(id: string, timestamp: number, text: string): Promise<void>;
+  resend(id: string, timestamp: number): Promise<void>;
+  react(id: string, to: MessageName, emoji: string, remove: boolean): Promise<void>;
+  deleteForEveryone(id: string, timestamp: number): Promise<void>;
+  deleteForMe(id: string, message: MessageName): Promise<void>;
+  /** Progress: bytes done. */
+  attachment(message: MessageName, index: number): Promise<Uint8Array>;
+  picture(id: string): Promise<Uint8Array | undefined>;
+  setDraft(id: string, draft: string): Promise<void>;
+  setPinned(id: string, pinned: boolean): Promise<void>;
+  setMuted(id: string, until: number | undefined): Promise<void>;
+  setTimer(id: string, seconds: number): Promise<void>;
+  setNickname(id: string, name: string): Promise<void>;
+  setVerified(id: string, verified: boolean): Promise<void>;
+  hide(id: string): Promise<void>;
+  approve(id: string): Promise<void>;
+  decline(id: string): Promise<void>;
+  setBlocked(id: string, blocked: boolean): Promise<void>;
+  markRead(id: string): Promise<void>;
+  typing(id: string, isTyping: boolean): Promise<void>;
+  /** Twelve groups of five digits, alike on both sides. */
+  safetyNumber(id: string): Promise<string>;
+  search(text: string): Promise<readonly SearchHit[]>;
+  /** An account id from what was typed, pasted or scanned. */
+  readId(text: string): Promise<string>;
+
+  settings(): Promise<SettingsView>;
+  changeSettings(change: Partial<SettingsView>): Promise<SettingsView>;
+  network(): Promise<NetworkView>;
+  devices(): Promise<readonly DeviceView[]>;
+  exportArchive(passphrase: string): Promise<Uint8Array>;
+  importArchive(archive: Uint8Array, passphrase: string): Promise<void>;
+}
+
+export interface ApiEvents {
+  session: SessionView;
+  /** The list of conversations is another one. */
+  conversations: ConversationsView;
+  /** New or changed. */
+  message: { readonly view: MessageView; readonly isNew: boolean };
+  removed: { readonly conversation: string; readonly key: string };
+  typing: { readonly id: string; readonly isTyping: boolean };
+  network: NetworkView;
+  /** Another tab has taken over, or the worker began anew: what was read may be old. */
+  restarted: Record<string, never>;
+}
+
+export type ApiMethod = keyof Api;
+export type RestoreStep = RestoreProgress;

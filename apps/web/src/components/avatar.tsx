@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// A person's picture; without one a flower that follows from the id, so that strangers with equal names differ.
+import { memo, useEffect, useState } from 'react';
+import { useApp } from '../state/context.ts';
+import './avatar.css';
+
+interface AvatarProps {
+  readonly id: string;
+  readonly name?: string | undefined;
+  readonly pictureTag?: string | undefined;
+  readonly size?: number;
+}
+
+export const Avatar = memo(function Avatar({ id, name, pictureTag, size = 44 }: AvatarProps) {
+  const app = useApp();
+  const [picture, setPicture] = useState<string>();
+  useEffect(() => {
+    setPicture(undefined);
+    if (pictureTag === undefined) return;
+    let gone = false;
+    void app.picture(id, pictureTag).then((address) => {
+      if (!gone) setPicture(address);
+    });
+    return () => {
+      gone = true;
+    };
+  }, [app, id, pictureTag]);
+  return (
+    <span className="avatar" style={{ inlineSize: size, blockSize: size }} aria-hidden="true">
+      {picture === undefined ? (
+        <Flower id={id} name={name} />
+      ) : (
+        <img className="avatar__picture" src={picture} alt="" onError={() => setPicture(undefined)} />
+      )}
+    </span>
+  );
+});
+
+/** Numbers 0…255 from the hex digits of an id, or from any text. */
+function numbersOf(id: string): number[] {
+  const hex = /^05[0-9a-f]{64}$/.test(id) ? id.slice(2) : '';
+  return Array.from({ length: 8 }, (_, i) =>
+    hex === ''
+      ? ((id.charCodeAt(i % Math.max(id.length, 1)) || 0) * (i + 7)) % 256
+      : Number.parseInt(hex.slice(i * 2, i * 2 + 2), 16),
+  );
+}
+
+function Flower({ id, name }: { readonly id: string; readonly name?: string | undefined }) {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = numbersOf(id);
+  const hue = Math.round((a / 256) * 360);
+  const turn = (b / 256) * 60;
+  const petals = 5 + (c % 6);
+  const inner = 3 + (d % 5);
+  const initial = initialOf(name);
+  const chroma = 0.075 + (e % 4) * 0.012;
+  const ring = (count: number, radius: number, size: number, offset: number) =>
+    Array.from({ length: count }, (_, i) => {
+      const angle = ((i / count) * 360 + offset) * (Math.PI / 180);
+      const x = 32 + Math.cos(angle) * radius;
+      const y = 32 + Math.sin(angle) * radius;
+      return (
+        // biome-ignore lint/suspicious/noArrayIndexKey: petals have no other name
+        <g key={i}>
+          <line x1={32} y1={32} x2={x} y2={y} />
+          <circle cx={x} cy={y} r={size} />
+        </g>
+      );
+    });
+  return (
+    <svg viewBox="0 0 64 64" role="presentation">
+      <rect width="64" height="64" fill={`oklch(0.56 ${chroma + 0.03} ${hue})`} />
+      <circle
+        cx="32"
+        cy="32"
+        r="30"
+        fill={`oklch(0.5 ${chroma + 0.04} ${(hue + 24) % 360})`}
+        opacity="0.55"
+      />
+      <g
+        stroke={`oklch(0.86 ${chroma} ${hue})`}
+        fill={`oklch(0.86 ${chroma} ${hue})`}
+        strokeWidth="1.6"
+        opacity={initial === '' ? 0.95 : 0.34}
+      >
+        {ring(petals, 21, 4.2, turn)}
+        {ring(inner, 11, 3, turn + 20)}
+      </g>
+      {initial !== '' && (
+        <text x="32" y="33" className="avatar__initial" dominantBaseline="central" textAnchor="middle">
+          {initial}
+        </text>
+      )}
+    </svg>
+  );
+}
+
+/** The first letter or digit; a name may begin with anything. */
+function initialOf(name: string | undefined): string {
+  const found = /[\p{L}\p{N}]/u.exec(name?.slice(0, 100) ?? '');
+  return found?.[0]?.toUpperCase() ?? '';
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// A dialog of the browser: it keeps the focus, Escape and a click beside it close it.
+import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { t } from '../i18n/i18n.ts';
+import { IconButton } from './button.tsx';
+import './dialog.css';
+
+interface DialogProps {
+  readonly title: string;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+  readonly actions?: ReactNode;
+  readonly look?: 'box' | 'stage';
+}
+
+export function Dialog({ title, onClose, children, actions, look = 'box' }: DialogProps) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  useEffect(() => {
+    const dialog = ref.current;
+    const before = document.activeElement;
+    dialog?.showModal();
+    return () => {
+      dialog?.close();
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape is the key, by the browser
+    <dialog
+      ref={ref}
+      className={`dialog dialog--${look}`}
+      aria-labelledby={titleId}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+      onClick={(event) => {
+        if (event.target === ref.current) onClose();
+      }}
+    >
+      <div className="dialog__inner">
+        <header className="dialog__header">
+          <h2 id={titleId} className="dialog__title">
+            <bdi>{title}</bdi>
+          </h2>
+          <IconButton icon="close" label={t('close')} onClick={onClose} />
+        </header>
+        <div className="dialog__body scroll">{children}</div>
+        {actions && <footer className="dialog__actions">{actions}</footer>}
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Start of the page: worker, state, views. Everything heavy is in the worker.
+import { createRoot } from 'react-dom/client';
+import { RemoteBackend } from './rpc.ts';
+import { App } from './state/app.ts';
+import { AppProvider } from './state/context.ts';
+import { PreferenceStore } from './state/preferences.ts';
+import { Router } from './state/route.ts';
+import './styles/tokens.css';
+import './styles/base.css';
+import { openWorker, registerServiceWorker } from './trusted.ts';
+import { Shell } from './views/shell.tsx';
+
+const place = document.getElementById('root');
+if (place === null) throw new Error('no place for the page');
+const root = createRoot(place);
+
+if (location.hash.startsWith('#/gallery')) {
+  void import('./gallery/gallery.tsx').then(({ Gallery }) => root.render(<Gallery />));
+} else {
+  const app = new App({
+    backend: new RemoteBackend(openWorker()),
+    router: new Router(history, window),
+    preferences: new PreferenceStore(localStorage),
+  });
+  root.render(
+    <AppProvider value={app}>
+      <Shell />
+    </AppProvider>,
+  );
+  void app.refresh();
+  registerServiceWorker();
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The messages of one conversation as far as they were loaded, oldest first.
+import type { MessageView } from '../model.ts';
+import type { Backend } from '../rpc.ts';
+import { Store } from './store.ts';
+
+const PAGE = 60;
+/** While scrolling through an old history: fewer, larger steps. */
+const LATER_PAGE = 250;
+
+export interface ChatState {
+  readonly messages: readonly MessageView[];
+  /** The last change put messages before the others. */
+  readonly shift: boolean;
+  readonly phase: 'loading' | 'ready' | 'failed';
+  /** There are older ones. */
+  readonly hasOlder: boolean;
+  /** The first of those that were unread when the chat was opened. */
+  readonly unreadFrom?: string;
+}
+
+const EMPTY: ChatState = { messages: [], shift: false, phase: 'loading', hasOlder: true };
+
+export class Chat {
+  readonly id: string;
+  readonly state = new Store<ChatState>(EMPTY);
+  readonly #backend: Backend;
+  #loading: Promise<void> | undefined;
+  #asked = 0;
+
+  constructor(id: string, backend: Backend) {
+    this.id = id;
+    this.#backend = backend;
+  }
+
+  /** The newest page; what is shown stays until it is there. */
+  async open(unread: number): Promise<void> {
+    const asked = ++this.#asked;
+    try {
+      const messages = await this.#backend.call('history', [this.id, { limit: PAGE }]);
+      if (asked !== this.#asked) return;
+      const incoming = messages.filter(({ mine }) => !mine);
+      const unreadFrom = unread > 0 ? incoming.at(-Math.min(unread, incoming.length))?.key : undefined;
+      this.state.set({
+        messages,
+        shift: false,
+        phase: 'ready',
+        hasOlder: messages.length === PAGE,
+        ...(unreadFrom !== undefined && { unreadFrom }),
+      });
+    } catch {
+      if (asked === this.#asked) this.state.update((state) => ({ ...state, phase: 'failed' }));
+    }
+  }
+
+  async loadOlder(): Promise<void> {
+    const { hasOlder, phase } = this.state.get();
+    if (!hasOlder || phase !== 'ready') return;
+    this.#loading ??= this.#loadOlder().finally(() => {
+      this.#loading = undefined;
+    });
+    await this.#loading;
+  }
+
+  /** Loads until the message is there. */
+  async reach(key: string): Promise<boolean> {
+    for (;;) {
+      const { messages, hasOlder } = this.state.get();
+      if (messages.some((message) => message.key === key)) return true;
+      if (!hasOlder) return false;
+      await this.loadOlder();
+    }
+  }
+
+  /** A message is new or has changed. */
+  put(message: MessageView): void {
+    const { messages, phase } = this.state.get();
+    if (phase === 'loading') return;
+    // What is new stands at the end nearly always.
+    const known = messages.findLastIndex(({ key }) => key === message.key);
+    if (known !== -1 && messages[known]?.place === message.place) {
+      this.#set(messages.with(known, message));
+      return;
+    }
+    const others = known === -1 ? messages : messages.toSpliced(known, 1);
+    let at = others.length;
+    while (at > 0 && compare(others[at - 1]!, message) > 0) at--;
+    // Older than all that is loaded: it comes with its page.
+    if (at === 0 && this.state.get().hasOlder && others.length > 0) return;
+    this.#set(others.toSpliced(at, 0, message));
+  }
+
+  remove(key: string): void {
+    this.#set(this.state.get().messages.filter((message) => message.key !== key));
+  }
+
+  forgetUnread(): void {
+    const { unreadFrom: _, ...state } = this.state.get();
+    this.state.set(state);
+  }
+
+  #set(messages: readonly MessageView[]): void {
+    this.state.update((state) => ({ ...state, messages, shift: false }));
+  }
+
+  async #loadOlder(): Promise<void> {
+    const [first] = this.state.get().messages;
+    if (first === undefined) return;
+    const { sender, timestamp, place, hash } = first;
+    const before = { sender, timestamp, place, ...(hash !== undefined && { hash }) };
+    const asked = this.#asked;
+    const page = await this.#backend
+      .call('history', [this.id, { limit: LATER_PAGE, before }])
+      .catch(() => undefined);
+    // The tab that answered is gone, or the chat was loaded anew meanwhile: scrolling asks again.
+    if (page === undefined || asked !== this.#asked) return;
+    this.state.update((state) => ({
+      ...state,
+      messages: [...page, ...state.messages],
+      shift: true,
+      hasOlder: page.length === LATER_PAGE,
+    }));
+  }
+}
+
+function compare(a: MessageView, b: MessageView): number {
+  const [x, y] = [a.hash ?? '~', b.hash ?? '~'];
+  return a.place - b.place || (x < y ? -1 : x > y ? 1 : 0);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Keeps the page so that it starts without its server. Each version has a cache of its own, filled completely before it is
+// used, and checked file by file against the digests of the build; pages that are open keep theirs until they are closed.
+
+interface ServiceWorkerScope {
+  addEventListener(
+    type: 'install' | 'activate',
+    listener: (event: { waitUntil(done: Promise<unknown>): void }) => void,
+  ): void;
+  addEventListener(
+    type: 'fetch',
+    listener: (event: { readonly request: Request; respondWith(answer: Promise<Response>): void }) => void,
+  ): void;
+  readonly registration: { readonly scope: string };
+}
+
+/** Set by the build: path → SHA-256 in hex, and the digest over all of them. */
+declare const FILES: Readonly<Record<string, string>>;
+declare const VERSION: string;
+
+// A module: its names are its own.
+export {};
+
+const scope = globalThis as unknown as ServiceWorkerScope;
+const PREFIX = 'allium-bundle-';
+const CACHE = PREFIX + VERSION;
+
+scope.addEventListener('install', (event) => {
+  event.waitUntil(fill());
+});
+
+scope.addEventListener('activate', (event) => {
+  // No page uses the others any more: this version waited for that.
+  event.waitUntil(
+    caches
+      .keys()
+      .then((names) =>
+        Promise.all(
+          names
+            .filter((name) => name.startsWith(PREFIX) && name !== CACHE)
+            .map((name) => caches.delete(name)),
+        ),
+      ),
+  );
+});
+
+scope.addEventListener('fetch', (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  const base = new URL(scope.registration.scope);
+  if (request.method !== 'GET' || url.origin !== base.origin || !url.pathname.startsWith(base.pathname))
+    return;
+  const path = url.pathname.slice(base.pathname.length) || 'index.html';
+  const name = request.mode === 'navigate' ? 'index.html' : path;
+  if (!Object.hasOwn(FILES, name)) return;
+  event.respondWith(fromCache(new URL(name, base).href, request));
+});
+
+async function fromCache(address: string, request: Request): Promise<Response> {
+  const kept = await (await caches.open(CACHE)).match(address);
+  // A browser that ran short of space may have dropped it.
+  return kept ?? (await fetch(request));
+}
+
+async function fill(): Promise<void> {
+  const cache = await caches.open(CACHE);
+  try {
+    await Promise.all(
+      Object.entries(FILES).map(async ([path, digest]) => {
+        const address = new URL(path, scope.registration.scope).href;
+        const answer = await fetch(address, { cache: 'no-cache', credentials: 'omit' });
+        if (!answer.ok) throw new Error(`${path}: status ${answer.status}`);
+        const bytes = await answer.clone().arrayBuffer();
+        const found = [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))]
+          .map((byte) => byte.toString(16).padStart(2, '0'))
+          .join('');
+        if (found !== digest) throw new Error(`${path} is not what was built`);
+        await cache.put(address, answer);
+      }),
+    );
+  } catch (error) {
+    // Half a version is none: the old one stays in use, the browser tries again later.
+    await caches.delete(CACHE);
+    throw error;
+  }
+}

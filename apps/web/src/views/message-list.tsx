@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The messages of a conversation: only those in sight are in the document. Keeps to the end while one reads there, and
+// keeps its place when older ones are loaded above.
+import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import { Virtualizer, type VirtualizerHandle } from 'virtua';
+import { Avatar } from '../components/avatar.tsx';
+import { Button, IconButton } from '../components/button.tsx';
+import { Empty } from '../components/feedback.tsx';
+import { dayName, isSameDay } from '../components/time.ts';
+import { t } from '../i18n/i18n.ts';
+import type { MessageView, PersonView } from '../model.ts';
+import type { Chat } from '../state/chat.ts';
+import { useApp } from '../state/context.ts';
+import { useStore } from '../state/store.ts';
+import { Message, type MessageActions } from './message.tsx';
+import { titleOf } from './person.ts';
+import './message-list.css';
+
+/** Messages of one sender within this time stand together. */
+const GROUP_MS = 4 * 60_000;
+/** From the end, in pixels: still there. */
+const AT_END = 64;
+/** From the beginning: older ones are wanted. */
+const NEAR_START = 900;
+const MARK_MS = 2_000;
+
+interface MessageListProps {
+  readonly chat: Chat;
+  readonly person: PersonView;
+  readonly actions: Omit<MessageActions, 'goTo'>;
+  readonly focus?: string | undefined;
+}
+
+export function MessageList({ chat, person, actions, focus }: MessageListProps) {
+  const app = useApp();
+  const { messages, shift, phase, unreadFrom, hasOlder } = useStore(chat.state);
+  const typing = useStore(app.typing).has(chat.id);
+  const scroller = useRef<HTMLDivElement>(null);
+  const list = useRef<VirtualizerHandle>(null);
+  const atEnd = useRef(true);
+  const began = useRef(false);
+  const size = useRef(0);
+  const [isAway, setAway] = useState(false);
+  const [missed, setMissed] = useState(0);
+  const [marked, setMarked] = useState<string>();
+  const count = messages.length;
+  const newest = messages.at(-1);
+
+  const toEnd = () => {
+    if (messages.length > 0) list.current?.scrollToIndex(messages.length - 1, { align: 'end' });
+  };
+
+  // The first time: to the first unread message, else to the end.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when there is something
+  useLayoutEffect(() => {
+    if (phase !== 'ready' || began.current || count === 0) return;
+    began.current = true;
+    if (focus !== undefined) return;
+    const unread = unreadFrom === undefined ? -1 : messages.findIndex(({ key }) => key === unreadFrom);
+    if (unread > 0) {
+      atEnd.current = false;
+      list.current?.scrollToIndex(unread, { align: 'center' });
+    } else toEnd();
+  }, [phase, count]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: when the newest is another one
+  useLayoutEffect(() => {
+    if (!began.current || newest === undefined) return;
+    if (atEnd.current || (newest.mine && newest.delivery?.state === 'queued')) {
+      requestAnimationFrame(toEnd);
+    } else if (!newest.mine) setMissed((before) => before + 1);
+  }, [newest?.key]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: when the height at the end changes
+  useLayoutEffect(() => {
+    if (atEnd.current) requestAnimationFrame(toEnd);
+  }, [typing, newest?.reactions.length]);
+
+  useEffect(() => {
+    const element = scroller.current;
+    if (element === null) return;
+    // The composer grew, the window shrank: the end stays in sight.
+    const observer = new ResizeObserver(() => {
+      if (atEnd.current) element.scrollTop = element.scrollHeight;
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+
+  const goTo = useMemo(
+    () => async (key: string) => {
+      if (!(await chat.reach(key))) {
+        app.toast('message_unknown', 'error');
+        return;
+      }
+      const index = chat.state.get().messages.findIndex((message) => message.key === key);
+      requestAnimationFrame(() => {
+        list.current?.scrollToIndex(index, { align: 'center' });
+        setMarked(key);
+        setTimeout(() => setMarked((now) => (now === key ? undefined : now)), MARK_MS);
+      });
+    },
+    [app, chat],
+  );
+  const allActions = useMemo<MessageActions>(
+    () => ({ ...actions, goTo: (key) => void goTo(key) }),
+    [actions, goTo],
+  );
+
+  useEffect(() => {
+    if (focus !== undefined && phase === 'ready') void goTo(focus);
+  }, [focus, phase, goTo]);
+
+  const onScroll = (offset: number) => {
+    const handle = list.current;
+    if (handle === null) return;
+    const isAtEnd = handle.scrollSize - offset - handle.viewportSize < AT_END;
+    const grew = handle.scrollSize !== size.current;
+    size.current = handle.scrollSize;
+    // It was measured, nobody scrolled: the end moves along.
+    if (atEnd.current && !isAtEnd && grew) {
+      requestAnimationFrame(toEnd);
+      return;
+    }
+    atEnd.current = isAtEnd;
+    setAway(!isAtEnd && handle.scrollSize - offset - handle.viewportSize > 3 * AT_END);
+    if (isAtEnd) setMissed(0);
+    if (offset < NEAR_START && began.current) void chat.loadOlder();
+  };
+
+  if (phase === 'failed') {
+    return (
+      <div className="messages">
+        <Empty icon="alert" title={t('chat.failed')}>
+          <Button onClick={() => void chat.open(0)}>{t('retry')}</Button>
+        </Empty>
+      </div>
+    );
+  }
+  return (
+    <div className="messages-frame">
+      <div
+        ref={scroller}
+        className="messages scroll"
+        role="log"
+        aria-label={t('chat.messages')}
+        aria-live="off"
+        aria-busy={phase === 'loading'}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: one scrolls it with keys
+        tabIndex={0}
+        onKeyDown={moveFocus}
+      >
+        <div className="messages__space">{phase === 'loading' && <Placeholder />}</div>
+        {phase === 'ready' && !hasOlder && <Beginning person={person} />}
+        <Virtualizer
+          ref={list}
+          scrollRef={scroller}
+          data={messages}
+          shift={shift}
+          onScroll={onScroll}
+          onResize={() => {
+            if (atEnd.current) requestAnimationFrame(toEnd);
+          }}
+          {...(messages.length > 2_000 && { itemSize: 62 })}
+        >
+          {(message, index) => {
+            const before = messages[index - 1];
+            const after = messages[index + 1];
+            const newDay = before === undefined || !isSameDay(before.place, message.place);
+            const isUnreadStart = message.key === unreadFrom;
+            return (
+              <div key={message.key} className="messages__item">
+                {newDay && (
+                  <div className="messages__day">
+                    <span>{dayName(message.place)}</span>
+                  </div>
+                )}
+                {isUnreadStart && (
+                  <div className="messages__unread">
+                    <span>{t('chat.unread')}</span>
+                  </div>
+                )}
+                <Message
+                  message={message}
+                  person={person}
+                  first={newDay || isUnreadStart || !isTogether(before, message)}
+                  last={
+                    !isTogether(message, after) ||
+                    (after !== undefined && !isSameDay(message.place, after.place))
+                  }
+                  marked={marked === message.key}
+                  actions={allActions}
+                />
+              </div>
+            );
+          }}
+        </Virtualizer>
+        {typing && (
+          <div className="typing">
+            <Avatar id={person.id} name={person.name} pictureTag={person.pictureTag} size={30} />
+            <span className="typing__dots">
+              <i />
+              <i />
+              <i />
+            </span>
+          </div>
+        )}
+      </div>
+      <p className="sr-only" aria-live="polite">
+        {newest !== undefined && !newest.mine && began.current
+          ? t('chat.announce', { name: titleOf(person), text: newest.text.slice(0, 300) })
+          : ''}
+      </p>
+      {isAway && (
+        <div className="messages__jump">
+          {missed > 0 && <span className="badge">{missed}</span>}
+          <IconButton icon="down" label={t('chat.to_end')} onClick={toEnd} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Beginning({ person }: { readonly person: PersonView }) {
+  return (
+    <div className="messages__beginning">
+      <Avatar
+        id={person.id}
+        name={person.isSelf ? undefined : person.name}
+        pictureTag={person.pictureTag}
+        size={72}
+      />
+      <h2>
+        <bdi>{titleOf(person)}</bdi>
+      </h2>
+      <p>{person.isSelf ? t('chat.beginning.self') : t('chat.beginning')}</p>
+    </div>
+  );
+}
+
+const WIDTHS = [34, 52, 41, 60, 28, 46, 55];
+
+/** Where messages will be, while they come. */
+function Placeholder() {
+  return (
+    <div className="messages__placeholder" aria-hidden="true">
+      {WIDTHS.map((width, i) => (
+        <span
+          key={width}
+          className={i % 3 === 1 ? 'messages__ghost messages__ghost--mine' : 'messages__ghost'}
+          style={{ inlineSize: `${width}%` }}
+        />
+      ))}
+    </div>
+  );
+}
+
+function isTogether(a: MessageView | undefined, b: MessageView | undefined): boolean {
+  return (
+    a !== undefined && b !== undefined && a.sender === b.sender && Math.abs(b.place - a.place) < GROUP_MS
+  );
+}
+
+/** Arrows go from message to message. */
+function moveFocus(event: KeyboardEvent<HTMLElement>): void {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const target = event.target as HTMLElement;
+  const isHere = target === event.currentTarget || target.classList.contains('message');
+  if (step === undefined || !isHere) return;
+  const shown = [...event.currentTarget.querySelectorAll<HTMLElement>('.message')];
+  const at = shown.indexOf(target);
+  const next = at === -1 ? shown.at(-1) : shown[at + step];
+  if (next === undefined) return;
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: 'nearest' });
+  event.preventDefault();
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Settings of what is kept: accounts of this browser, phrase, passphrase, devices, storage, archive.
+import { useEffect, useRef, useState } from 'react';
+import { Avatar } from '../components/avatar.tsx';
+import { Button, IconButton } from '../components/button.tsx';
+import { Dialog } from '../components/dialog.tsx';
+import { Empty, Note, ProgressBar } from '../components/feedback.tsx';
+import { PassphraseField } from '../components/field.tsx';
+import { Icon } from '../components/icon.tsx';
+import { bytesText, fullTime } from '../components/time.ts';
+import { errorText, t } from '../i18n/i18n.ts';
+import type { DeviceView } from '../model.ts';
+import { AppError } from '../rpc.ts';
+import { useApp } from '../state/context.ts';
+import { useStore } from '../state/store.ts';
+import { Card } from './pane.tsx';
+import { shortId } from './person.ts';
+import { PhraseCheck, PhraseWords } from './phrase.tsx';
+
+const codeOf = (error: unknown): string => (error instanceof AppError ? error.code : 'unexpected');
+
+export function AccountsPage() {
+  const app = useApp();
+  const session = useStore(app.session);
+  const [removing, setRemoving] = useState<string>();
+  const current = session?.current?.key;
+  return (
+    <>
+      <Card>
+        <ul>
+          {session?.accounts.map(({ key, id, name }) => (
+            <li key={key} className="account-row">
+              <button
+                type="button"
+                className="row"
+                aria-current={key === current ? 'true' : undefined}
+                onClick={() => key !== current && void app.call('switchAccount', [key])}
+              >
+                <Avatar id={id === '' ? key : id} name={name} size={42} />
+                <span className="row__text">
+                  <bdi className="row__title">{name ?? (id === '' ? t('account.locked') : shortId(id))}</bdi>
+                  <span className="row__preview">{key === current ? t('account.current') : ''}</span>
+                </span>
+              </button>
+              <IconButton icon="trash" label={t('account.remove')} onClick={() => setRemoving(key)} />
+            </li>
+          ))}
+        </ul>
+        <Button icon="plus" onClick={() => void app.call('switchAccount', [undefined])}>
+          {t('account.add')}
+        </Button>
+      </Card>
+      <PassphraseCard />
+      {removing !== undefined && (
+        <Dialog
+          title={t('account.remove')}
+          onClose={() => setRemoving(undefined)}
+          actions={
+            <>
+              <Button look="plain" onClick={() => setRemoving(undefined)}>
+                {t('cancel')}
+              </Button>
+              <Button
+                look="danger"
+                onClick={() => {
+                  setRemoving(undefined);
+                  void app.call('removeAccount', [removing]);
+                }}
+              >
+                {t('account.remove.do')}
+              </Button>
+            </>
+          }
+        >
+          <p>{t('account.remove.about')}</p>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function PassphraseCard() {
+  const app = useApp();
+  const session = useStore(app.session);
+  const has = session?.current?.hasPassphrase === true;
+  const [current, setCurrent] = useState('');
+  const [next, setNext] = useState('');
+  const [again, setAgain] = useState('');
+  const [problem, setProblem] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  const mismatch = again !== '' && next !== again;
+  const set = async (value: string | undefined) => {
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      await app.backend.call('setPassphrase', [has ? current : undefined, value]);
+      setCurrent('');
+      setNext('');
+      setAgain('');
+      app.toast('saved', 'done');
+    } catch (error) {
+      setProblem(codeOf(error));
+    }
+    setBusy(false);
+  };
+  return (
+    <Card title={t('passphrase.title')}>
+      <form
+        className="stack"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void set(next);
+        }}
+      >
+        <p className="field__hint">{has ? t('passphrase.has') : t('create.passphrase.about')}</p>
+        {has && (
+          <PassphraseField
+            label={t('passphrase.current')}
+            value={current}
+            error={problem && errorText(problem)}
+            onChange={({ target }) => setCurrent(target.value)}
+          />
+        )}
+        <PassphraseField
+          label={t('passphrase.new')}
+          value={next}
+          onChange={({ target }) => setNext(target.value)}
+        />
+        <PassphraseField
+          label={t('passphrase.again')}
+          value={again}
+          error={mismatch ? t('passphrase.mismatch') : undefined}
+          onChange={({ target }) => setAgain(target.value)}
+        />
+        <div className="actions">
+          <Button type="submit" look="primary" busy={busy} disabled={next === '' || next !== again}>
+            {t('passphrase.set')}
+          </Button>
+          {has && (
+            <Button look="plain" disabled={busy || current === ''} onClick={() => void set(undefined)}>
+              {t('passphrase.remove')}
+            </Button>
+          )}
+        </div>
+      </form>
+    </Card>
+  );
+}
+
+export function PhrasePage() {
+  const app = useApp();
+  const session = useStore(app.session);
+  const has = session?.current?.hasPassphrase === true;
+  const [phrase, setPhrase] = useState<string>();
+  const [passphrase, setPassphrase] = useState('');
+  const [problem, setProblem] = useState<string>();
+  const [checking, setChecking] = useState(false);
+  const confirmed = session?.current?.phraseConfirmed === true;
+  const show = () =>
+    app.backend
+      .call('showPhrase', [has ? passphrase : undefined])
+      .then(setPhrase)
+      .catch((error: unknown) => setProblem(codeOf(error)));
+  return (
+    <>
+      <Note kind={confirmed ? 'good' : 'warning'} icon="key">
+        {confirmed ? t('phrase.confirmed') : t('phrase.reminder')}
+      </Note>
+      <Card>
+        {phrase === undefined ? (
+          <form
+            className="stack"
+            onSubmit={(event) => {
+              event.preventDefault();
+              void show();
+            }}
+          >
+            <p className="field__hint">{t('phrase.about')}</p>
+            {has && (
+              <PassphraseField
+                label={t('passphrase.current')}
+                value={passphrase}
+                error={problem && errorText(problem)}
+                onChange={({ target }) => setPassphrase(target.value)}
+              />
+            )}
+            <div className="actions">
+              <Button type="submit" icon="eye" look="primary">
+                {t('phrase.show')}
+              </Button>
+            </div>
+          </form>
+        ) : checking ? (
+          <PhraseCheck
+            phrase={phrase}
+            onDone={() => {
+              setChecking(false);
+              void app.call('confirmPhrase', []).then(() => app.toast('phrase_checked', 'done'));
+            }}
+            onSkip={() => setChecking(false)}
+          />
+        ) : (
+          <div className="stack">
+            <PhraseWords phrase={phrase} />
+            <div className="actions">
+              <Button look="primary" onClick={() => setChecking(true)}>
+                {t('create.phrase.done')}
+              </Button>
+            </div>
+          </div>
+        )}
+      </Card>
+    </>
+  );
+}
+
+export function DevicesPage() {
+  const app = useApp();
+  const [devices, setDevices] = useState<readonly DeviceView[]>();
+  useEffect(() => {
+    void app.call('devices', []).then((found) => setDevices(found ?? []));
+  }, [app]);
+  return (
+    <>
+      <p className="field__hint">{t('devices.about')}</p>
+      <Card>
+        {devices?.length === 0 && <Empty icon="laptop" title={t('devices.unknown')} />}
+        <ul>
+          {devices?.map(({ id, name, isThis, lastSeen }) => (
+            <li key={id} className="settings-row">
+              <Icon name="laptop" />
+              <span>
+                <bdi>{name}</bdi>
+                <span className="field__hint">
+                  {isThis
+                    ? t('devices.this')
+                    : lastSeen === undefined
+                      ? ''
+                      : t('devices.seen', { time: fullTime(lastSeen) })}
+                </span>
+              </span>
+            </li>
+          ))}
+        </ul>
+      </Card>
+    </>
+  );
+}
+
+export function StoragePage() {
+  const [estimate, setEstimate] = useState<StorageEstimate>();
+  const [persisted, setPersisted] = useState<boolean>();
+  useEffect(() => {
+    void navigator.storage?.estimate?.().then(setEstimate);
+    void navigator.storage?.persisted?.().then(setPersisted);
+  }, []);
+  const used = estimate?.usage ?? 0;
+  const quota = estimate?.quota ?? 0;
+  return (
+    <>
+      <Card title={t('storage.title')}>
+        <div className="stack">
+          <ProgressBar label={t('storage.title')} value={quota === 0 ? 0 : used / quota} />
+          <p className="field__hint">
+            {t('storage.used', { used: bytesText(used), quota: bytesText(quota) })}
+          </p>
+          {persisted === true && <Note kind="good">{t('storage.persisted')}</Note>}
+          {persisted === false && (
+            <Note kind="warning">
+              <p>{t('storage.evictable')}</p>
+              <Button look="plain" onClick={() => void navigator.storage.persist().then(setPersisted)}>
+                {t('storage.persist')}
+              </Button>
+            </Note>
+          )}
+        </div>
+      </Card>
+      <ArchiveCard />
+    </>
+  );
+}
+
+function ArchiveCard() {
+  const app = useApp();
+  const [passphrase, setPassphrase] = useState('');
+  const [busy, setBusy] = useState<'export' | 'import'>();
+  const [problem, setProblem] = useState<string>();
+  const abort = useRef<AbortController>(undefined);
+  const picker = useRef<HTMLInputElement>(null);
+  const run = async (what: 'export' | 'import', work: (signal: AbortSignal) => Promise<void>) => {
+    const own = new AbortController();
+    abort.current = own;
+    setBusy(what);
+    setProblem(undefined);
+    try {
+      await work(own.signal);
+      app.toast(what === 'export' ? 'exported' : 'imported', 'done');
+    } catch (error) {
+      if (!own.signal.aborted) setProblem(codeOf(error));
+    }
+    setBusy(undefined);
+  };
+  return (
+    <Card title={t('archive.title')}>
+      <div className="stack">
+        <p className="field__hint">{t('archive.about')}</p>
+        <PassphraseField
+          label={t('archive.passphrase')}
+          value={passphrase}
+          error={problem && errorText(problem)}
+          onChange={({ target }) => setPassphrase(target.value)}
+        />
+        {busy !== undefined && <ProgressBar label={t(`archive.${busy}`)} />}
+        <div className="actions">
+          <Button
+            icon="download"
+            busy={busy === 'export'}
+            disabled={passphrase.length < 8 || busy !== undefined}
+            onClick={() =>
+              void run('export', async (signal) => {
+                const archive = await app.backend.call('exportArchive', [passphrase], { signal });
+                const url = URL.createObjectURL(new Blob([archive as BlobPart]));
+                const link = document.createElement('a');
+                link.href = url;
+                link.download = `allium-${new Date().toISOString().slice(0, 10)}.archive`;
+                link.click();
+                setTimeout(() => URL.revokeObjectURL(url), 60_000);
+              })
+            }
+          >
+            {t('archive.export')}
+          </Button>
+          <Button
+            icon="upload"
+            look="plain"
+            busy={busy === 'import'}
+            disabled={passphrase === '' || busy !== undefined}
+            onClick={() => picker.current?.click()}
+          >
+            {t('archive.import')}
+          </Button>
+          {busy !== undefined && (
+            <Button look="plain" onClick={() => abort.current?.abort()}>
+              {t('cancel')}
+            </Button>
+          )}
+        </div>
+        <input
+          ref={picker}
+          type="file"
+          hidden
+          onChange={({ target }) => {
+            const file = target.files?.[0];
+            target.value = '';
+            if (file === undefined) return;
+            void run('import', async (signal) => {
+              const bytes = new Uint8Array(await file.arrayBuffer());
+              await app.backend.call('importArchive', [bytes, passphrase], { signal });
+              await app.refresh();
+            });
+          }}
+        />
+      </div>
+    </Card>
+  );
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The frame: what is shown for each phase of the session, list and page side by side or one at a time.
+import { useEffect } from 'react';
+import { Brand } from '../components/brand.tsx';
+import { Empty, SkeletonRows, Toasts } from '../components/feedback.tsx';
+import { chooseLanguage, setLanguage, t, useLanguage } from '../i18n/i18n.ts';
+import { useApp } from '../state/context.ts';
+import { useStore } from '../state/store.ts';
+import { ChatView } from './chat-view.tsx';
+import { ContactView } from './contact-view.tsx';
+import { ConversationList } from './conversation-list.tsx';
+import { NetworkView } from './network-view.tsx';
+import { NewChatView } from './new-chat-view.tsx';
+import { useNotifications } from './notifications.ts';
+import { Onboarding } from './onboarding.tsx';
+import { ProtectedView } from './protected-view.tsx';
+import { RequestsView } from './requests-view.tsx';
+import { SettingsView } from './settings-view.tsx';
+import { UnlockView } from './unlock-view.tsx';
+import './shell.css';
+
+export function Shell() {
+  const app = useApp();
+  const session = useStore(app.session);
+  const preferences = useStore(app.preferences);
+  const language = useLanguage();
+  useNotifications(app);
+
+  useEffect(() => {
+    const { dataset } = document.documentElement;
+    dataset.theme = preferences.theme;
+    dataset.text = preferences.textSize;
+  }, [preferences.theme, preferences.textSize]);
+  useEffect(() => {
+    const wanted =
+      preferences.language === 'system' ? chooseLanguage(navigator.languages) : preferences.language;
+    // Without the file of a language the page stays in English.
+    setLanguage(wanted).catch(() => undefined);
+  }, [preferences.language]);
+  useEffect(() => {
+    document.documentElement.lang = language;
+    document.documentElement.dir = preferences.direction === 'rtl' ? 'rtl' : 'ltr';
+  }, [language, preferences.direction]);
+
+  return (
+    <>
+      {session === undefined ? (
+        <Starting />
+      ) : session.phase === 'welcome' ? (
+        <Onboarding />
+      ) : session.phase === 'locked' ? (
+        <UnlockView />
+      ) : (
+        <Messenger />
+      )}
+      <Toasts />
+    </>
+  );
+}
+
+/** The frame of what comes, so that nothing jumps. */
+function Starting() {
+  return (
+    <div className="shell" data-at="home" aria-busy="true">
+      <div className="sidebar">
+        <div className="sidebar__header" />
+        <div className="sidebar__search" />
+        <SkeletonRows rows={7} />
+      </div>
+      <div className="shell__main">
+        <Empty art={<Brand size={72} />} title={t('starting')} />
+      </div>
+    </div>
+  );
+}
+
+function Messenger() {
+  const app = useApp();
+  const route = useStore(app.router.route);
+  const conversations = useStore(app.conversations);
+  const unread = conversations?.list.reduce((sum, one) => sum + (one.unread > 0 ? 1 : 0), 0) ?? 0;
+  useEffect(() => {
+    document.title = unread > 0 ? `(${unread}) Allium` : 'Allium';
+  }, [unread]);
+  return (
+    <div className="shell" data-at={route.at === 'home' ? 'home' : 'page'}>
+      <ConversationList />
+      <main className="shell__main">
+        {route.at === 'home' && (
+          <Empty art={<Brand size={96} />} title={t('home.title')}>
+            <p>{t('home.about')}</p>
+          </Empty>
+        )}
+        {route.at === 'chat' && <ChatView key={route.id} id={route.id} focus={route.focus?.key} />}
+        {route.at === 'contact' && <ContactView key={route.id} id={route.id} />}
+        {route.at === 'requests' && <RequestsView />}
+        {route.at === 'new' && <NewChatView />}
+        {route.at === 'settings' && <SettingsView page={route.page} />}
+        {route.at === 'network' && <NetworkView />}
+        {route.at === 'protected' && <ProtectedView />}
+      </main>
+    </div>
+  );
+}

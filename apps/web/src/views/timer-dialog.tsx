@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Disappearing messages of a conversation.
+import { Button } from '../components/button.tsx';
+import { Dialog } from '../components/dialog.tsx';
+import { Icon } from '../components/icon.tsx';
+import { t } from '../i18n/i18n.ts';
+import { useApp } from '../state/context.ts';
+
+const CHOICES = [0, 300, 3_600, 43_200, 86_400, 604_800, 1_209_600] as const;
+
+export function timerText(seconds: number): string {
+  if (seconds === 0) return t('timer.off');
+  if (seconds < 3_600) return t('timer.minutes', { n: Math.round(seconds / 60) });
+  if (seconds < 86_400) return t('timer.hours', { n: Math.round(seconds / 3_600) });
+  return t('timer.days', { n: Math.round(seconds / 86_400) });
+}
+
+interface TimerDialogProps {
+  readonly id: string;
+  readonly seconds: number;
+  readonly onClose: () => void;
+}
+
+export function TimerDialog({ id, seconds, onClose }: TimerDialogProps) {
+  const app = useApp();
+  return (
+    <Dialog title={t('timer.title')} onClose={onClose}>
+      <p className="field__hint">{t('timer.about')}</p>
+      <ul className="timer-choices">
+        {CHOICES.map((choice) => (
+          <li key={choice}>
+            <Button
+              wide
+              look={choice === seconds ? 'soft' : 'plain'}
+              aria-pressed={choice === seconds}
+              onClick={() => {
+                void app.call('setTimer', [id, choice]);
+                onClose();
+              }}
+            >
+              {choice === seconds && <Icon name="check" size={16} />} {timerText(choice)}
+            </Button>
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}

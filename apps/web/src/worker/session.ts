@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The open account: its client, and what the page sees of it.
+import type { Client } from '@allium/client';
+import { BrowserTransport, browserEnv, openBrowserClient } from '@allium/client/browser';
+import type { Contact } from '@allium/client/contacts';
+import { placeTime, type StoredMessage } from '@allium/client/storage';
+import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
+import type { Account } from '@allium/protocol/account';
+import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
+import type { Call } from '../api.ts';
+import type {
+  ConversationsView,
+  ConversationView,
+  MessageView,
+  NetworkView,
+  PersonView,
+  SessionView,
+} from '../model.ts';
+import { AppError } from '../rpc.ts';
+import type { Served, Tell } from './host.ts';
+import { safetyNumber } from './safety-number.ts';
+import { messageKey, messageView, personView, previewOf } from './views.ts';
+
+/** Changes within this time are told as one. */
+const TELL_AFTER_MS = 80;
+const MAX_PAGE = 500;
+/** Setting in the storage: ids whose safety number was compared, and names that the user gave. */
+const VERIFIED = 'web_verified';
+const NICKNAMES = 'web_nicknames';
+const MAX_HITS = 100;
+const MAX_SEARCHED = 20_000;
+
+export class Session {
+  readonly api: Partial<Served>;
+  readonly #account: Account;
+  readonly #client: Client;
+  readonly #storage: IndexedDbStorage;
+  readonly #transport: BrowserTransport;
+  readonly #tell: Tell;
+  readonly #verified: Set<string>;
+  readonly #nicknames: Map<string, string>;
+  /** Of each conversation; those that are missing are counted anew. */
+  readonly #unread = new Map<string, number>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  #closed = false;
+
+  private constructor(
+    account: Account,
+    parts: {
+      client: Client;
+      storage: IndexedDbStorage;
+      transport: BrowserTransport;
+      tell: Tell;
+      verified: Set<string>;
+      nicknames: Map<string, string>;
+    },
+  ) {
+    this.#account = account;
+    this.#client = parts.client;
+    this.#storage = parts.storage;
+    this.#transport = parts.transport;
+    this.#tell = parts.tell;
+    this.#verified = parts.verified;
+    this.#nicknames = parts.nicknames;
+    this.#listen();
+    this.api = this.#methods();
+  }
+
+  /** @throws ClientError `no_network`: the first start needs the gateway; StorageError */
+  static async open(
+    account: Account,
+    options: { database: string; databaseKey: Uint8Array; tell: Tell },
+  ): Promise<Session> {
+    const storage = await IndexedDbStorage.open(options.database);
+    const verified = new Set<string>(JSON.parse((await storage.setting(VERIFIED)) ?? '[]'));
+    const nicknames = new Map<string, string>(JSON.parse((await storage.setting(NICKNAMES)) ?? '[]'));
+    const transport = new BrowserTransport({ env: browserEnv() });
+    const client = await openBrowserClient({ account, storage, transport });
+    return new Session(account, { client, storage, transport, tell: options.tell, verified, nicknames });
+  }
+
+  get profile(): SessionView['profile'] {
+    const { name, picture } = this.#client.profile;
+    return {
+      ...(name !== undefined && { name }),
+      ...(picture !== undefined && { pictureTag: picture.url }),
+    };
+  }
+
+  async setName(name: string): Promise<void> {
+    const { picture } = this.#client.profile;
+    await this.#client.setProfile({ name, ...(picture !== undefined && { picture }) });
+  }
+
+  async setPicture(_picture: Uint8Array | undefined, _signal: AbortSignal): Promise<void> {
+    throw new AppError('not_yet', 'pictures are not there yet');
+  }
+
+  /** Waits until our other devices' data has come back, as far as there is any. */
+  async restore(call: Call, name: string | undefined): Promise<void> {
+    call.progress({ step: 'connecting', contacts: 0, messages: 0 });
+    await this.#client.ready({ signal: call.signal });
+    call.progress({ step: 'messages', contacts: 0, messages: 0 });
+    await this.#client.poll({ signal: call.signal });
+    if (name !== undefined && name !== '') await this.setName(name);
+    const conversations = await this.#client.conversations();
+    call.progress({ step: 'done', contacts: this.#client.contacts().length, messages: conversations.length });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    await this.#client.close();
+  }
+
+  #listen(): void {
+    const client = this.#client;
+    const shown = (isNew: boolean) => (message: StoredMessage) => {
+      this.#unread.delete(message.conversation);
+      void this.#tellMessage(message, isNew);
+      this.#tellConversationsSoon();
+    };
+    client.on('message', shown(true));
+    client.on('own_message', shown(true));
+    client.on('outgoing', shown(false));
+    client.on('changed', shown(false));
+    client.on('request', () => this.#tellConversationsSoon());
+    client.on('accepted', () => this.#tellConversationsSoon());
+    client.on('typing', ({ id, isTyping }) => this.#tell('typing', { id, isTyping }));
+    this.#transport.events.on('state', () => this.#tellNetworkSoon());
+    client.on('path', () => this.#tellNetworkSoon());
+    client.on('status', () => this.#tellNetworkSoon());
+  }
+
+  async #tellMessage(message: StoredMessage, isNew: boolean): Promise<void> {
+    const view = await this.#view(message);
+    if (!this.#closed) this.#tell('message', { view, isNew });
+  }
+
+  #tellConversationsSoon(): void {
+    this.#soon('conversations', async () => this.#tell('conversations', await this.#conversations()));
+  }
+
+  #tellNetworkSoon(): void {
+    this.#soon('network', async () => this.#tell('network', this.#network()));
+  }
+
+  #soon(name: string, run: () => Promise<void>): void {
+    if (this.#closed || this.#timers.has(name)) return;
+    this.#timers.set(
+      name,
+      setTimeout(() => {
+        this.#timers.delete(name);
+        run().catch((error: unknown) => {
+          if (!this.#closed) console.error('the page was not told', error);
+        });
+      }, TELL_AFTER_MS),
+    );
+  }
+
+  #view(message: StoredMessage): Promise<MessageView> {
+    return messageView(message, {
+      own: this.#account.id,
+      personOf: (id) => this.#person(parseAccountId(id)),
+      findMessage: (sender, timestamp) => this.#storage.message(parseAccountId(sender), timestamp),
+    });
+  }
+
+  #person(id: AccountId, contact: Contact = this.#client.conversation(id).contact): PersonView {
+    const view = personView(contact, this.#account.id, this.#verified.has(id));
+    const name = id === this.#account.id ? this.#client.profile.name : this.#nicknames.get(id);
+    return name === undefined ? view : { ...view, name };
+  }
+
+  async #conversations(): Promise<ConversationsView> {
+    const list = await Promise.all(
+      (await this.#client.conversations()).map(async ({ id, last, state }): Promise<ConversationView> => {
+        const unread = this.#unread.get(id) ?? (await this.#client.conversation(id).unread());
+        this.#unread.set(id, unread);
+        return {
+          person: this.#person(id),
+          preview: previewOf(last, this.#account.id),
+          unread,
+          pinned: state.pin !== undefined,
+          ...(state.mutedUntil !== undefined && { mutedUntil: state.mutedUntil }),
+          ...(state.draft !== undefined && { draft: state.draft }),
+        };
+      }),
+    );
+    const requests = (await this.#client.requests()).map(
+      ({ id, last }): ConversationView => ({
+        person: this.#person(id),
+        preview: previewOf(last, this.#account.id),
+        unread: 1,
+        pinned: false,
+      }),
+    );
+    return { list, requests };
+  }
+
+  #network(): NetworkView {
+    const { status, nodes, paths, ownSwarm, clockOffsetMs, lastPollAt, lastError, trust } =
+      this.#client.health();
+    return {
+      status,
+      nodes,
+      paths: paths.map(({ state, probeMs, hops }) => ({
+        state,
+        ...(probeMs !== undefined && { probeMs }),
+        hops: hops.map(({ ed25519Hex, host, httpsPort, operator }) => ({
+          ed25519Hex,
+          host,
+          port: httpsPort,
+          ...(operator !== undefined && { operator }),
+        })),
+      })),
+      ownSwarm,
+      clockOffsetMs,
+      ...(lastPollAt !== undefined && { lastPollAt }),
+      ...(lastError !== undefined && { lastError }),
+      trust: {
+        state: trust.state,
+        ...(trust.reason !== undefined && { reason: trust.reason }),
+        ...(trust.by !== undefined && { by: trust.by }),
+      },
+      entry: { url: this.#transport.gateway, state: this.#transport.state },
+    };
+  }
+
+  #methods(): Partial<Served> {
+    const client = this.#client;
+    const at = (id: string) => client.conversation(id);
+    const listed = () => this.#tellConversationsSoon();
+    return {
+      conversations: () => this.#conversations(),
+      person: async (id) => this.#person(parseAccountId(id)),
+      contacts: async () =>
+        client
+          .contacts()
+          .filter(({ id }) => id !== this.#account.id)
+          .map((contact) => this.#person(contact.id, contact)),
+      history: async (id, { limit, before }) => {
+        const place = before && {
+          sender: parseAccountId(before.sender),
+          timestamp: before.timestamp,
+          sortTimestamp: before.place,
+          ...(before.hash !== undefined && { hash: before.hash }),
+        };
+        const page = await at(id).history({
+          limit: Math.min(limit, MAX_PAGE),
+          ...(place && { before: place }),
+        });
+        return await Promise.all(page.map((message) => this.#view(message)));
+      },
+      send: (id, text, { quote }) =>
+        this.#underWay(id, () =>
+          at(id).send(text, {
+            keepTrying: true,
+            ...(quote && { quote: { author: quote.sender, timestamp: quote.timestamp } }),
+          }),
+        ),
+      resend: (id, timestamp) => this.#underWay(id, () => at(id).resend(timestamp)),
+      react: (id, { sender, timestamp }, emoji, remove) =>
+        at(id).react({ sender: parseAccountId(sender), timestamp }, emoji, { remove }),
+      deleteForEveryone: (id, timestamp) => at(id).deleteForEveryone(timestamp),
+      deleteForMe: async (id, { sender, timestamp }) => {
+        await at(id).deleteForMe([{ sender: parseAccountId(sender), timestamp }]);
+        this.#unread.delete(id);
+        this.#tell('removed', { conversation: id, key: messageKey(sender, timestamp) });
+        listed();
+      },
+      setDraft: async (id, draft) => {
+        await at(id).change({ draft: draft === '' ? undefined : draft });
+        listed();
+      },
+      setPinned: async (id, pinned) => {
+        await at(id).change({ pin: pinned ? Date.now() : undefined });
+        listed();
+      },
+      setMuted: async (id, until) => {
+        await at(id).change({ mutedUntil: until });
+        listed();
+      },
+      setNickname: async (id, name) => {
+        if (name.trim() === '') this.#nicknames.delete(id);
+        else this.#nicknames.set(id, name.trim());
+        await this.#storage.write({ settings: { [NICKNAMES]: JSON.stringify([...this.#nicknames]) } });
+        listed();
+      },
+      setVerified: async (id, verified) => {
+        if (verified) this.#verified.add(id);
+        else this.#verified.delete(id);
+        await this.#storage.write({ settings: { [VERIFIED]: JSON.stringify([...this.#verified]) } });
+        listed();
+      },
+      hide: async (id) => {
+        await at(id).hide();
+        listed();
+      },
+      approve: async (id) => {
+        await at(id).approve();
+        listed();
+      },
+      decline: async (id) => {
+        await at(id).decline();
+        listed();
+      },
+      setBlocked: async (id, blocked) => {
+        await (blocked ? at(id).block() : at(id).unblock());
+        listed();
+      },
+      markRead: async (id) => {
+        await at(id).markRead();
+        this.#unread.delete(id);
+        listed();
+      },
+      typing: async (id, isTyping) => at(id).typing(isTyping),
+      safetyNumber: async (id) => safetyNumber(this.#account.id, id),
+      search: (text, call) => this.#search(text, call),
+      settings: async () => client.settings,
+      changeSettings: async (change) => {
+        await client.changeSettings(change);
+        return client.settings;
+      },
+      network: async () => this.#network(),
+      devices: async () => [],
+    };
+  }
+
+  /**
+   * Starts to send and returns as soon as the message is in the history: what comes of it is told by events.
+   * Rejects with what refused it before.
+   */
+  async #underWay(id: string, send: () => Promise<unknown>): Promise<void> {
+    const began = Promise.withResolvers<void>();
+    const cancel = this.#client.on('outgoing', ({ conversation }) => {
+      if (conversation === id) began.resolve();
+    });
+    // A failure after the beginning is in the message's own state.
+    send().then(() => began.resolve(), began.reject);
+    try {
+      await began.promise;
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Newest first. */
+  async #search(
+    text: string,
+    { signal }: Call,
+  ): Promise<readonly { message: MessageView; person: PersonView }[]> {
+    const wanted = fold(text);
+    if (wanted === '') return [];
+    const found: StoredMessage[] = [];
+    let looked = 0;
+    for (const { id } of await this.#storage.conversations()) {
+      let before: StoredMessage | undefined;
+      do {
+        signal.throwIfAborted();
+        const page = await this.#storage.history(id, { limit: MAX_PAGE, ...(before && { before }) });
+        for (const message of page) if (fold(message.text).includes(wanted)) found.push(message);
+        looked += page.length;
+        before = page.length < MAX_PAGE ? undefined : page[0];
+      } while (before !== undefined && looked < MAX_SEARCHED);
+    }
+    found.sort((a, b) => placeTime(b) - placeTime(a));
+    return await Promise.all(
+      found.slice(0, MAX_HITS).map(async (message) => ({
+        message: await this.#view(message),
+        person: this.#person(message.conversation),
+      })),
+    );
+  }
+}
+
+/** Case and accents do not matter. */
+const fold = (text: string): string => text.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().trim();
