@@ -161,6 +161,8 @@ export class FakeNetwork implements Transport {
   evidence: ((method: string, params: Json) => string | undefined) | undefined;
   /** Further seeds by origin: the result for a question. */
   readonly otherSeeds = new Map<string, (method: string, params: Json) => string | undefined>();
+  /** Servers beyond the network by scheme, host and port; undefined is no answer. */
+  readonly servers = new Map<string, (payload: Uint8Array) => Uint8Array | undefined>();
   /** Swarms of accounts that are not where their first digit puts them. */
   readonly swarmOf = new Map<string, number>();
   /** Requests by kind, for tests that count. */
@@ -178,10 +180,12 @@ export class FakeNetwork implements Transport {
   }
 
   /** Puts a message into all mailboxes of an account. */
-  deliver(account: string, data: Uint8Array, timestamp: number = this.#clock.trueNow()): void {
-    const hash = messageHashText(fromHex(account), 0, data);
+  deliver(account: string, data: Uint8Array, timestamp: number = this.#clock.trueNow(), namespace = 0): void {
+    const hash = messageHashText(fromHex(account), namespace, data);
     for (const member of this.swarm(account)) {
-      member.inbox(account).push({ hash, timestamp, expiration: timestamp + 14 * 86_400_000, data });
+      member
+        .inbox(account)
+        .push({ namespace, hash, timestamp, expiration: timestamp + 14 * 86_400_000, data });
       member.wake();
     }
   }
@@ -277,7 +281,12 @@ export class FakeNetwork implements Transport {
     const opened = openLayer(encType, ciphertext, ephemeralKey, node.x25519);
     if (opened === undefined) return respond({ status: 400, body: 'Invalid ciphertext' });
     const layer = parseLayer(opened.plaintext);
-    if (layer.kind === 'server') return respond({ status: 502, body: 'no servers here' });
+    if (layer.kind === 'server') {
+      const server = this.servers.get(`${layer.protocol}://${layer.host}:${layer.port}`);
+      const answer = server?.(layer.payload);
+      if (answer === undefined) return respond({ status: 502, body: 'no answer from the server' });
+      return { status: 200, headers: {}, body: answer };
+    }
     const hops = [...before, node.ed25519Hex];
     if (layer.kind === 'final') {
       const { status, body } = await this.#handle(node, layer.body, before, signal);

@@ -37,6 +37,8 @@ const MAX_EARLY_ANSWERS = 20;
 /** After a start, for the path over which the first member was asked before. */
 const PATH_PATIENCE_MS = 3_000;
 const PATH_LOOK_MS = 50;
+/** The next poll would do, but a second member answers sooner. */
+const ATTEMPTS = 2;
 const LONGEST_PAUSE_MS = 30_000;
 const PRUNE_EVERY_ROUNDS = 1_000;
 
@@ -213,6 +215,31 @@ export class Poller {
     if (this.#deps.env.clock.monotonic() >= this.#nextCrossCheckAt) await this.#crossCheck(signal);
   }
 
+  /**
+   * All that one member has now in the namespaces that `only` takes; false when it did not answer. `onPage` is told
+   * how many messages were new.
+   */
+  async askMember(
+    ed25519Hex: string,
+    options: {
+      readonly only: (namespace: number) => boolean;
+      readonly onPage: (fresh: number) => void;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<boolean> {
+    try {
+      const { only, onPage, signal } = options;
+      const asked = { prefer: [ed25519Hex], waitMs: 0, attempts: 1, only, onPage };
+      const told = await this.#ask(asked, signal);
+      return told.node === ed25519Hex;
+    } catch (error) {
+      options.signal.throwIfAborted();
+      if (!(error instanceof ClientError)) throw error;
+      this.#deps.env.log.debug({ error: error.code }, 'a member did not answer');
+      return false;
+    }
+  }
+
   /** Asks the first member; whether the next round may follow at once. @throws ClientError when no node answered */
   async #round(waitMs: number, signal: AbortSignal | undefined): Promise<boolean> {
     const { preset, account } = this.#options;
@@ -323,6 +350,10 @@ export class Poller {
       readonly preferGuard?: string | undefined;
       readonly avoidGuard?: string | undefined;
       readonly onSent?: (path: Path) => void;
+      /** Of the first page; default 2. */
+      readonly attempts?: number;
+      readonly only?: (namespace: number) => boolean;
+      readonly onPage?: (fresh: number) => void;
     },
     signal: AbortSignal | undefined,
   ): Promise<Told> {
@@ -330,7 +361,8 @@ export class Poller {
     const { account } = this.#options;
     const pubkey = parseAccountPubkey(account.id);
     let { prefer, waitMs } = options;
-    let asked: readonly Follower[] = this.#inOrder();
+    const { only = () => true, attempts = ATTEMPTS } = options;
+    let asked: readonly Follower[] = this.#inOrder().filter(({ namespace }) => only(namespace));
     let fresh = 0;
     let moved = false;
     let canWait = false;
@@ -339,7 +371,7 @@ export class Poller {
       const { node, results, requests } = await network.askSwarm({
         account: account.id,
         carrier: 'batch',
-        attempts: 2, // Ours: the next poll would do, but a second member answers sooner.
+        attempts: page === 0 ? attempts : ATTEMPTS,
         pauseMs: 0,
         timeoutMs: POLL_TIMEOUT_MS + waitMs,
         prefer,
@@ -389,6 +421,7 @@ export class Poller {
         return { node: undefined, fresh, moved, canWait: false };
       }
       fresh += taken.fresh;
+      options.onPage?.(taken.fresh);
       if (taken.moved) moved = true;
       canWait = results.every(({ waited }) => waited !== undefined);
       member = node.ed25519Hex;
