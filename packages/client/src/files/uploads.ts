@@ -330,27 +330,24 @@ export class Uploads {
       upload = { ...rest, ...(rest.parts !== undefined && { parts: [] }) };
       await save({ doneBytes: 0, place: undefined });
     }
-    const tell = (doneBytes: number, totalBytes = upload.totalBytes) => {
-      upload = { ...upload, doneBytes, totalBytes };
+    const tell = (doneBytes: number, totalBytes: number) => {
       this.#deps.onProgress({ ...whose(message), index, doneBytes, totalBytes });
+      // Another server than the one that has pieces begins at 0.
+      if (upload.place !== undefined && doneBytes > upload.doneBytes) {
+        save({ place: upload.place, doneBytes, totalBytes }).catch(() => undefined);
+      }
     };
-    const send = async (body: Uint8Array, doneBefore: number) => {
-      const sent = await this.#deps.transfers.sendBody(body, {
+    const send = (body: Uint8Array, doneBefore: number) =>
+      this.#deps.transfers.sendBody(body, {
         signal,
         forget: false,
         resume: upload.place,
         onBegun: (place) => save({ place }),
         onProgress: ({ doneBytes, totalBytes }) => {
-          const inParts = upload.parts !== undefined;
-          tell(
-            inParts ? Math.min(doneBefore + doneBytes, upload.totalBytes) : doneBytes,
-            inParts ? undefined : totalBytes,
-          );
-          if (upload.place !== undefined) save({ place: upload.place }).catch(() => undefined);
+          const whole = upload.parts === undefined ? totalBytes : upload.totalBytes;
+          tell(Math.min(doneBefore + doneBytes, whole), whole);
         },
       });
-      return sent;
-    };
     let body: Uint8Array;
     let partsTextBytes: number | undefined;
     const fixed = { key: fromHex(upload.key), iv: fromHex(upload.iv) };
@@ -366,7 +363,7 @@ export class Uploads {
         const { url } = await send(sealed.body, i * part.length);
         signal.throwIfAborted();
         const parts = [...(upload.parts ?? []), [url, toHex(sealed.digest)] as const];
-        await save({ parts, place: undefined });
+        await save({ parts, place: undefined, doneBytes: i * part.length + part.length });
       }
       const parts = (upload.parts ?? []).map(([url, digest]) => ({ url, digest: fromHex(digest) }));
       body = formatParts(
@@ -379,7 +376,7 @@ export class Uploads {
       partsTextBytes = body.length;
     }
     const sealed = sealAttachment(body, { padded: upload.isPadded }, fixed);
-    const { url, expiresAt } = await send(sealed.body, content.sizeBytes);
+    const { url, expiresAt } = await send(sealed.body, partsTextBytes === undefined ? 0 : content.sizeBytes);
     const done: UploadRecord['done'] = {
       url,
       key: upload.key,
@@ -389,7 +386,7 @@ export class Uploads {
       ...(expiresAt !== undefined && { expiresAt }),
     };
     await save({ place: undefined, doneBytes: upload.totalBytes, done });
-    tell(upload.totalBytes);
+    tell(upload.totalBytes, upload.totalBytes);
     return { ...file, ...done };
   }
 
