@@ -51,8 +51,10 @@ try {
   put(join(PACKAGING, 'debian/node.json'), 'etc/allium/node.json');
   put(join(PACKAGING, 'debian/copyright'), 'usr/share/doc/allium/copyright');
   put(join(PACKAGING, 'systemd/allium-node.service'), 'usr/lib/systemd/system/allium-node.service');
+  put(join(PACKAGING, 'systemd/allium-gateway.service'), 'usr/lib/systemd/system/allium-gateway.service');
   put(join(PACKAGING, 'grafana/allium-node.json'), 'usr/share/doc/allium/grafana/allium-node.json');
   put(join(ROOT, 'docs/guides/operator.md'), 'usr/share/doc/allium/operator.md');
+  put(join(ROOT, 'docs/guides/gateway.md'), 'usr/share/doc/allium/gateway.md');
   put(join(ROOT, 'CHANGELOG.md'), 'usr/share/doc/allium/CHANGELOG.md');
   for (const name of readdirSync(join(ROOT, 'LICENSES'))) {
     put(join(ROOT, 'LICENSES', name), `usr/share/doc/allium/LICENSES/${name}`);

@@ -61,7 +61,7 @@ test('demo --once tells every step and ends with 0; a second start finds the sta
 });
 
 test('demo stays up, says what to type, and that works; Ctrl-C ends it', async () => {
-  const demo = shell.start('demo', '--static', '--folder', join(folder, 'net'));
+  const demo = shell.start('demo', '--no-web', '--static', '--folder', join(folder, 'net'));
   await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null, 30_000);
   const commands = demo.lines
     .filter((line) => line.trim().startsWith('npx allium'))
@@ -77,7 +77,7 @@ test('demo stays up, says what to type, and that works; Ctrl-C ends it', async (
 });
 
 test('what the demo on a chain says to type about stakes works', async () => {
-  const demo = shell.start('demo', '--nodes', '8', '--folder', join(folder, 'net'));
+  const demo = shell.start('demo', '--no-web', '--nodes', '8', '--folder', join(folder, 'net'));
   await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null, 60_000);
   const status = demo.lines.map((line) => line.trim()).find((line) => line.includes('stake status'))!;
   const answer = await shell.run(...status.split(' ').slice(2));

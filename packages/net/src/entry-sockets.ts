@@ -75,6 +75,7 @@ const STOP_TIMEOUT_MS = 5_000;
 const SLOW_MS = 120_000;
 /** What `ws` and the system hold of answers; beyond it the rest waits here, so that each gets its turn. */
 const MOST_BUFFERED = 256 * 1024;
+const CLOSING_MS = 1_000;
 /** RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001;
 const PROTOCOL_ERROR = 1002;
@@ -160,7 +161,8 @@ export class EntrySockets {
         };
       });
     }
-    for (const socket of [...this.#sockets]) socket.close(GOING_AWAY);
+    const gone = [...this.#sockets].map((socket) => socket.close(GOING_AWAY));
+    await Promise.all(gone);
     this.#server.close();
   }
 
@@ -273,11 +275,17 @@ class Connection {
     return this.#exchanges.size;
   }
 
-  close(code: number): void {
+  /** Resolves when it is closed. */
+  close(code: number): Promise<void> {
     this.#ws.close(code);
     // Whoever does not answer the closing is cut off.
-    const cancel = this.#deps.env.clock.after(1_000, () => this.#ws.terminate());
-    this.#ws.once('close', cancel);
+    const cancel = this.#deps.env.clock.after(CLOSING_MS, () => this.#ws.terminate());
+    return new Promise((resolve) => {
+      this.#ws.once('close', () => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   #refused(limit: EntrySocketLimit): void {
@@ -327,7 +335,7 @@ class Connection {
     if (this.#isClosed || this.#ws.readyState !== this.#ws.OPEN) return;
     if (!isBinary) {
       this.#refused('socket_malformed');
-      this.close(UNSUPPORTED);
+      void this.close(UNSUPPORTED);
       return;
     }
     try {
@@ -335,7 +343,7 @@ class Connection {
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       this.#refused('socket_malformed');
-      this.close(PROTOCOL_ERROR);
+      void this.close(PROTOCOL_ERROR);
     }
   }
 
@@ -394,7 +402,7 @@ class Connection {
 
   #tooSlow(): void {
     this.#refused('socket_slow');
-    this.close(TRY_AGAIN);
+    void this.close(TRY_AGAIN);
   }
 
   #holds(id: number, exchange: Exchange, bytes: number): boolean {

@@ -153,6 +153,8 @@ export interface HttpsListener {
   stop(): Promise<void>;
   /** Open at present. */
   readonly connections: number;
+  /** Shown to connections from now on. */
+  setCertificate?(certificate: { readonly certificatePem: string; readonly keyPem: string }): void;
 }
 
 export class HttpsServer implements HttpsListener {
@@ -248,6 +250,12 @@ export class HttpsServer implements HttpsListener {
     this.#server = server;
     this.#stopping = undefined;
     return { port: this.#port(server) };
+  }
+
+  /** @throws the error of TLS for one that is none; the old one stays then */
+  setCertificate(certificate: { readonly certificatePem: string; readonly keyPem: string }): void {
+    const { certificatePem: cert, keyPem: key } = certificate;
+    this.#server?.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
   }
 
   /** Takes no more requests, ends idle connections, waits for running requests (bounded), then cuts what is left. */

@@ -199,6 +199,14 @@ export const OPTIONS = {
     'Pace at which this node tests the others; auto: as the network prescribes, with a static list as in production',
     { oneOf: ['auto', 'off', 'production', 'test', 'local'] },
   ),
+  browserCertificate: option(
+    'path',
+    '',
+    'Certificate chain in PEM that browsers accept, for the name under which they reach this node: lets web pages send onions ' +
+      'to it. Read again when it changes. Empty: no browser entry',
+  ),
+  browserKey: option('path', '', 'Its key in PEM'),
+  maxBrowserSockets: option('count', 2000, 'WebSockets of browsers at once; 100 of one address'),
   maxRelays: option('count', 100, 'Relays to servers at once; further ones get 503'),
   maxSubscriptions: option(
     'count',

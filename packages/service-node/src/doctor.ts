@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { readCertificateFiles } from '@allium/net/certificate-files';
 import { HttpsTransport, httpsOrigin } from '@allium/net/https-transport';
 import { Omq } from '@allium/net/omq';
 import { fromBase64, fromUtf8, toHex, utf8 } from '@allium/protocol/bytes';
@@ -17,6 +18,7 @@ import {
   parseStaticList,
   type StaticList,
 } from '@allium/protocol/membership/static-list';
+import { browserCertificatePaths } from './browser-entry.ts';
 import type { ServiceNodeOptions } from './config.ts';
 import { folderFaults, isInUse } from './data-folder.ts';
 import { askForList, chainInWords, placeOnChain } from './doctor-chain.ts';
@@ -99,7 +101,7 @@ export async function examine(
       keys = new NodeKeys(seed);
       return well(keys.ed25519Hex);
     });
-    await tell('certificate', () => certificate(dataDir));
+    await tell('certificate', () => certificate(options));
     await tell('database', () => database(options));
     await tell('open files', openFiles);
     await tell('node', () => {
@@ -213,7 +215,15 @@ async function dataFolder({ dataDir, databaseMaxMib }: ServiceNodeOptions): Prom
 
 const mailboxOf = (dataDir: string) => join(dataDir, 'mailbox.sqlite');
 
-function certificate(dataDir: string): Told {
+function certificate(options: ServiceNodeOptions): Told {
+  const { dataDir } = options;
+  const paths = browserCertificatePaths(options);
+  if (paths !== undefined) {
+    const { validTo } = readCertificateFiles(paths);
+    const days = Math.floor((validTo - Date.now()) / 86_400_000);
+    const until = `for browsers, until ${new Date(validTo).toISOString().slice(0, 10)}`;
+    return days < 7 ? todo(`${until}: renew it, else browsers refuse this node`) : well(until);
+  }
   const fault = certificateFault(dataDir);
   if (fault === undefined) return well('fits its key');
   // No node ever had one: not worth a restart.

@@ -9,6 +9,7 @@ import { ParseError } from '@allium/protocol/errors';
 import { decodeJsonBody } from '@allium/protocol/storage/request-reader';
 import { RequestError } from '@allium/protocol/storage/requests';
 import { decodeJsonRpc, jsonRpcError, jsonRpcResult } from '@allium/protocol/storage/service-node-list';
+import type { BrowserEntry } from './browser-entry.ts';
 import type { Metrics } from './metrics.ts';
 import type { OnionRelay } from './onion/relay.ts';
 import { SERVER_HEADER, WIRE_VERSION_TEXT } from './protocol-version.ts';
@@ -37,6 +38,8 @@ export interface HttpRoutesParts {
   readonly onionLimit: RateLimiter;
   readonly metrics: Metrics;
   readonly incoming: IncomingPings;
+  /** Of a node that has one. */
+  readonly entry?: BrowserEntry | undefined;
   readonly ed25519Key: Uint8Array;
   /** Why requests are not served at present; empty when they are. */
   readonly notReady: () => readonly string[];
@@ -55,6 +58,23 @@ export class HttpRoutes {
 
   /** Answers that need no body, in the order of §3.1. */
   precheck(head: HttpsRequestHead): HttpsResponse | undefined {
+    const { entry } = this.#parts;
+    if (entry === undefined) return this.#precheck(head);
+    const preflight = entry.preflight(head);
+    const answer = preflight === undefined ? this.#precheck(head) : (this.#limited('rpc', head) ?? preflight);
+    return answer === undefined ? undefined : entry.open(head, answer);
+  }
+
+  handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
+    const { entry } = this.#parts;
+    const answer = this.#handle(request);
+    if (entry === undefined) return answer;
+    return answer instanceof Promise
+      ? answer.then((late) => entry.open(request, late))
+      : entry.open(request, answer);
+  }
+
+  #precheck(head: HttpsRequestHead): HttpsResponse | undefined {
     switch (route(head)) {
       case 'POST /storage_rpc/v1': {
         const refused = this.#notReady() ?? this.#limited('rpc', head);
@@ -75,7 +95,7 @@ export class HttpRoutes {
     }
   }
 
-  handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
+  #handle(request: HttpsRequest): HttpsResponse | Promise<HttpsResponse> {
     // What was announced is counted before it is read.
     const isCounted = request.headers['content-length'] !== undefined;
     const extra = isCounted ? 0 : extraRequests(request.body.length);

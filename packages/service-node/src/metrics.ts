@@ -61,6 +61,15 @@ const LIMITS = [
   'omq_unread_bytes',
   'omq_queue',
   'omq_pending',
+  'sockets',
+  'sockets_per_address',
+  'socket_bytes',
+  'socket_bytes_per_address',
+  'socket_envelopes',
+  'socket_rate',
+  'socket_slow',
+  'socket_silent',
+  'socket_malformed',
 ] as const;
 export type Limit = (typeof LIMITS)[number];
 

@@ -4,14 +4,17 @@
 import { join } from 'node:path';
 import type { PresetName } from '@allium/chain/presets';
 import { AddressRules } from '@allium/net/address-rules';
+import type { Certificate } from '@allium/net/certificate';
+import { readCertificateFiles, watchCertificateFiles } from '@allium/net/certificate-files';
 import { type HttpsListener, HttpsServer, type HttpsServerOptions } from '@allium/net/https-server';
 import { Omq } from '@allium/net/omq';
 import type { OmqEndpoint, OmqOptions } from '@allium/net/omq/endpoint';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import type { Env, Transport } from '@allium/protocol/env';
+import { BrowserEntry, browserCertificatePaths } from './browser-entry.ts';
 import type { ServiceNodeOptions } from './config.ts';
 import { lockDataFolder, openDataFolder } from './data-folder.ts';
-import { COMMON_HEADERS, HttpRoutes } from './http-routes.ts';
+import { COMMON_HEADERS, extraRequests, HttpRoutes } from './http-routes.ts';
 import { LocalServer, SOCKET_NAME } from './local-server.ts';
 import { Cleaner } from './mailbox/cleaner.ts';
 import { Database, type DatabaseOptions } from './mailbox/database.ts';
@@ -320,6 +323,23 @@ export class ServiceNode {
       },
       env,
     );
+    const browserFiles = browserCertificatePaths(options);
+    const browserCertificate = browserFiles && readCertificateFiles(browserFiles);
+    const entry =
+      browserFiles &&
+      new BrowserEntry(
+        {
+          onions,
+          onionLimit,
+          metrics,
+          notReady,
+          extraRequests,
+          ownHex: keys.ed25519Hex,
+          maxSockets: options.maxBrowserSockets,
+          maxBufferedBytes: options.maxBufferedMib * MIB,
+        },
+        env,
+      );
     const routes = new HttpRoutes(
       {
         executor,
@@ -330,6 +350,7 @@ export class ServiceNode {
         incoming: tests.incoming,
         ed25519Key: keys.ed25519Key,
         notReady,
+        entry,
       },
       env,
     );
@@ -337,7 +358,7 @@ export class ServiceNode {
       {
         host: options.bindHost,
         port: options.httpsPort,
-        ...(state?.certificate ?? loadOrCreateCertificate(options.dataDir)),
+        ...(browserCertificate ?? state?.certificate ?? loadOrCreateCertificate(options.dataDir)),
         headers: COMMON_HEADERS,
         onRefused: (limit) => metrics.refused(limit),
         maxConnections: options.maxConnections,
@@ -351,6 +372,7 @@ export class ServiceNode {
         maxConcurrentPerAddress: options.maxRequestsPerAddress,
         precheck: (head) => routes.precheck(head),
         handler: (request) => routes.handle(request),
+        ...(entry && { upgrade: (...given) => entry.upgrade(...given) }),
       },
       env,
     );
@@ -397,6 +419,10 @@ export class ServiceNode {
       await https.drained();
       await https.stop();
     });
+    if (browserFiles && browserCertificate) {
+      const take = (renewed: Certificate) => https.setCertificate?.(renewed);
+      closers.push(watchCertificateFiles(browserFiles, browserCertificate, take, env));
+    }
     network.open({ https: httpsPort, omq: omqPort });
     closers.push(() => network.close());
     closers.push(() => relay.stop());
@@ -415,6 +441,7 @@ export class ServiceNode {
       closers,
     );
     // First of all: nothing new, and no answer is held any longer.
+    closers.push(() => entry?.stop());
     closers.push(() => onions.stop());
     closers.push(() => polls.stop());
     closers.push(() => {

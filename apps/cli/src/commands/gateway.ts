@@ -4,10 +4,17 @@ import { readFileSync } from 'node:fs';
 import { NETWORKS } from '@allium/client/network/presets';
 import { parseTrustAnchor } from '@allium/client/network/trust-anchor';
 import { AddressRules } from '@allium/net/address-rules';
+import {
+  CertificateFileError,
+  type ReadCertificate,
+  readCertificateFiles,
+  watchCertificateFiles,
+} from '@allium/net/certificate-files';
 import { systemEnv } from '@allium/net/system-env';
 import type { Logger } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import { Gateway, type GatewayOptions } from '@allium/servers/gateway';
+import { serveGatewayMetrics } from '@allium/servers/gateway/metrics';
 import { WebApp, WebAppError } from '@allium/servers/gateway/web-app';
 import { CliError, fileTrouble, usage } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
@@ -30,14 +37,27 @@ export interface GatewayCommandOptions extends SeedOptions {
   readonly perSecond?: number;
   readonly maxSockets?: number;
   readonly maxSocketsPerAddress?: number;
+  readonly metricsPort?: number;
   readonly json?: boolean;
 }
 
 export async function runGateway(options: GatewayCommandOptions): Promise<number> {
   const stop = onStopSignal();
-  const gateway = new Gateway(await settingsOf(options), systemEnv(terminalLog));
+  const env = systemEnv(terminalLog);
+  const certificate = certificateOf(options);
+  const gateway = new Gateway(await settingsOf(options, certificate?.now), env);
+  let metrics: { readonly port: number; stop(): Promise<void> } | undefined;
+  let endWatching = () => {};
   try {
     const { url, port } = await listen(gateway, options);
+    if (certificate !== undefined) {
+      const { paths, now } = certificate;
+      endWatching = watchCertificateFiles(paths, now, (renewed) => gateway.setCertificate(renewed), env);
+    }
+    if (options.metricsPort !== undefined) {
+      metrics = await metricsAt(gateway, options.metricsPort);
+      remark(`Metrics are at http://127.0.0.1:${metrics.port}/metrics.`);
+    }
     const { trouble } = gateway;
     if (options.json === true) printJson({ url, port, nodes: gateway.numbers.nodes });
     else {
@@ -50,18 +70,23 @@ export async function runGateway(options: GatewayCommandOptions): Promise<number
     remark('Stopping …');
     return 0;
   } finally {
+    endWatching();
+    await metrics?.stop();
     await gateway.stop();
   }
 }
 
-async function settingsOf(options: GatewayCommandOptions): Promise<GatewayOptions> {
+async function settingsOf(
+  options: GatewayCommandOptions,
+  tls: ReadCertificate | undefined,
+): Promise<GatewayOptions> {
   const { host, port, burst, perSecond, maxSockets, maxSocketsPerAddress } = options;
   const { network, seeds } = networkOf(options);
   const rules = new AddressRules();
   const isOpen = options.allowPrivate ?? network === 'local';
   return {
     ...{ host, port, network, seeds },
-    ...tlsOf(options),
+    ...(tls !== undefined && { tls }),
     ...(options.behindProxy === true && { behindProxy: true }),
     allows: isOpen ? () => true : (address) => rules.allows(address),
     fileServers: (options.fileServer ?? []).map(fileServerOf),
@@ -84,12 +109,27 @@ function networkOf(options: GatewayCommandOptions): Pick<GatewayOptions, 'networ
   return { network: options.network ?? presetFor(seeds), seeds: seeds.map((url) => ({ url })) };
 }
 
-function tlsOf({ tlsCert, tlsKey }: GatewayCommandOptions): Pick<GatewayOptions, 'tls'> {
-  if (tlsCert === undefined && tlsKey === undefined) return {};
-  if (tlsCert === undefined || tlsKey === undefined) {
+function certificateOf({ tlsCert: certificate, tlsKey: key }: GatewayCommandOptions) {
+  if (certificate === undefined && key === undefined) return undefined;
+  if (certificate === undefined || key === undefined) {
     throw usage('a certificate and its key go together: --tls-cert FILE --tls-key FILE');
   }
-  return { tls: { certificatePem: textOf(tlsCert, '--tls-cert'), keyPem: textOf(tlsKey, '--tls-key') } };
+  const paths = { certificate, key };
+  try {
+    return { paths, now: readCertificateFiles(paths) };
+  } catch (error) {
+    if (!(error instanceof CertificateFileError)) throw error;
+    throw new CliError(`${error.message} (--tls-cert, --tls-key)`, 1, { cause: error });
+  }
+}
+
+async function metricsAt(gateway: Gateway, port: number) {
+  try {
+    return await serveGatewayMetrics(() => gateway.numbers, port);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new CliError(`port ${port} is taken; choose another with --metrics-port`);
+  }
 }
 
 function textOf(path: string, option: string): string {
@@ -134,16 +174,11 @@ async function listen(gateway: Gateway, { host, port }: GatewayCommandOptions) {
   try {
     return await gateway.start();
   } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
+    const { code } = error as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE') throw new CliError(`port ${port} is taken; choose another with --port`);
     if (code === 'EACCES')
       throw new CliError(`port ${port} is not yours to use; choose one above 1023 with --port`);
     if (code === 'EADDRNOTAVAIL') throw new CliError(`${host} is no address of this machine`);
-    if (code.startsWith('ERR_OSSL') || code.startsWith('ERR_SSL')) {
-      throw new CliError('the certificate and the key (--tls-cert, --tls-key) are no PEM files that fit', 1, {
-        cause: error,
-      });
-    }
     throw error;
   }
 }

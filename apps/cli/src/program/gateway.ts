@@ -30,6 +30,11 @@ export function addGateway(program: Command, done: Done): void {
     .option('--per-second <n>', '… and per second from then on (default: 100)', wholeNumber(1, 1e9))
     .option('--max-sockets <n>', 'WebSockets at once (default: 10000)', wholeNumber(1, 1e6))
     .option('--max-sockets-per-address <n>', '… of one address (default: 100)', wholeNumber(1, 1e6))
+    .option(
+      '--metrics-port <port>',
+      'loopback port of /metrics for Prometheus (default: none)',
+      wholeNumber(0, 65_535),
+    )
     .option('--json', 'print the ready line as JSON')
     .addHelpText(
       'after',

@@ -77,6 +77,7 @@ export class ProxyServer {
 
   /** Ends every connection at once. */
   async stop(): Promise<void> {
+    if (!this.#server.listening) return;
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }

@@ -251,6 +251,11 @@ export class Gateway {
     };
   }
 
+  /** Shown to connections from now on. @throws the error of TLS for one that is none */
+  setCertificate(certificate: { readonly certificatePem: string; readonly keyPem: string }): void {
+    this.#server.setCertificate(certificate);
+  }
+
   /** Gives envelopes under way a few seconds, then ends everything. */
   async stop(): Promise<void> {
     await this.#sockets.stop();

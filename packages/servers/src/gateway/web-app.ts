@@ -2,7 +2,7 @@
 // Serves the built web app from memory: the files that are in its folder when the server starts, and no others, whatever path
 // is asked for. Text goes out compressed, as `name.br` and `name.gz` where the folder has them.
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join, relative, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
@@ -68,7 +68,7 @@ export class WebApp {
     const files = new Map<string, WebFile>();
     let total = 0;
     for (const path of filesIn(folder)) {
-      const bytes = readFileSync(path);
+      const bytes = read(path);
       total += bytes.length;
       if (files.size >= MAX_FILES || total > MAX_TOTAL_BYTES) {
         throw new WebAppError(`${folder} holds more than a web app`);
@@ -178,9 +178,17 @@ function* filesIn(folder: string): Generator<string> {
   for (const name of names) {
     if (name.startsWith('.')) continue;
     const path = join(folder, name);
-    const found = statSync(path);
+    const found = lstatSync(path); // links could lead out of the folder
     if (found.isDirectory()) yield* filesIn(path);
     else if (found.isFile()) yield path;
+  }
+}
+
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new WebAppError(`${path} cannot be read`, { cause });
   }
 }
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The browser entry of real nodes: onions over a WebSocket, CORS, and nodes that have it switched off.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { type RequestOptions, request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createCertificate } from '@allium/net/certificate';
+import { fromHex, utf8 } from '@allium/protocol/bytes';
+import {
+  Assembly,
+  ENTRY_PROTOCOL,
+  type EntryFrame,
+  NODE_SOCKET_PATH,
+  parseEntryFrame,
+  requestFrames,
+} from '@allium/protocol/onion/entry';
+import { buildOnion, openFinalReply } from '@allium/protocol/onion/request';
+import { encodeSeedRequest } from '@allium/protocol/storage/service-node-list';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { Devnet, type DevnetNode } from '../src/devnet.ts';
+
+let folder: string;
+let net: Devnet;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'allium-entry-'));
+  const { certificatePem, keyPem } = createCertificate();
+  writeFileSync(join(folder, 'cert.pem'), certificatePem);
+  writeFileSync(join(folder, 'key.pem'), keyPem);
+  net = await Devnet.start({
+    nodes: 5,
+    node: {
+      browserCertificate: join(folder, 'cert.pem'),
+      browserKey: join(folder, 'key.pem'),
+      maxBrowserSockets: 3,
+    },
+  });
+});
+
+afterAll(async () => {
+  await net?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function connect(node: DevnetNode): Promise<{ ws: WebSocket; frames: EntryFrame[] }> {
+  const frames: EntryFrame[] = [];
+  return new Promise((resolve, reject) => {
+    const ws = new WebSocket(`${node.url.replace('https', 'wss')}${NODE_SOCKET_PATH}`, ENTRY_PROTOCOL, {
+      rejectUnauthorized: false,
+    });
+    ws.on('message', (data: Buffer) => frames.push(parseEntryFrame(new Uint8Array(data))));
+    ws.once('open', () => resolve({ ws, frames }));
+    ws.once('unexpected-response', (_, response) => reject(new Error(String(response.statusCode))));
+    ws.on('error', reject);
+  });
+}
+
+function ask(node: DevnetNode, path: string, options: RequestOptions & { body?: Uint8Array } = {}) {
+  const { body, ...rest } = options;
+  return new Promise<{ status: number; headers: IncomingMessage['headers'] }>((resolve, reject) => {
+    const sent = request(
+      `${node.url}${path}`,
+      { method: 'POST', rejectUnauthorized: false, agent: false, ...rest },
+      (response) => {
+        response.resume();
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers }));
+      },
+    );
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+const keysOf = (node: DevnetNode) => ({
+  ed25519Key: fromHex(node.ed25519, 32),
+  x25519Key: fromHex(node.x25519, 32),
+});
+const onionTo = (hops: readonly DevnetNode[], target: DevnetNode) =>
+  buildOnion({
+    path: hops.map(keysOf),
+    direct: hops.length === 0,
+    destination: { kind: 'node', ...keysOf(target) },
+    payload: utf8('{"method":"info","params":{}}'),
+    padded: true,
+  });
+
+async function answerTo(frames: EntryFrame[], id: number): Promise<Uint8Array> {
+  const own = () => frames.filter((frame) => frame.id === id);
+  await expect.poll(() => own().length).toBeGreaterThan(0);
+  const [head, ...parts] = own();
+  if (head?.kind !== 'answer') throw new Error(JSON.stringify(head));
+  const assembly = new Assembly(head.size);
+  assembly.add(head.bytes);
+  for (const part of parts) if (part.kind === 'part') assembly.add(part.bytes);
+  return assembly.take();
+}
+
+test('onions go over one WebSocket, through hops and to the node itself', async () => {
+  const [guard, middle, exit, target] = net.nodes as [DevnetNode, DevnetNode, DevnetNode, DevnetNode];
+  const { ws, frames } = await connect(guard);
+  const through = onionTo([guard, middle, exit], target);
+  const direct = onionTo([], guard);
+  for (const frame of requestFrames(1, guard.ed25519, through.body)) ws.send(frame);
+  for (const frame of requestFrames(2, guard.ed25519, direct.body)) ws.send(frame);
+  for (const frame of requestFrames(3, target.ed25519, direct.body)) ws.send(frame);
+  for (const [id, { replyKey }] of [
+    [1, through],
+    [2, direct],
+  ] as const) {
+    const reply = openFinalReply(await answerTo(frames, id), replyKey);
+    expect([id, reply?.status, JSON.parse(reply?.body ?? '').version]).toEqual([id, 200, expect.any(Array)]);
+  }
+  // It is an entry to itself, and no way to others.
+  await expect
+    .poll(() => frames.find((frame) => frame.id === 3))
+    .toEqual({
+      ...{ kind: 'failure', id: 3, code: 'unknown_node' },
+    });
+  ws.close();
+});
+
+test('pages may post onions and ask for the list, and nothing else', async () => {
+  const node = net.nodes[0]!;
+  const origin = 'https://app.example';
+  for (const path of ['/onion_req/v2', '/json_rpc']) {
+    const preflight = await ask(node, path, { method: 'OPTIONS', headers: { origin } });
+    expect([preflight.status, preflight.headers['access-control-allow-origin']]).toEqual([204, '*']);
+  }
+  const onion = await ask(node, '/onion_req/v2', { body: onionTo([], node).body });
+  expect([onion.status, onion.headers['access-control-allow-origin']]).toEqual([200, '*']);
+  const list = await ask(node, '/json_rpc', { body: encodeSeedRequest() });
+  expect([list.status, list.headers['access-control-allow-origin']]).toEqual([200, '*']);
+  const rpc = await ask(node, '/storage_rpc/v1', { body: utf8('{"method":"info","params":{}}') });
+  expect([rpc.status, rpc.headers['access-control-allow-origin']]).toEqual([200, undefined]);
+  const elsewhere = await ask(node, '/storage_rpc/v1', { method: 'OPTIONS' });
+  expect(elsewhere.headers['access-control-allow-origin']).toBeUndefined();
+});
+
+test('so many WebSockets and no more; a stop closes them', async () => {
+  const node = net.nodes[4]!;
+  const all = await Promise.all([connect(node), connect(node), connect(node)]);
+  await expect(connect(node)).rejects.toThrow('503');
+  const codes: number[] = [];
+  for (const { ws } of all) ws.on('close', (code) => codes.push(code));
+  await node.stop();
+  await expect.poll(() => codes).toEqual([1001, 1001, 1001]);
+  await node.start();
+});
+
+test('a node without certificate has no entry', async () => {
+  await using plain = await Devnet.start({ nodes: 1 });
+  const node = plain.nodes[0]!;
+  await expect(connect(node)).rejects.toThrow('404');
+  const { headers } = await ask(node, '/json_rpc', { body: encodeSeedRequest() });
+  expect(headers['access-control-allow-origin']).toBeUndefined();
+});
+
+test.each([
+  ['one without the other', { browserCertificate: 'cert.pem' }, /go together/],
+  ['files that are not there', { browserCertificate: 'a.pem', browserKey: 'b.pem' }, /a\.pem cannot be read/],
+])('%s is said in words', async (_, names, message) => {
+  const node = Object.fromEntries(Object.entries(names).map(([name, file]) => [name, join(folder, file)]));
+  await expect(Devnet.start({ nodes: 1, node })).rejects.toThrow(message);
+});
