@@ -140,7 +140,7 @@ test('a message is delivered when it is reacted to, and gone from devices and no
 });
 
 test('the bot of the examples answers', async () => {
-  const bot = spawn(process.execPath, [join(import.meta.dirname, '..', '..', '..', 'examples', 'bot.ts')], {
+  const bot = spawn(process.execPath, [join(import.meta.dirname, '..', '..', '..', 'examples', 'echo-bot.ts')], {
     env: { PATH: process.env.PATH, ALLIUM_SEED: net.seed },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -43,7 +43,7 @@ test('a nodes file must hold a node list', async () => {
 
 test('the README shows the bot as it is, and the bot has ten lines', () => {
   const root = join(import.meta.dirname, '../../../..');
-  const bot = readFileSync(join(root, 'examples/bot.ts'), 'utf8');
+  const bot = readFileSync(join(root, 'examples/echo-bot.ts'), 'utf8');
   const code = bot
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('//'))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A bot that answers every message with its own text:
-//   ALLIUM_SEED=https://127.0.0.1:… ALLIUM_PHRASE='thirteen words' ALLIUM_FOLDER=bot npx -c 'node examples/bot.ts'
+//   ALLIUM_SEED=https://127.0.0.1:… ALLIUM_PHRASE='thirteen words' ALLIUM_FOLDER=bot npx -c 'node examples/echo-bot.ts'
 // Without a phrase it makes a new account; without a folder it forgets with the process.
 import { openClient } from '@allium/client/node';
 import { Account } from '@allium/protocol/account';

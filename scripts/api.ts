@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// The reference of the SDK: what the entry points of client and protocol export, with the comments of the sources.
+//   npm run api               writes docs/api/*.md
+//   npm run api -- --check    exits with 1 when they are not what the sources say
+// The compiler writes the declarations; they are shown as they are, one heading for each name.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+
+const ROOT = join(import.meta.dirname, '..');
+const FOLDER = join(ROOT, 'docs', 'api');
+const PACKAGES = ['client', 'protocol'] as const;
+/** Of the browser build, another form of the same. */
+const LEFT_OUT = /^\.\/(?:crypto\/web|testing)/;
+
+interface Declaration {
+  readonly name: string;
+  readonly kind: string;
+  readonly doc: string;
+  readonly code: string;
+}
+
+function main(): number {
+  const check = process.argv.includes('--check');
+  const pages = new Map([['README.md', overview()]]);
+  const folder = mkdtempSync(join(tmpdir(), 'allium-api-'));
+  try {
+    declare(folder);
+    for (const name of PACKAGES) pages.set(`${name}.md`, page(name, folder));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const stale = [...pages].filter(([name, text]) => {
+    const path = join(FOLDER, name);
+    return !existsSync(path) || readFileSync(path, 'utf8') !== text;
+  });
+  if (check) {
+    for (const [name] of stale) console.error(`docs/api/${name} is not what the sources say: npm run api`);
+    if (stale.length === 0) console.log('api: ok');
+    return stale.length === 0 ? 0 : 1;
+  }
+  mkdirSync(FOLDER, { recursive: true });
+  for (const [name, text] of stale) writeFileSync(join(FOLDER, name), text);
+  console.log(`api: ${stale.length} of ${pages.size} pages written`);
+  return 0;
+}
+
+/** `.d.ts` of all sources. */
+function declare(outDir: string): void {
+  const config = join(outDir, 'tsconfig.json');
+  const settings = {
+    extends: join(ROOT, 'tsconfig.base.json'),
+    compilerOptions: {
+      noEmit: false,
+      declaration: true,
+      emitDeclarationOnly: true,
+      noCheck: true,
+      rootDir: ROOT,
+      outDir: join(outDir, 'out'),
+      types: ['node'],
+      typeRoots: [join(ROOT, 'node_modules', '@types')],
+      allowJs: false,
+    },
+    include: PACKAGES.map((name) => join(ROOT, 'packages', name, 'src')),
+  };
+  writeFileSync(config, JSON.stringify(settings));
+  const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+  execFileSync(process.execPath, [tsc, '-p', config], { stdio: 'inherit' });
+}
+
+function overview(): string {
+  return [
+    '# Reference of the SDK',
+    '',
+    'Generated from the sources by `npm run api`; corrections belong there.',
+    '',
+    '- [@allium/client](client.md): an account on the network. Begin with `openClient` of `@allium/client/node`, then `Client` and `Conversation`.',
+    '- [@allium/protocol](protocol.md): bytes and rules, for those who build something of their own.',
+    '',
+    'Guides: [bots](../guides/bots.md), [command line](../guides/cli.md). What is exported here and not marked otherwise is what the packages promise.',
+    '',
+  ].join('\n');
+}
+
+function page(name: string, folder: string): string {
+  const root = join(ROOT, 'packages', name);
+  const { exports, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    exports: Record<string, string | Record<string, string>>;
+    description: string;
+  };
+  const entries = Object.entries(exports)
+    .map(([entry, target]) => ({
+      entry,
+      file: typeof target === 'string' ? target : (target.default ?? Object.values(target)[0]!),
+    }))
+    .filter(({ entry, file }) => !LEFT_OUT.test(entry) && file.endsWith('.ts'))
+    .sort((a, b) => (a.entry < b.entry ? -1 : 1));
+  const contents: string[] = [];
+  const bodies: string[] = [];
+  for (const { entry, file } of entries) {
+    const path = `@allium/${name}${entry.slice(1)}`;
+    const source = join(root, file);
+    const declared = join(folder, 'out', relative(ROOT, source)).replace(/\.ts$/, '.d.ts');
+    const declarations = declarationsOf(readFileSync(declared, 'utf8'));
+    if (declarations.length === 0) continue;
+    const names = [...new Set(declarations.map((one) => one.name))];
+    contents.push(`- [\`${path}\`](#${anchor(path)}): ${names.map((one) => `\`${one}\``).join(', ')}`);
+    bodies.push(`## ${path}`, '', headerOf(readFileSync(source, 'utf8')), '');
+    let last = '';
+    for (const { name: own, kind, doc, code } of declarations) {
+      if (own !== last) bodies.push(`### ${kind} \`${own}\``, '');
+      last = own;
+      if (doc !== '') bodies.push(doc, '');
+      bodies.push('```ts', code, '```', '');
+    }
+  }
+  const head = [
+    `# @allium/${name}`,
+    '',
+    `${description}. Generated by \`npm run api\`.`,
+    '',
+    ...contents,
+    '',
+  ];
+  return `${[...head, ...bodies].join('\n').trimEnd()}\n`;
+}
+
+const anchor = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^a-z0-9 -]/g, '')
+    .replaceAll(' ', '-');
+
+/** The first comment of a source: what the file holds. */
+function headerOf(source: string): string {
+  const lines = source.split('\n').filter((line) => !line.includes('SPDX-License-Identifier'));
+  const end = lines.findIndex((line) => !line.startsWith('//'));
+  const text = lines.slice(0, end).map((line) => line.replace(/^\/\/ ?/, ''));
+  // An example in the comment stays one.
+  const parts = text.join('\n').split('\n\n');
+  return parts
+    .map((part) => (/^ {2}/.test(part) ? `\`\`\`ts\n${part.replace(/^ {2}/gm, '')}\n\`\`\`` : part))
+    .join('\n\n');
+}
+
+/** What a declaration file exports, in its order. The compiler indents whatever is inside a declaration. */
+export function declarationsOf(text: string): readonly Declaration[] {
+  const found: Declaration[] = [];
+  const lines = text.split('\n');
+  let doc: string[] = [];
+  for (let at = 0; at < lines.length; at++) {
+    const line = lines[at]!;
+    if (line.startsWith('/**')) {
+      const from = at;
+      while (!lines[at]!.includes('*/')) at++;
+      doc = lines.slice(from, at + 1);
+      continue;
+    }
+    const opening =
+      /^export (?:declare )?(?:abstract )?(class|interface|type|function|const|enum)\s+(\w+)/.exec(line);
+    if (opening === null) {
+      if (/^\S/.test(line)) doc = [];
+      continue;
+    }
+    const from = at;
+    while (!isEnd(lines, at)) at++;
+    const code = lines
+      .slice(from, at + 1)
+      .filter((one) => !/^\s+(?:#private;|private )/.test(one))
+      .map((one) =>
+        one
+          .replace(/^export (?:declare )?/, '')
+          .replace(/^( +)/, (spaces) => spaces.slice(spaces.length / 2)),
+      );
+    found.push({ kind: opening[1]!, name: opening[2]!, doc: proseOf(doc), code: code.join('\n') });
+    doc = [];
+  }
+  return found;
+}
+
+/** A declaration ends with a line at the left edge that ends it, or before the next one. */
+function isEnd(lines: readonly string[], at: number): boolean {
+  const line = lines[at]!;
+  const next = lines[at + 1];
+  if (next === undefined) return true;
+  const isOpen = /[{([,|&=]$/.test(line) || /^\s/.test(next) || /^[})\]]/.test(next);
+  return !isOpen;
+}
+
+function proseOf(comment: readonly string[]): string {
+  return comment
+    .map((line) => line.replace(/^\s*\/?\*+\/? ?/, '').replace(/\s*\*\/\s*$/, ''))
+    .join('\n')
+    .replace(/^@(throws|param|returns)\b/gm, '**$1:**')
+    .trim();
+}
+
+if (import.meta.main) process.exitCode = main();
