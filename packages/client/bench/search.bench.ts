@@ -131,7 +131,7 @@ async function fill(
 function openWithoutIndex(path: string): SqliteStorage {
   const connections: Database.Database[] = [];
   const { exec } = Database.prototype;
-  Database.prototype.exec = function (sql) {
+  Database.prototype.exec = function (this: Database.Database, sql: string) {
     connections.push(this);
     return exec.call(this, sql);
   };

@@ -242,12 +242,14 @@ test('what others say of timers: each message has its own, nonsense is none, and
     { dataMessage: { body: 'late' }, expirationType: deleteAfterSend, expirationTimer: 3_600 },
     7 * 86_400_000,
   );
-  await clock.until(async () => (await said(phone, BOB)).length === 5);
+  forge(BOB, { dataMessage: { body: 'old client', expireTimer: 7_200 } });
+  await clock.until(async () => (await said(phone, BOB)).length === 6);
   const timers = Object.fromEntries((await said(phone, BOB)).map(({ text, timer }) => [text, timer]));
   expect(timers).toEqual({
     'no type': undefined,
     'unknown type': undefined,
     'no time': undefined,
+    'old client': { mode: 'after_read', seconds: 7_200 },
     'a century': { mode: 'after_read', seconds: 0xffffffff },
     late: { mode: 'after_send', seconds: 3_600 },
   });
@@ -255,7 +257,7 @@ test('what others say of timers: each message has its own, nonsense is none, and
   expect(phone.contacts().map(({ id }) => id)).toEqual([BOB.id]);
   await clock.run(phone.conversation(BOB.id).markRead());
   await clock.pass(3_500_000);
-  expect(await said(phone, BOB)).toHaveLength(5);
+  expect(await said(phone, BOB)).toHaveLength(6);
   await clock.pass(200_000);
   expect((await said(phone, BOB)).map(({ text }) => text)).not.toContain('late');
 });

@@ -22,12 +22,13 @@ import {
 } from '../storage/storage.ts';
 import type { Contact, Contacts } from './contacts.ts';
 import type { ConversationState, ConversationStates, StateChange } from './conversation-states.ts';
+import { checkEditable, editToWire } from './edits.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions, Sent } from './outbox.ts';
 import { MAX_NAME_BYTES, type OwnProfile } from './profile.ts';
 import { startTimers } from './read-timers.ts';
 import type { Settings } from './settings.ts';
-import { isEmoji } from './text.ts';
+import { checkLength, isEmoji } from './text.ts';
 import { checkTimer, EXPIRATION_TIMER_UPDATE, isSameTimer, timerToWire, ttlOf } from './timers.ts';
 
 // From the specification.
@@ -218,6 +219,40 @@ export class Conversation {
     unsend.taken();
     deletion?.taken();
     onMarked(deleted, message.marks);
+  }
+
+  /**
+   * A new version of a text of ours, within 24 hours (docs/decisions/0030): clients like this one show it in place of the
+   * first, others as an answer to it. Nothing happens when it says the same.
+   * @throws ClientError `not_found`: no message of ours; `empty`, `too_long`; `under_way`: it is not sent yet; `too_late`
+   */
+  async edit(timestamp: number, text: string): Promise<void> {
+    const { storage, notices, own, now, onMarked } = this.#deps;
+    if (text === '') throw new ClientError('empty', 'a message without text; to take it back, delete it');
+    checkLength(text);
+    const found = await storage.message(own, timestamp);
+    const message = found?.conversation === this.id ? found : undefined;
+    const at = now();
+    checkEditable(message, at);
+    if (message.text === text) return;
+    const { timer, marks: { expiresAt = Number.POSITIVE_INFINITY } = {} } = message;
+    const copied = this.#copied(timer);
+    // It is kept no longer than what it replaces.
+    const copyTtlMs = Math.min(copied.copyTtlMs, expiresAt - at);
+    const ttlMs = timer?.mode === 'after_send' ? copyTtlMs : copied.ttlMs;
+    const sent = notices.content(
+      this.id,
+      {
+        dataMessage: { ...editToWire(message, text), ...(this.id === own && { syncTarget: own }) },
+        ...timerToWire(timer),
+      },
+      at,
+      { ...copied, ttlMs, copyTtlMs },
+    );
+    const marks: Marks = { edits: [{ at, text }] };
+    await storage.write({ marked: [{ ...identityOf(message), marks }], records: [sent.record] });
+    sent.taken();
+    onMarked(marked(message, marks), message.marks);
   }
 
   /** Removes messages from this device only; nobody is told. Those of other conversations and unknown ones stay. */

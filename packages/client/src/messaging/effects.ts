@@ -5,6 +5,7 @@ import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
 import { ReactionAction, ReceiptType } from '@allium/protocol/message/content';
 import type { IncomingMessage } from '@allium/protocol/message/encryption-v1';
 import type { Marks } from '../storage/marks.ts';
+import { editIn } from './edits.ts';
 import { isEmoji } from './text.ts';
 
 // Ours.
@@ -13,6 +14,8 @@ const KEEP_RECEIPT_MS = 3_600_000;
 const KEEP_MS = 24 * 3_600_000;
 /** Of one receipt; clients send one for what was read at once. */
 const MAX_RECEIPTS = 1_000;
+/** Code points of a new version, as spec/client §6.1 says of texts. */
+const MAX_TEXT = 10_000;
 
 export interface Effect {
   /** With the timestamp the message's identity. */
@@ -27,7 +30,7 @@ export interface Effect {
 
 /** `showsRead`: read receipts are wanted; otherwise one only tells that the message was delivered. */
 export function effectsOf(
-  { sender, timestamp: at, content }: IncomingMessage,
+  { sender, timestamp: at, content }: Pick<IncomingMessage, 'sender' | 'timestamp' | 'content'>,
   own: AccountId,
   showsRead: boolean,
 ): readonly Effect[] {
@@ -37,6 +40,11 @@ export function effectsOf(
     const conversation = isOwn ? accountIdIn(dataMessage.syncTarget) : sender;
     // §4.3.9
     if (conversation === undefined || isOwn !== (dataMessage.syncTarget !== undefined)) return [];
+    const edit = editIn(dataMessage, at);
+    if (edit !== undefined) {
+      const marks = { edits: [{ at, text: cut(edit.text) }] };
+      return [{ author: sender, timestamp: edit.timestamp, conversation, marks, keepMs: KEEP_MS }];
+    }
     const { quote, reaction } = dataMessage;
     // Who answers a message has it.
     const isAnswered = quote !== undefined && !isOwn && quote.author === own;
@@ -69,6 +77,10 @@ export function effectsOf(
   }
   return [];
 }
+
+/** Whole characters. */
+const cut = (text: string): string =>
+  text.length <= MAX_TEXT ? text : [...text].slice(0, MAX_TEXT).join('');
 
 function deliveryOf(own: AccountId, timestamp: number, conversation: AccountId, at: number): Effect {
   // A message is not there before it is sent, whatever the other clock says.

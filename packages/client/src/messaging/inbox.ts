@@ -3,13 +3,14 @@
 // and at a place that is the same on all devices. What is of no use to us is only marked seen.
 import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
-import { toBase64 } from '@allium/protocol/bytes';
+import { fromBase64, toBase64 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import {
   type Content,
   DataExtractionType,
   type DataMessage,
+  decodeContent,
   ReceiptType,
   TypingAction,
 } from '@allium/protocol/message/content';
@@ -28,9 +29,11 @@ import {
   type StoredRecord,
 } from '../storage/storage.ts';
 import type { Contact, Contacts } from './contacts.ts';
+import { editIn } from './edits.ts';
 import { accountIdIn, type Effect, effectsOf } from './effects.ts';
 import type { Notices, Prepared } from './notices.ts';
 import type { Arrived, Follower, TakenIn } from './poller.ts';
+import { MESSAGE_TTL_MS } from './proofs.ts';
 import type { Settings } from './settings.ts';
 import { EXPIRATION_TIMER_UPDATE, expiryOf, timerIn } from './timers.ts';
 
@@ -50,10 +53,30 @@ const PENDING = 'pending';
 /** Contents that this client does not understand. */
 const KEPT = 'kept';
 const MAX_KEPT = 1_000;
+/**
+ * Of contents; raised whenever this client learns to read more of them. 2: files, timers, notices of the other side,
+ * edits.
+ */
+const UNDERSTANDS = 2;
+const UNDERSTOOD = 'understands';
+
+interface Kept {
+  readonly sender: AccountId;
+  readonly timestamp: number;
+  readonly storedAt: number;
+  /** Absent in what version 1 kept. */
+  readonly expiration?: number;
+  readonly hash: string;
+  /** Base64. */
+  readonly content: string;
+}
 
 interface Pending {
   readonly marks: Marks;
 }
+
+type Understood = Pick<IncomingMessage, 'sender' | 'timestamp' | 'content' | 'contentBytes'>;
+type Told = Omit<RetrievedMessage, 'data'>;
 
 /** What one answer leads to. */
 interface Batch {
@@ -64,6 +87,8 @@ interface Batch {
   readonly onWritten: (() => void)[];
   readonly prepared: Prepared[];
   readonly kept: StoredRecord[];
+  /** Contents that this client does not understand, kept or not. */
+  unknown: number;
   unreadable: number;
 }
 
@@ -110,7 +135,35 @@ export class Inbox implements Follower {
     return this.#unreadable;
   }
 
-  async take({ fresh, retold }: Arrived): Promise<TakenIn> {
+  take({ fresh, retold }: Arrived): Promise<TakenIn> {
+    return this.#takeIn(
+      fresh.map((told) => (batch: Batch) => this.#read(told, batch)),
+      retold,
+    );
+  }
+
+  /** Looks once more at what an older version of this program kept because it did not understand it. */
+  async reread(): Promise<void> {
+    const { storage, env } = this.#deps;
+    if (Number(await storage.setting(UNDERSTOOD)) >= UNDERSTANDS) return;
+    const records = await storage.records(KEPT);
+    const { changes, onWritten } = await this.#takeIn(
+      records.map(
+        ({ key, value }) =>
+          (batch: Batch) =>
+            this.#readKept(key, value as Kept, batch),
+      ),
+      [],
+    );
+    await storage.write({ ...changes, settings: { [UNDERSTOOD]: String(UNDERSTANDS) } });
+    onWritten?.();
+    if (records.length > 0) env.log.debug({ kept: records.length }, 'looked again at what was kept');
+  }
+
+  async #takeIn(
+    readers: readonly ((batch: Batch) => Promise<StoredMessage | undefined>)[],
+    retold: Arrived['retold'],
+  ): Promise<TakenIn> {
     const { storage, env } = this.#deps;
     const batch: Batch = {
       arrived: new Map(),
@@ -119,12 +172,13 @@ export class Inbox implements Follower {
       onWritten: [],
       prepared: [],
       kept: [],
+      unknown: 0,
       unreadable: 0,
     };
     const { arrived } = batch;
     const placed = new Map<string, MessagePlace>();
-    for (const told of fresh) {
-      const message = await this.#read(told, batch);
+    for (const read of readers) {
+      const message = await read(batch);
       if (message === undefined) continue;
       const identity = identityOf(message);
       const other = arrived.get(identity);
@@ -278,7 +332,7 @@ export class Inbox implements Follower {
 
   /** The text message in what was told, under its identity; everything else goes into `batch`. */
   async #read(told: RetrievedMessage, batch: Batch): Promise<StoredMessage | undefined> {
-    const { account, contacts, settings } = this.#deps;
+    const { account } = this.#deps;
     let incoming: IncomingMessage;
     try {
       incoming = decryptMessage(told.data, account);
@@ -287,6 +341,28 @@ export class Inbox implements Follower {
       batch.unreadable++;
       return undefined;
     }
+    return this.#understand(incoming, told, batch);
+  }
+
+  async #readKept(key: string, kept: Kept, batch: Batch): Promise<StoredMessage | undefined> {
+    const { sender, timestamp, storedAt, hash, expiration = storedAt + MESSAGE_TTL_MS } = kept;
+    const contentBytes = fromBase64(kept.content);
+    let content: Content;
+    try {
+      content = decodeContent(contentBytes);
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      return undefined;
+    }
+    const { unknown } = batch;
+    const told = { hash, timestamp: storedAt, expiration };
+    const message = await this.#understand({ sender, timestamp, content, contentBytes }, told, batch);
+    if (batch.unknown === unknown) batch.kept.push({ kind: KEPT, key, value: undefined });
+    return message;
+  }
+
+  async #understand(incoming: Understood, told: Told, batch: Batch): Promise<StoredMessage | undefined> {
+    const { account, contacts, settings } = this.#deps;
     const { sender, content } = incoming;
     if (contacts.get(sender).blocked) return undefined; // §6.9
     batch.effects.push(...effectsOf(incoming, account.id, settings.now.readReceipts));
@@ -332,31 +408,30 @@ export class Inbox implements Follower {
 
   /** What a newer client may understand is not lost; from people whom we accept, and from ourselves. */
   async #keep(
-    { sender, timestamp, contentBytes }: IncomingMessage,
-    { hash, timestamp: storedAt }: RetrievedMessage,
-    { kept }: Batch,
+    { sender, timestamp, contentBytes }: Understood,
+    { hash, timestamp: storedAt, expiration }: Told,
+    batch: Batch,
   ): Promise<void> {
+    batch.unknown++;
+    const { kept } = batch;
     const { account, contacts, storage } = this.#deps;
     if (sender !== account.id && !contacts.isTrusted(sender)) return;
     const before = await storage.records(KEPT);
     if (before.length + kept.length >= MAX_KEPT) return;
-    const value = { sender, timestamp, storedAt, hash, content: toBase64(contentBytes) };
+    const content = toBase64(contentBytes);
+    const value: Kept = { sender, timestamp, storedAt, expiration, hash, content };
     kept.push({ kind: KEPT, key: `${timestamp} ${hash}`, value });
   }
 
   /** It does not come back. */
-  #isErased(
-    conversation: AccountId,
-    { timestamp }: IncomingMessage,
-    { timestamp: storedAt }: RetrievedMessage,
-  ) {
+  #isErased(conversation: AccountId, { timestamp }: Understood, { timestamp: storedAt }: Told) {
     return this.#deps.isErased(conversation, sortTimeOf(timestamp, storedAt), storedAt);
   }
 
   async #readData(
-    incoming: IncomingMessage,
+    incoming: Understood,
     message: DataMessage,
-    told: RetrievedMessage,
+    told: Told,
     batch: Batch,
   ): Promise<StoredMessage | undefined> {
     const { account, contacts } = this.#deps;
@@ -367,6 +442,7 @@ export class Inbox implements Follower {
     if (conversation === undefined || message.reaction !== undefined) return undefined;
     if (this.#isErased(conversation, incoming, told)) return undefined;
     if (isTimerUpdate(message)) return this.#readTimer(incoming, conversation, told, batch);
+    if (editIn(message, incoming.timestamp) !== undefined) return undefined;
     const { quote, body = '' } = message;
     const files = readFiles(message);
     if (body === '' && files.attachments === undefined) return undefined;
@@ -401,33 +477,28 @@ export class Inbox implements Follower {
   }
 
   /**
-   * A timer was set (§6.7). What we set on another device counts here; what others set concerns what they send, and is
-   * only shown.
+   * A timer was set (§6.7), which is shown. What others set concerns what they send; what we set on another device comes
+   * with the contacts of the account, which are never older than the message.
    */
   async #readTimer(
-    incoming: IncomingMessage,
+    incoming: Understood,
     conversation: AccountId,
-    told: RetrievedMessage,
+    told: Told,
     batch: Batch,
   ): Promise<StoredMessage | undefined> {
     const { account, contacts } = this.#deps;
-    const { sender, timestamp, content } = incoming;
+    const { sender, content } = incoming;
     const timer = timerIn(content, conversation === account.id);
-    const { timerChangedAt = 0, approved, approvedMe } = contacts.get(conversation);
-    if (sender !== account.id) {
-      if (!approved && !approvedMe) return undefined;
-    } else if (timestamp > timerChangedAt) {
-      const changed = contacts.change(conversation, { timer, timerChangedAt: timestamp });
-      batch.contacts.set(conversation, changed);
-    }
+    const { approved, approvedMe } = contacts.get(conversation);
+    if (sender !== account.id && !approved && !approvedMe) return undefined;
     const notice = { kind: 'timer' as const, ...(timer !== undefined && { timer }) };
     return this.#place(incoming, told, { conversation, text: '', notice }, batch);
   }
 
   /** Under its identity, at its place, and with its end; undefined when there is none, or its time is over. */
   async #place(
-    { sender, timestamp, content }: IncomingMessage,
-    { hash, timestamp: storedAt, expiration }: RetrievedMessage,
+    { sender, timestamp, content }: Understood,
+    { hash, timestamp: storedAt, expiration }: Told,
     said: Pick<StoredMessage, 'conversation' | 'text' | 'quote' | 'notice'> & StoredFiles,
     { arrived, prepared }: Batch,
   ): Promise<StoredMessage | undefined> {

@@ -9,7 +9,7 @@ import { encryptMessage } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
 import { ClientError, noWayOut } from '../errors.ts';
-import { Tasks } from '../events.ts';
+import { Signal, Tasks } from '../events.ts';
 import { sameFiles, writeFiles } from '../files/stored-attachment.ts';
 import type { OutgoingFiles, Uploads } from '../files/uploads.ts';
 import type { Network } from '../network/network.ts';
@@ -26,11 +26,10 @@ import type { Notices } from './notices.ts';
 import type { OwnProfile } from './profile.ts';
 import { readSigned, STORE_LIMITS } from './proofs.ts';
 import type { OwnRoute } from './storage-guards.ts';
+import { checkLength } from './text.ts';
 import { expiryOfSent, timerToWire, ttlOf } from './timers.ts';
 
 // From the specification.
-/** §3.5: code points, without Pro. */
-const MAX_TEXT = 2_000;
 /** §6.2. */
 const ANSWER_BEFORE_MS = 100;
 // Ours.
@@ -90,6 +89,7 @@ export class Outbox {
   /** Identities of messages whose copy is under way. */
   readonly #copying = new Set<number>();
   /** By timestamp, of messages that are tried again: a swarm that has the bytes already keeps one message. */
+  readonly #wake = new Signal();
   readonly #sealed = new Map<number, Uint8Array>();
   /** By timestamp, of messages that are being sent. */
   readonly #cancels = new Map<number, AbortController>();
@@ -118,10 +118,7 @@ export class Outbox {
     this.#tasks.signal.throwIfAborted();
     if (text === '' && !options.attachments?.length)
       throw new ClientError('empty', 'a message without text or file');
-    // Counting all code points of a huge text is not needed to refuse it.
-    if (text.length > 2 * MAX_TEXT || [...text].length > MAX_TEXT) {
-      throw new ClientError('too_long', `a text has at most ${MAX_TEXT} characters`);
-    }
+    checkLength(text);
     const { network, storage, contacts, notices, profile, uploads } = this.#deps;
     const { signal, keepTrying = false, quote } = options;
     const { offset } = network.clock;
@@ -203,6 +200,11 @@ export class Outbox {
         else this.#copyInBackground(message);
       }
     });
+  }
+
+  /** What is tried again and again is tried now. */
+  wake(): void {
+    this.#wake.notify();
   }
 
   /** Tries pending copies again; cheap when there are none. */
@@ -371,7 +373,13 @@ export class Outbox {
         }
       }
       const pause = Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS);
-      await delay(env.clock, pause / 2 + env.random.below(pause), end).catch(() => undefined);
+      const over = new AbortController();
+      const either = AbortSignal.any([end, over.signal]);
+      await Promise.race([
+        delay(env.clock, pause / 2 + env.random.below(pause), either),
+        this.#wake.wait(either),
+      ]).catch(() => undefined);
+      over.abort();
       if (this.#tasks.signal.aborted) throw new ClientError('closed', 'the client was closed');
       if (end.aborted) {
         const { keepTrying: _, ...rest } = message;

@@ -40,13 +40,18 @@ export function timerToWire(timer: Timer | undefined): Pick<Content, 'expiration
 
 /** Each message carries its own; what this side has set does not matter. */
 export function timerIn(
-  { expirationType, expirationTimer: seconds = 0 }: Content,
+  { expirationType, expirationTimer, dataMessage }: Content,
   isNoteToSelf: boolean,
 ): Timer | undefined {
+  const isLegacy = expirationType === undefined && expirationTimer === undefined;
+  // Compat: old clients had one kind of timer, with the time elsewhere.
+  const seconds = (isLegacy ? dataMessage?.expireTimer : expirationTimer) ?? 0;
   if (seconds === 0) return undefined;
   if (isNoteToSelf || expirationType === ExpirationType.deleteAfterSend)
     return { mode: 'after_send', seconds };
-  return expirationType === ExpirationType.deleteAfterRead ? { mode: 'after_read', seconds } : undefined;
+  return isLegacy || expirationType === ExpirationType.deleteAfterRead
+    ? { mode: 'after_read', seconds }
+    : undefined;
 }
 
 /** How long a swarm is to keep a message (§4.4): no longer than it may be seen. */

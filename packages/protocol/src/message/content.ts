@@ -59,6 +59,8 @@ export interface DataMessage {
   /** At most 32. */
   readonly attachments?: readonly AttachmentPointer[];
   readonly flags?: number;
+  /** Seconds; of old clients, and never sent. */
+  readonly expireTimer?: number;
   /** 32 bytes. */
   readonly profileKey?: Uint8Array;
   readonly quote?: Quote;
@@ -70,6 +72,13 @@ export interface DataMessage {
   readonly syncTarget?: string;
   readonly blocksCommunityMessageRequests?: boolean;
   readonly groupUpdateMessage?: GroupUpdateMessage;
+  readonly edit?: Edit;
+}
+
+/** Ours: the body is a new version of an earlier message of the same sender. */
+export interface Edit {
+  /** Sent time of that message, ms. */
+  readonly timestamp: number;
 }
 
 export interface AttachmentPointer {

@@ -274,6 +274,13 @@ export declare type DataMessage = Message<"session.DataMessage"> & {
   flags: number;
 
   /**
+   * Legacy, seconds: never sent.
+   *
+   * @generated from field: optional uint32 expireTimer = 5;
+   */
+  expireTimer: number;
+
+  /**
    * @generated from field: optional bytes profileKey = 6;
    */
   profileKey: Uint8Array;
@@ -317,6 +324,13 @@ export declare type DataMessage = Message<"session.DataMessage"> & {
    * @generated from field: optional session.GroupUpdateMessage groupUpdateMessage = 120;
    */
   groupUpdateMessage?: GroupUpdateMessage | undefined;
+
+  /**
+   * Ours (docs/decisions/0030); others ignore it, and show the body.
+   *
+   * @generated from field: optional session.Edit edit = 1001;
+   */
+  edit?: Edit | undefined;
 };
 
 /**
@@ -324,6 +338,24 @@ export declare type DataMessage = Message<"session.DataMessage"> & {
  * Use `create(DataMessageSchema)` to create a new message.
  */
 export declare const DataMessageSchema: GenMessage<DataMessage>;
+
+/**
+ * Ours: the message is a new version of an earlier one of the same sender.
+ *
+ * @generated from message session.Edit
+ */
+export declare type Edit = Message<"session.Edit"> & {
+  /**
+   * @generated from field: required uint64 timestamp = 1;
+   */
+  timestamp: bigint;
+};
+
+/**
+ * Describes the message session.Edit.
+ * Use `create(EditSchema)` to create a new message.
+ */
+export declare const EditSchema: GenMessage<Edit>;
 
 /**
  * @generated from message session.Quote

@@ -12,7 +12,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file session.proto.
  */
 export const file_session = /*@__PURE__*/
-  fileDesc("Cg1zZXNzaW9uLnByb3RvEgdzZXNzaW9uIqMBChBXZWJTb2NrZXRNZXNzYWdlEiwKBHR5cGUYASABKA4yHi5zZXNzaW9uLldlYlNvY2tldE1lc3NhZ2UuVHlwZRIxCgdyZXF1ZXN0GAIgASgLMiAuc2Vzc2lvbi5XZWJTb2NrZXRSZXF1ZXN0TWVzc2FnZSIuCgRUeXBlEgsKB1VOS05PV04QABILCgdSRVFVRVNUEAESDAoIUkVTUE9OU0UQAiJPChdXZWJTb2NrZXRSZXF1ZXN0TWVzc2FnZRIMCgR2ZXJiGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEYm9keRgDIAEoDBIKCgJpZBgEIAEoBCKrAQoIRW52ZWxvcGUSJAoEdHlwZRgBIAIoDjIWLnNlc3Npb24uRW52ZWxvcGUuVHlwZRIOCgZzb3VyY2UYAiABKAkSEQoJdGltZXN0YW1wGAUgAigEEg8KB2NvbnRlbnQYCCABKAwSDgoGcHJvU2lnGAsgASgMIjUKBFR5cGUSEwoPU0VTU0lPTl9NRVNTQUdFEAYSGAoUQ0xPU0VEX0dST1VQX01FU1NBR0UQByK4BQoHQ29udGVudBIpCgtkYXRhTWVzc2FnZRgBIAEoCzIULnNlc3Npb24uRGF0YU1lc3NhZ2USKQoLY2FsbE1lc3NhZ2UYAyABKAsyFC5zZXNzaW9uLkNhbGxNZXNzYWdlEi8KDnJlY2VpcHRNZXNzYWdlGAUgASgLMhcuc2Vzc2lvbi5SZWNlaXB0TWVzc2FnZRItCg10eXBpbmdNZXNzYWdlGAYgASgLMhYuc2Vzc2lvbi5UeXBpbmdNZXNzYWdlEkcKGmRhdGFFeHRyYWN0aW9uTm90aWZpY2F0aW9uGAggASgLMiMuc2Vzc2lvbi5EYXRhRXh0cmFjdGlvbk5vdGlmaWNhdGlvbhItCg11bnNlbmRSZXF1ZXN0GAkgASgLMhYuc2Vzc2lvbi5VbnNlbmRSZXF1ZXN0Ej8KFm1lc3NhZ2VSZXF1ZXN0UmVzcG9uc2UYCiABKAsyHy5zZXNzaW9uLk1lc3NhZ2VSZXF1ZXN0UmVzcG9uc2USOQoTc2hhcmVkQ29uZmlnTWVzc2FnZRgLIAEoCzIcLnNlc3Npb24uU2hhcmVkQ29uZmlnTWVzc2FnZRI3Cg5leHBpcmF0aW9uVHlwZRgMIAEoDjIfLnNlc3Npb24uQ29udGVudC5FeHBpcmF0aW9uVHlwZRIXCg9leHBpcmF0aW9uVGltZXIYDSABKA0SFAoMc2lnVGltZXN0YW1wGA8gASgEEicKCnByb01lc3NhZ2UYECABKAsyEy5zZXNzaW9uLlByb01lc3NhZ2USJQodcHJvU2lnRm9yQ29tbXVuaXR5TWVzc2FnZU9ubHkYESABKAwiSwoORXhwaXJhdGlvblR5cGUSCwoHVU5LTk9XThAAEhUKEURFTEVURV9BRlRFUl9SRUFEEAESFQoRREVMRVRFX0FGVEVSX1NFTkQQAiKpAwoLRGF0YU1lc3NhZ2USDAoEYm9keRgBIAEoCRIvCgthdHRhY2htZW50cxgCIAMoCzIaLnNlc3Npb24uQXR0YWNobWVudFBvaW50ZXISDQoFZmxhZ3MYBCABKA0SEgoKcHJvZmlsZUtleRgGIAEoDBIdCgVxdW90ZRgIIAEoCzIOLnNlc3Npb24uUXVvdGUSIQoHcHJldmlldxgKIAMoCzIQLnNlc3Npb24uUHJldmlldxIjCghyZWFjdGlvbhgLIAEoCzIRLnNlc3Npb24uUmVhY3Rpb24SIQoHcHJvZmlsZRhlIAEoCzIQLnNlc3Npb24uUHJvZmlsZRI5ChNjb21tdW5pdHlJbnZpdGF0aW9uGGYgASgLMhwuc2Vzc2lvbi5Db21tdW5pdHlJbnZpdGF0aW9uEhIKCnN5bmNUYXJnZXQYaSABKAkSJgoeYmxvY2tzQ29tbXVuaXR5TWVzc2FnZVJlcXVlc3RzGGogASgIEjcKEmdyb3VwVXBkYXRlTWVzc2FnZRh4IAEoCzIbLnNlc3Npb24uR3JvdXBVcGRhdGVNZXNzYWdlIiMKBVF1b3RlEgoKAmlkGAEgAigEEg4KBmF1dGhvchgCIAIoCSJQCgdQcmV2aWV3EgsKA3VybBgBIAIoCRINCgV0aXRsZRgCIAEoCRIpCgVpbWFnZRgDIAEoCzIaLnNlc3Npb24uQXR0YWNobWVudFBvaW50ZXIigAEKCFJlYWN0aW9uEgoKAmlkGAEgAigEEg4KBmF1dGhvchgCIAIoCRINCgVlbW9qaRgDIAEoCRIoCgZhY3Rpb24YBCACKA4yGC5zZXNzaW9uLlJlYWN0aW9uLkFjdGlvbiIfCgZBY3Rpb24SCQoFUkVBQ1QQABIKCgZSRU1PVkUQASJRCgdQcm9maWxlEhMKC2Rpc3BsYXlOYW1lGAEgASgJEhYKDnByb2ZpbGVQaWN0dXJlGAIgASgJEhkKEWxhc3RVcGRhdGVTZWNvbmRzGAMgASgEIjAKE0NvbW11bml0eUludml0YXRpb24SCwoDdXJsGAEgAigJEgwKBG5hbWUYAyACKAkigQIKEUF0dGFjaG1lbnRQb2ludGVyEgoKAmlkGAEgAigGEhMKC2NvbnRlbnRUeXBlGAIgASgJEgsKA2tleRgDIAEoDBIMCgRzaXplGAQgASgNEg4KBmRpZ2VzdBgGIAEoDBIQCghmaWxlTmFtZRgHIAEoCRINCgVmbGFncxgIIAEoDRINCgV3aWR0aBgJIAEoDRIOCgZoZWlnaHQYCiABKA0SDwoHY2FwdGlvbhgLIAEoCRILCgN1cmwYZSABKAkSEwoKZHVyYXRpb25NcxjpByABKA0SEgoJd2hvbGVTaXplGOoHIAEoDRIZChB3aG9sZUNvbnRlbnRUeXBlGOsHIAEoCSJ1Cg1UeXBpbmdNZXNzYWdlEhEKCXRpbWVzdGFtcBgBIAIoBBItCgZhY3Rpb24YAiACKA4yHS5zZXNzaW9uLlR5cGluZ01lc3NhZ2UuQWN0aW9uIiIKBkFjdGlvbhILCgdTVEFSVEVEEAASCwoHU1RPUFBFRBABIm8KDlJlY2VpcHRNZXNzYWdlEioKBHR5cGUYASACKA4yHC5zZXNzaW9uLlJlY2VpcHRNZXNzYWdlLlR5cGUSEQoJdGltZXN0YW1wGAIgAygEIh4KBFR5cGUSDAoIREVMSVZFUlkQABIICgRSRUFEEAEiMgoNVW5zZW5kUmVxdWVzdBIRCgl0aW1lc3RhbXAYASACKAQSDgoGYXV0aG9yGAIgAigJImMKFk1lc3NhZ2VSZXF1ZXN0UmVzcG9uc2USEgoKaXNBcHByb3ZlZBgBIAIoCBISCgpwcm9maWxlS2V5GAIgASgMEiEKB3Byb2ZpbGUYAyABKAsyEC5zZXNzaW9uLlByb2ZpbGUikAEKGkRhdGFFeHRyYWN0aW9uTm90aWZpY2F0aW9uEjYKBHR5cGUYASACKA4yKC5zZXNzaW9uLkRhdGFFeHRyYWN0aW9uTm90aWZpY2F0aW9uLlR5cGUSEQoJdGltZXN0YW1wGAIgASgEIicKBFR5cGUSDgoKU0NSRUVOU0hPVBABEg8KC01FRElBX1NBVkVEEAIi5AEKC0NhbGxNZXNzYWdlEicKBHR5cGUYASACKA4yGS5zZXNzaW9uLkNhbGxNZXNzYWdlLlR5cGUSDAoEc2RwcxgCIAMoCRIXCg9zZHBNTGluZUluZGV4ZXMYAyADKA0SDwoHc2RwTWlkcxgEIAMoCRIMCgR1dWlkGAUgAigJImYKBFR5cGUSCQoFT0ZGRVIQARIKCgZBTlNXRVIQAhIWChJQUk9WSVNJT05BTF9BTlNXRVIQAxISCg5JQ0VfQ0FORElEQVRFUxAEEgwKCEVORF9DQUxMEAUSDQoJUFJFX09GRkVSEAYitQEKE1NoYXJlZENvbmZpZ01lc3NhZ2USLwoEa2luZBgBIAIoDjIhLnNlc3Npb24uU2hhcmVkQ29uZmlnTWVzc2FnZS5LaW5kEg0KBXNlcW5vGAIgAigDEgwKBGRhdGEYAyACKAwiUAoES2luZBIQCgxVU0VSX1BST0ZJTEUQARIMCghDT05UQUNUUxACEhcKE0NPTlZPX0lORk9fVk9MQVRJTEUQAxIPCgtVU0VSX0dST1VQUxAEIvoDChJHcm91cFVwZGF0ZU1lc3NhZ2USMQoNaW52aXRlTWVzc2FnZRgBIAEoCzIaLnNlc3Npb24uR3JvdXBVcGRhdGVJbnZpdGUSOQoRaW5mb0NoYW5nZU1lc3NhZ2UYAiABKAsyHi5zZXNzaW9uLkdyb3VwVXBkYXRlSW5mb0NoYW5nZRI9ChNtZW1iZXJDaGFuZ2VNZXNzYWdlGAMgASgLMiAuc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckNoYW5nZRIzCg5wcm9tb3RlTWVzc2FnZRgEIAEoCzIbLnNlc3Npb24uR3JvdXBVcGRhdGVQcm9tb3RlEjkKEW1lbWJlckxlZnRNZXNzYWdlGAUgASgLMh4uc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckxlZnQSOgoOaW52aXRlUmVzcG9uc2UYBiABKAsyIi5zZXNzaW9uLkdyb3VwVXBkYXRlSW52aXRlUmVzcG9uc2USRAoTZGVsZXRlTWVtYmVyQ29udGVudBgHIAEoCzInLnNlc3Npb24uR3JvdXBVcGRhdGVEZWxldGVNZW1iZXJDb250ZW50EkUKHW1lbWJlckxlZnROb3RpZmljYXRpb25NZXNzYWdlGAggASgLMh4uc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckxlZnQiaQoRR3JvdXBVcGRhdGVJbnZpdGUSFgoOZ3JvdXBTZXNzaW9uSWQYASACKAkSDAoEbmFtZRgCIAIoCRIWCg5tZW1iZXJBdXRoRGF0YRgDIAIoDBIWCg5hZG1pblNpZ25hdHVyZRgEIAIoDCLLAQoVR3JvdXBVcGRhdGVJbmZvQ2hhbmdlEjEKBHR5cGUYASACKA4yIy5zZXNzaW9uLkdyb3VwVXBkYXRlSW5mb0NoYW5nZS5UeXBlEhMKC3VwZGF0ZWROYW1lGAIgASgJEhkKEXVwZGF0ZWRFeHBpcmF0aW9uGAMgASgNEhYKDmFkbWluU2lnbmF0dXJlGAQgAigMIjcKBFR5cGUSCAoETkFNRRABEgoKBkFWQVRBUhACEhkKFURJU0FQUEVBUklOR19NRVNTQUdFUxADIsUBChdHcm91cFVwZGF0ZU1lbWJlckNoYW5nZRIzCgR0eXBlGAEgAigOMiUuc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckNoYW5nZS5UeXBlEhgKEG1lbWJlclNlc3Npb25JZHMYAiADKAkSFQoNaGlzdG9yeVNoYXJlZBgDIAEoCBIWCg5hZG1pblNpZ25hdHVyZRgEIAIoDCIsCgRUeXBlEgkKBUFEREVEEAESCwoHUkVNT1ZFRBACEgwKCFBST01PVEVEEAMiPQoSR3JvdXBVcGRhdGVQcm9tb3RlEhkKEWdyb3VwSWRlbnRpdHlTZWVkGAEgAigMEgwKBG5hbWUYAiACKAkiFwoVR3JvdXBVcGRhdGVNZW1iZXJMZWZ0Ii8KGUdyb3VwVXBkYXRlSW52aXRlUmVzcG9uc2USEgoKaXNBcHByb3ZlZBgBIAIoCCJpCh5Hcm91cFVwZGF0ZURlbGV0ZU1lbWJlckNvbnRlbnQSGAoQbWVtYmVyU2Vzc2lvbklkcxgBIAMoCRIVCg1tZXNzYWdlSGFzaGVzGAIgAygJEhYKDmFkbWluU2lnbmF0dXJlGAMgASgMIlwKClByb01lc3NhZ2USIAoFcHJvb2YYASABKAsyES5zZXNzaW9uLlByb1Byb29mEhUKDXByb2ZpbGVCaXRzZXQYAiABKAQSFQoNbWVzc2FnZUJpdHNldBgDIAEoBCJgCghQcm9Qcm9vZhIPCgd2ZXJzaW9uGAEgASgNEgsKA3RhZxgCIAEoDBIZChFyb3RhdGluZ1B1YmxpY0tleRgDIAEoDBIOCgZleHBpcnkYBCABKAQSCwoDc2lnGAUgASgM");
+  fileDesc("Cg1zZXNzaW9uLnByb3RvEgdzZXNzaW9uIqMBChBXZWJTb2NrZXRNZXNzYWdlEiwKBHR5cGUYASABKA4yHi5zZXNzaW9uLldlYlNvY2tldE1lc3NhZ2UuVHlwZRIxCgdyZXF1ZXN0GAIgASgLMiAuc2Vzc2lvbi5XZWJTb2NrZXRSZXF1ZXN0TWVzc2FnZSIuCgRUeXBlEgsKB1VOS05PV04QABILCgdSRVFVRVNUEAESDAoIUkVTUE9OU0UQAiJPChdXZWJTb2NrZXRSZXF1ZXN0TWVzc2FnZRIMCgR2ZXJiGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEYm9keRgDIAEoDBIKCgJpZBgEIAEoBCKrAQoIRW52ZWxvcGUSJAoEdHlwZRgBIAIoDjIWLnNlc3Npb24uRW52ZWxvcGUuVHlwZRIOCgZzb3VyY2UYAiABKAkSEQoJdGltZXN0YW1wGAUgAigEEg8KB2NvbnRlbnQYCCABKAwSDgoGcHJvU2lnGAsgASgMIjUKBFR5cGUSEwoPU0VTU0lPTl9NRVNTQUdFEAYSGAoUQ0xPU0VEX0dST1VQX01FU1NBR0UQByK4BQoHQ29udGVudBIpCgtkYXRhTWVzc2FnZRgBIAEoCzIULnNlc3Npb24uRGF0YU1lc3NhZ2USKQoLY2FsbE1lc3NhZ2UYAyABKAsyFC5zZXNzaW9uLkNhbGxNZXNzYWdlEi8KDnJlY2VpcHRNZXNzYWdlGAUgASgLMhcuc2Vzc2lvbi5SZWNlaXB0TWVzc2FnZRItCg10eXBpbmdNZXNzYWdlGAYgASgLMhYuc2Vzc2lvbi5UeXBpbmdNZXNzYWdlEkcKGmRhdGFFeHRyYWN0aW9uTm90aWZpY2F0aW9uGAggASgLMiMuc2Vzc2lvbi5EYXRhRXh0cmFjdGlvbk5vdGlmaWNhdGlvbhItCg11bnNlbmRSZXF1ZXN0GAkgASgLMhYuc2Vzc2lvbi5VbnNlbmRSZXF1ZXN0Ej8KFm1lc3NhZ2VSZXF1ZXN0UmVzcG9uc2UYCiABKAsyHy5zZXNzaW9uLk1lc3NhZ2VSZXF1ZXN0UmVzcG9uc2USOQoTc2hhcmVkQ29uZmlnTWVzc2FnZRgLIAEoCzIcLnNlc3Npb24uU2hhcmVkQ29uZmlnTWVzc2FnZRI3Cg5leHBpcmF0aW9uVHlwZRgMIAEoDjIfLnNlc3Npb24uQ29udGVudC5FeHBpcmF0aW9uVHlwZRIXCg9leHBpcmF0aW9uVGltZXIYDSABKA0SFAoMc2lnVGltZXN0YW1wGA8gASgEEicKCnByb01lc3NhZ2UYECABKAsyEy5zZXNzaW9uLlByb01lc3NhZ2USJQodcHJvU2lnRm9yQ29tbXVuaXR5TWVzc2FnZU9ubHkYESABKAwiSwoORXhwaXJhdGlvblR5cGUSCwoHVU5LTk9XThAAEhUKEURFTEVURV9BRlRFUl9SRUFEEAESFQoRREVMRVRFX0FGVEVSX1NFTkQQAiLcAwoLRGF0YU1lc3NhZ2USDAoEYm9keRgBIAEoCRIvCgthdHRhY2htZW50cxgCIAMoCzIaLnNlc3Npb24uQXR0YWNobWVudFBvaW50ZXISDQoFZmxhZ3MYBCABKA0SEwoLZXhwaXJlVGltZXIYBSABKA0SEgoKcHJvZmlsZUtleRgGIAEoDBIdCgVxdW90ZRgIIAEoCzIOLnNlc3Npb24uUXVvdGUSIQoHcHJldmlldxgKIAMoCzIQLnNlc3Npb24uUHJldmlldxIjCghyZWFjdGlvbhgLIAEoCzIRLnNlc3Npb24uUmVhY3Rpb24SIQoHcHJvZmlsZRhlIAEoCzIQLnNlc3Npb24uUHJvZmlsZRI5ChNjb21tdW5pdHlJbnZpdGF0aW9uGGYgASgLMhwuc2Vzc2lvbi5Db21tdW5pdHlJbnZpdGF0aW9uEhIKCnN5bmNUYXJnZXQYaSABKAkSJgoeYmxvY2tzQ29tbXVuaXR5TWVzc2FnZVJlcXVlc3RzGGogASgIEjcKEmdyb3VwVXBkYXRlTWVzc2FnZRh4IAEoCzIbLnNlc3Npb24uR3JvdXBVcGRhdGVNZXNzYWdlEhwKBGVkaXQY6QcgASgLMg0uc2Vzc2lvbi5FZGl0IhkKBEVkaXQSEQoJdGltZXN0YW1wGAEgAigEIiMKBVF1b3RlEgoKAmlkGAEgAigEEg4KBmF1dGhvchgCIAIoCSJQCgdQcmV2aWV3EgsKA3VybBgBIAIoCRINCgV0aXRsZRgCIAEoCRIpCgVpbWFnZRgDIAEoCzIaLnNlc3Npb24uQXR0YWNobWVudFBvaW50ZXIigAEKCFJlYWN0aW9uEgoKAmlkGAEgAigEEg4KBmF1dGhvchgCIAIoCRINCgVlbW9qaRgDIAEoCRIoCgZhY3Rpb24YBCACKA4yGC5zZXNzaW9uLlJlYWN0aW9uLkFjdGlvbiIfCgZBY3Rpb24SCQoFUkVBQ1QQABIKCgZSRU1PVkUQASJRCgdQcm9maWxlEhMKC2Rpc3BsYXlOYW1lGAEgASgJEhYKDnByb2ZpbGVQaWN0dXJlGAIgASgJEhkKEWxhc3RVcGRhdGVTZWNvbmRzGAMgASgEIjAKE0NvbW11bml0eUludml0YXRpb24SCwoDdXJsGAEgAigJEgwKBG5hbWUYAyACKAkigQIKEUF0dGFjaG1lbnRQb2ludGVyEgoKAmlkGAEgAigGEhMKC2NvbnRlbnRUeXBlGAIgASgJEgsKA2tleRgDIAEoDBIMCgRzaXplGAQgASgNEg4KBmRpZ2VzdBgGIAEoDBIQCghmaWxlTmFtZRgHIAEoCRINCgVmbGFncxgIIAEoDRINCgV3aWR0aBgJIAEoDRIOCgZoZWlnaHQYCiABKA0SDwoHY2FwdGlvbhgLIAEoCRILCgN1cmwYZSABKAkSEwoKZHVyYXRpb25NcxjpByABKA0SEgoJd2hvbGVTaXplGOoHIAEoDRIZChB3aG9sZUNvbnRlbnRUeXBlGOsHIAEoCSJ1Cg1UeXBpbmdNZXNzYWdlEhEKCXRpbWVzdGFtcBgBIAIoBBItCgZhY3Rpb24YAiACKA4yHS5zZXNzaW9uLlR5cGluZ01lc3NhZ2UuQWN0aW9uIiIKBkFjdGlvbhILCgdTVEFSVEVEEAASCwoHU1RPUFBFRBABIm8KDlJlY2VpcHRNZXNzYWdlEioKBHR5cGUYASACKA4yHC5zZXNzaW9uLlJlY2VpcHRNZXNzYWdlLlR5cGUSEQoJdGltZXN0YW1wGAIgAygEIh4KBFR5cGUSDAoIREVMSVZFUlkQABIICgRSRUFEEAEiMgoNVW5zZW5kUmVxdWVzdBIRCgl0aW1lc3RhbXAYASACKAQSDgoGYXV0aG9yGAIgAigJImMKFk1lc3NhZ2VSZXF1ZXN0UmVzcG9uc2USEgoKaXNBcHByb3ZlZBgBIAIoCBISCgpwcm9maWxlS2V5GAIgASgMEiEKB3Byb2ZpbGUYAyABKAsyEC5zZXNzaW9uLlByb2ZpbGUikAEKGkRhdGFFeHRyYWN0aW9uTm90aWZpY2F0aW9uEjYKBHR5cGUYASACKA4yKC5zZXNzaW9uLkRhdGFFeHRyYWN0aW9uTm90aWZpY2F0aW9uLlR5cGUSEQoJdGltZXN0YW1wGAIgASgEIicKBFR5cGUSDgoKU0NSRUVOU0hPVBABEg8KC01FRElBX1NBVkVEEAIi5AEKC0NhbGxNZXNzYWdlEicKBHR5cGUYASACKA4yGS5zZXNzaW9uLkNhbGxNZXNzYWdlLlR5cGUSDAoEc2RwcxgCIAMoCRIXCg9zZHBNTGluZUluZGV4ZXMYAyADKA0SDwoHc2RwTWlkcxgEIAMoCRIMCgR1dWlkGAUgAigJImYKBFR5cGUSCQoFT0ZGRVIQARIKCgZBTlNXRVIQAhIWChJQUk9WSVNJT05BTF9BTlNXRVIQAxISCg5JQ0VfQ0FORElEQVRFUxAEEgwKCEVORF9DQUxMEAUSDQoJUFJFX09GRkVSEAYitQEKE1NoYXJlZENvbmZpZ01lc3NhZ2USLwoEa2luZBgBIAIoDjIhLnNlc3Npb24uU2hhcmVkQ29uZmlnTWVzc2FnZS5LaW5kEg0KBXNlcW5vGAIgAigDEgwKBGRhdGEYAyACKAwiUAoES2luZBIQCgxVU0VSX1BST0ZJTEUQARIMCghDT05UQUNUUxACEhcKE0NPTlZPX0lORk9fVk9MQVRJTEUQAxIPCgtVU0VSX0dST1VQUxAEIvoDChJHcm91cFVwZGF0ZU1lc3NhZ2USMQoNaW52aXRlTWVzc2FnZRgBIAEoCzIaLnNlc3Npb24uR3JvdXBVcGRhdGVJbnZpdGUSOQoRaW5mb0NoYW5nZU1lc3NhZ2UYAiABKAsyHi5zZXNzaW9uLkdyb3VwVXBkYXRlSW5mb0NoYW5nZRI9ChNtZW1iZXJDaGFuZ2VNZXNzYWdlGAMgASgLMiAuc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckNoYW5nZRIzCg5wcm9tb3RlTWVzc2FnZRgEIAEoCzIbLnNlc3Npb24uR3JvdXBVcGRhdGVQcm9tb3RlEjkKEW1lbWJlckxlZnRNZXNzYWdlGAUgASgLMh4uc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckxlZnQSOgoOaW52aXRlUmVzcG9uc2UYBiABKAsyIi5zZXNzaW9uLkdyb3VwVXBkYXRlSW52aXRlUmVzcG9uc2USRAoTZGVsZXRlTWVtYmVyQ29udGVudBgHIAEoCzInLnNlc3Npb24uR3JvdXBVcGRhdGVEZWxldGVNZW1iZXJDb250ZW50EkUKHW1lbWJlckxlZnROb3RpZmljYXRpb25NZXNzYWdlGAggASgLMh4uc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckxlZnQiaQoRR3JvdXBVcGRhdGVJbnZpdGUSFgoOZ3JvdXBTZXNzaW9uSWQYASACKAkSDAoEbmFtZRgCIAIoCRIWCg5tZW1iZXJBdXRoRGF0YRgDIAIoDBIWCg5hZG1pblNpZ25hdHVyZRgEIAIoDCLLAQoVR3JvdXBVcGRhdGVJbmZvQ2hhbmdlEjEKBHR5cGUYASACKA4yIy5zZXNzaW9uLkdyb3VwVXBkYXRlSW5mb0NoYW5nZS5UeXBlEhMKC3VwZGF0ZWROYW1lGAIgASgJEhkKEXVwZGF0ZWRFeHBpcmF0aW9uGAMgASgNEhYKDmFkbWluU2lnbmF0dXJlGAQgAigMIjcKBFR5cGUSCAoETkFNRRABEgoKBkFWQVRBUhACEhkKFURJU0FQUEVBUklOR19NRVNTQUdFUxADIsUBChdHcm91cFVwZGF0ZU1lbWJlckNoYW5nZRIzCgR0eXBlGAEgAigOMiUuc2Vzc2lvbi5Hcm91cFVwZGF0ZU1lbWJlckNoYW5nZS5UeXBlEhgKEG1lbWJlclNlc3Npb25JZHMYAiADKAkSFQoNaGlzdG9yeVNoYXJlZBgDIAEoCBIWCg5hZG1pblNpZ25hdHVyZRgEIAIoDCIsCgRUeXBlEgkKBUFEREVEEAESCwoHUkVNT1ZFRBACEgwKCFBST01PVEVEEAMiPQoSR3JvdXBVcGRhdGVQcm9tb3RlEhkKEWdyb3VwSWRlbnRpdHlTZWVkGAEgAigMEgwKBG5hbWUYAiACKAkiFwoVR3JvdXBVcGRhdGVNZW1iZXJMZWZ0Ii8KGUdyb3VwVXBkYXRlSW52aXRlUmVzcG9uc2USEgoKaXNBcHByb3ZlZBgBIAIoCCJpCh5Hcm91cFVwZGF0ZURlbGV0ZU1lbWJlckNvbnRlbnQSGAoQbWVtYmVyU2Vzc2lvbklkcxgBIAMoCRIVCg1tZXNzYWdlSGFzaGVzGAIgAygJEhYKDmFkbWluU2lnbmF0dXJlGAMgASgMIlwKClByb01lc3NhZ2USIAoFcHJvb2YYASABKAsyES5zZXNzaW9uLlByb1Byb29mEhUKDXByb2ZpbGVCaXRzZXQYAiABKAQSFQoNbWVzc2FnZUJpdHNldBgDIAEoBCJgCghQcm9Qcm9vZhIPCgd2ZXJzaW9uGAEgASgNEgsKA3RhZxgCIAEoDBIZChFyb3RhdGluZ1B1YmxpY0tleRgDIAEoDBIOCgZleHBpcnkYBCABKAQSCwoDc2lnGAUgASgM");
 
 /**
  * Describes the message session.WebSocketMessage.
@@ -86,31 +86,38 @@ export const DataMessageSchema = /*@__PURE__*/
   messageDesc(file_session, 4);
 
 /**
+ * Describes the message session.Edit.
+ * Use `create(EditSchema)` to create a new message.
+ */
+export const EditSchema = /*@__PURE__*/
+  messageDesc(file_session, 5);
+
+/**
  * Describes the message session.Quote.
  * Use `create(QuoteSchema)` to create a new message.
  */
 export const QuoteSchema = /*@__PURE__*/
-  messageDesc(file_session, 5);
+  messageDesc(file_session, 6);
 
 /**
  * Describes the message session.Preview.
  * Use `create(PreviewSchema)` to create a new message.
  */
 export const PreviewSchema = /*@__PURE__*/
-  messageDesc(file_session, 6);
+  messageDesc(file_session, 7);
 
 /**
  * Describes the message session.Reaction.
  * Use `create(ReactionSchema)` to create a new message.
  */
 export const ReactionSchema = /*@__PURE__*/
-  messageDesc(file_session, 7);
+  messageDesc(file_session, 8);
 
 /**
  * Describes the enum session.Reaction.Action.
  */
 export const Reaction_ActionSchema = /*@__PURE__*/
-  enumDesc(file_session, 7, 0);
+  enumDesc(file_session, 8, 0);
 
 /**
  * @generated from enum session.Reaction.Action
@@ -123,34 +130,34 @@ export const Reaction_Action = /*@__PURE__*/
  * Use `create(ProfileSchema)` to create a new message.
  */
 export const ProfileSchema = /*@__PURE__*/
-  messageDesc(file_session, 8);
+  messageDesc(file_session, 9);
 
 /**
  * Describes the message session.CommunityInvitation.
  * Use `create(CommunityInvitationSchema)` to create a new message.
  */
 export const CommunityInvitationSchema = /*@__PURE__*/
-  messageDesc(file_session, 9);
+  messageDesc(file_session, 10);
 
 /**
  * Describes the message session.AttachmentPointer.
  * Use `create(AttachmentPointerSchema)` to create a new message.
  */
 export const AttachmentPointerSchema = /*@__PURE__*/
-  messageDesc(file_session, 10);
+  messageDesc(file_session, 11);
 
 /**
  * Describes the message session.TypingMessage.
  * Use `create(TypingMessageSchema)` to create a new message.
  */
 export const TypingMessageSchema = /*@__PURE__*/
-  messageDesc(file_session, 11);
+  messageDesc(file_session, 12);
 
 /**
  * Describes the enum session.TypingMessage.Action.
  */
 export const TypingMessage_ActionSchema = /*@__PURE__*/
-  enumDesc(file_session, 11, 0);
+  enumDesc(file_session, 12, 0);
 
 /**
  * @generated from enum session.TypingMessage.Action
@@ -163,13 +170,13 @@ export const TypingMessage_Action = /*@__PURE__*/
  * Use `create(ReceiptMessageSchema)` to create a new message.
  */
 export const ReceiptMessageSchema = /*@__PURE__*/
-  messageDesc(file_session, 12);
+  messageDesc(file_session, 13);
 
 /**
  * Describes the enum session.ReceiptMessage.Type.
  */
 export const ReceiptMessage_TypeSchema = /*@__PURE__*/
-  enumDesc(file_session, 12, 0);
+  enumDesc(file_session, 13, 0);
 
 /**
  * @generated from enum session.ReceiptMessage.Type
@@ -182,27 +189,27 @@ export const ReceiptMessage_Type = /*@__PURE__*/
  * Use `create(UnsendRequestSchema)` to create a new message.
  */
 export const UnsendRequestSchema = /*@__PURE__*/
-  messageDesc(file_session, 13);
+  messageDesc(file_session, 14);
 
 /**
  * Describes the message session.MessageRequestResponse.
  * Use `create(MessageRequestResponseSchema)` to create a new message.
  */
 export const MessageRequestResponseSchema = /*@__PURE__*/
-  messageDesc(file_session, 14);
+  messageDesc(file_session, 15);
 
 /**
  * Describes the message session.DataExtractionNotification.
  * Use `create(DataExtractionNotificationSchema)` to create a new message.
  */
 export const DataExtractionNotificationSchema = /*@__PURE__*/
-  messageDesc(file_session, 15);
+  messageDesc(file_session, 16);
 
 /**
  * Describes the enum session.DataExtractionNotification.Type.
  */
 export const DataExtractionNotification_TypeSchema = /*@__PURE__*/
-  enumDesc(file_session, 15, 0);
+  enumDesc(file_session, 16, 0);
 
 /**
  * @generated from enum session.DataExtractionNotification.Type
@@ -215,13 +222,13 @@ export const DataExtractionNotification_Type = /*@__PURE__*/
  * Use `create(CallMessageSchema)` to create a new message.
  */
 export const CallMessageSchema = /*@__PURE__*/
-  messageDesc(file_session, 16);
+  messageDesc(file_session, 17);
 
 /**
  * Describes the enum session.CallMessage.Type.
  */
 export const CallMessage_TypeSchema = /*@__PURE__*/
-  enumDesc(file_session, 16, 0);
+  enumDesc(file_session, 17, 0);
 
 /**
  * @generated from enum session.CallMessage.Type
@@ -234,13 +241,13 @@ export const CallMessage_Type = /*@__PURE__*/
  * Use `create(SharedConfigMessageSchema)` to create a new message.
  */
 export const SharedConfigMessageSchema = /*@__PURE__*/
-  messageDesc(file_session, 17);
+  messageDesc(file_session, 18);
 
 /**
  * Describes the enum session.SharedConfigMessage.Kind.
  */
 export const SharedConfigMessage_KindSchema = /*@__PURE__*/
-  enumDesc(file_session, 17, 0);
+  enumDesc(file_session, 18, 0);
 
 /**
  * @generated from enum session.SharedConfigMessage.Kind
@@ -253,27 +260,27 @@ export const SharedConfigMessage_Kind = /*@__PURE__*/
  * Use `create(GroupUpdateMessageSchema)` to create a new message.
  */
 export const GroupUpdateMessageSchema = /*@__PURE__*/
-  messageDesc(file_session, 18);
+  messageDesc(file_session, 19);
 
 /**
  * Describes the message session.GroupUpdateInvite.
  * Use `create(GroupUpdateInviteSchema)` to create a new message.
  */
 export const GroupUpdateInviteSchema = /*@__PURE__*/
-  messageDesc(file_session, 19);
+  messageDesc(file_session, 20);
 
 /**
  * Describes the message session.GroupUpdateInfoChange.
  * Use `create(GroupUpdateInfoChangeSchema)` to create a new message.
  */
 export const GroupUpdateInfoChangeSchema = /*@__PURE__*/
-  messageDesc(file_session, 20);
+  messageDesc(file_session, 21);
 
 /**
  * Describes the enum session.GroupUpdateInfoChange.Type.
  */
 export const GroupUpdateInfoChange_TypeSchema = /*@__PURE__*/
-  enumDesc(file_session, 20, 0);
+  enumDesc(file_session, 21, 0);
 
 /**
  * @generated from enum session.GroupUpdateInfoChange.Type
@@ -286,13 +293,13 @@ export const GroupUpdateInfoChange_Type = /*@__PURE__*/
  * Use `create(GroupUpdateMemberChangeSchema)` to create a new message.
  */
 export const GroupUpdateMemberChangeSchema = /*@__PURE__*/
-  messageDesc(file_session, 21);
+  messageDesc(file_session, 22);
 
 /**
  * Describes the enum session.GroupUpdateMemberChange.Type.
  */
 export const GroupUpdateMemberChange_TypeSchema = /*@__PURE__*/
-  enumDesc(file_session, 21, 0);
+  enumDesc(file_session, 22, 0);
 
 /**
  * @generated from enum session.GroupUpdateMemberChange.Type
@@ -305,40 +312,40 @@ export const GroupUpdateMemberChange_Type = /*@__PURE__*/
  * Use `create(GroupUpdatePromoteSchema)` to create a new message.
  */
 export const GroupUpdatePromoteSchema = /*@__PURE__*/
-  messageDesc(file_session, 22);
+  messageDesc(file_session, 23);
 
 /**
  * Describes the message session.GroupUpdateMemberLeft.
  * Use `create(GroupUpdateMemberLeftSchema)` to create a new message.
  */
 export const GroupUpdateMemberLeftSchema = /*@__PURE__*/
-  messageDesc(file_session, 23);
+  messageDesc(file_session, 24);
 
 /**
  * Describes the message session.GroupUpdateInviteResponse.
  * Use `create(GroupUpdateInviteResponseSchema)` to create a new message.
  */
 export const GroupUpdateInviteResponseSchema = /*@__PURE__*/
-  messageDesc(file_session, 24);
+  messageDesc(file_session, 25);
 
 /**
  * Describes the message session.GroupUpdateDeleteMemberContent.
  * Use `create(GroupUpdateDeleteMemberContentSchema)` to create a new message.
  */
 export const GroupUpdateDeleteMemberContentSchema = /*@__PURE__*/
-  messageDesc(file_session, 25);
+  messageDesc(file_session, 26);
 
 /**
  * Describes the message session.ProMessage.
  * Use `create(ProMessageSchema)` to create a new message.
  */
 export const ProMessageSchema = /*@__PURE__*/
-  messageDesc(file_session, 26);
+  messageDesc(file_session, 27);
 
 /**
  * Describes the message session.ProProof.
  * Use `create(ProProofSchema)` to create a new message.
  */
 export const ProProofSchema = /*@__PURE__*/
-  messageDesc(file_session, 27);
+  messageDesc(file_session, 28);
 
