@@ -28,19 +28,31 @@ import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
 import { Poller } from './messaging/poller.ts';
 import { OwnProfile, type Profile } from './messaging/profile.ts';
+import { type SearchPage, search } from './messaging/search.ts';
 import { type MessagingSettings, Settings } from './messaging/settings.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
 import type { TrustState } from './network/trust.ts';
 import { type BlobPort, MemoryBlobs } from './storage/blobs.ts';
 import type { Marks } from './storage/marks.ts';
+import type { SearchQuery } from './storage/search.ts';
 import type { ConversationSummary, PoolNode, Storage, StoredMessage } from './storage/storage.ts';
 import { ConfigSync, type SyncStatus } from './sync/config-sync.ts';
-import { SyncedAccount, type SyncedChanges, syncedStorage } from './sync/synced-account.ts';
+import {
+  type ListedCommunity,
+  type ListedGroup,
+  listedCommunities,
+  listedGroups,
+} from './sync/listed-groups.ts';
+import { type Restored, type RestoreProgress, restore } from './sync/restore.ts';
+import { SyncedAccount, type SyncedChanges } from './sync/synced-account.ts';
+import { syncedStorage } from './sync/synced-storage.ts';
 
 // Ours.
 /** Messages fetched from the storage at once by `messages()`. */
 const MESSAGES_AT_ONCE = 100;
+/** No node is to blame, and paths may be good as ever. */
+const NO_WAY_OUT: ReadonlySet<string> = new Set(['no_network', 'proxy_unreachable', 'proxy_refused']);
 const CONFIRMATION_MS = 300_000;
 /** spec/client §6.3: typing is over then, unless told again. */
 const TYPING_MS = 15_000;
@@ -308,7 +320,13 @@ export class Client {
       contents: await Contents.open(options.blobs ?? new MemoryBlobs(), storage, env.clock),
     };
     const now = () => (client === undefined ? env.clock.now() : client.#network.clock.now());
-    const synced = await SyncedAccount.load(account, { ...models, storage, log: env.log, now });
+    const synced = await SyncedAccount.load(account, {
+      ...models,
+      mode: options.ownCopies === false ? 'alone' : options.receive === false ? 'journal' : 'configs',
+      storage,
+      log: env.log,
+      now,
+    });
     loaded = synced;
     client = new Client({ ...options, storage: whole }, { ...models, synced });
     await client.#network.start();
@@ -404,6 +422,14 @@ export class Client {
   /** Everybody who has written, to whom we wrote, or who is blocked. */
   contacts(): readonly Contact[] {
     return this.#contacts.all();
+  }
+
+  /**
+   * Messages on this device that say something, newest first, in pages.
+   * @throws ClientError `bad_search`
+   */
+  search(query: SearchQuery): Promise<SearchPage> {
+    return search(this.#options.storage, query);
   }
 
   /** How we call ourselves; empty when that was never said. */
@@ -551,6 +577,12 @@ export class Client {
     await this.#poller.poll(options.signal);
   }
 
+  /** There is a way out again, as far as the program can tell: asks and sends now what waits for its next turn. */
+  wake(): void {
+    this.#poller.again();
+    this.#outbox.wake();
+  }
+
   /** Waits until copies for our other devices, reactions and deletions are stored, or have failed once. */
   async flush(): Promise<void> {
     await Promise.all([this.#outbox.flush(), this.#notices.flush()]);
@@ -609,6 +641,59 @@ export class Client {
   /** How what all devices of the account share stands. */
   syncStatus(): SyncStatus {
     return this.#sync.status();
+  }
+
+  /**
+   * Brings an account back on a device that knows nothing of it: asks every member of its swarm for what its devices
+   * share, then for the messages of the last 14 days. An account that is open gets all that by and by too; this is
+   * sooner, and tells how far it is and what is missing. Harmless at any time.
+   * @throws ClientError `no_path`, `no_nodes`, `no_network`, `no_swarm`; `aborted`: by `signal`; `closed`
+   */
+  async restore(
+    options: {
+      readonly onProgress?: (progress: RestoreProgress) => void;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): Promise<Restored> {
+    this.#check();
+    const { storage, env } = this.#options;
+    const { signal = this.#closing.signal, onProgress = () => undefined } = options;
+    const { config: groups } = this.#synced.configs.groups;
+    try {
+      return await restore(
+        {
+          id: this.id,
+          network: this.#network,
+          poller: this.#poller,
+          storage,
+          env,
+          counts: () => ({
+            contacts: this.contacts().length,
+            messages: this.#arrivals,
+            unreadable: this.#inbox.unreadable,
+          }),
+          groups: () => [...groups.groups()].length + [...groups.communities()].length,
+          status: () => this.#sync.status(),
+        },
+        AbortSignal.any([signal, this.#closing.signal]),
+        onProgress,
+      );
+    } catch (error) {
+      if (this.#closing.signal.aborted)
+        throw new ClientError('closed', 'the client was closed', { cause: error });
+      if (signal.aborted) throw new ClientError('aborted', 'restoring was aborted', { cause: error });
+      throw error;
+    }
+  }
+
+  /** Closed groups of this account, from the list that its devices share; ids only until groups are there. */
+  groups(): readonly ListedGroup[] {
+    return listedGroups(this.#synced.configs.groups.config);
+  }
+
+  /** The same of communities. */
+  communities(): readonly ListedCommunity[] {
+    return listedCommunities(this.#synced.configs.groups.config);
   }
 
   #onSynced(changes: SyncedChanges): void {
@@ -687,13 +772,14 @@ export class Client {
 
   #onRound(error: ClientError | undefined): void {
     if (error === undefined) {
+      if (this.path() !== undefined) this.#becomes('online');
       this.#outbox.retryCopies();
       this.#sync
         .onRound()
         .catch((failure: unknown) =>
           this.#options.env.log.debug({ error: String(failure) }, 'the first sync was not noted'),
         );
-    } else if (this.path() === undefined) this.#becomes('offline');
+    } else if (this.path() === undefined || NO_WAY_OUT.has(error.code)) this.#becomes('offline');
   }
 
   #onPathChange(): void {
@@ -703,6 +789,7 @@ export class Client {
 
   #becomes(status: ClientStatus): void {
     if (this.#status === status || this.#closing.signal.aborted) return;
+    if (status === 'online') this.#outbox.wake();
     this.#status = status;
     this.#events.emit('status', status);
   }

@@ -8,7 +8,7 @@ import type { Storage, StoredRecord } from '../storage/storage.ts';
 
 /** Of the record with our own profile. */
 export const PROFILE = 'profile';
-const KEY = 'own';
+export const OWN_PROFILE = 'own';
 /** spec/client §1.4: bytes of UTF-8. */
 export const MAX_NAME_BYTES = 100;
 /** What a config takes (spec/config-and-groups §3). */
@@ -35,7 +35,7 @@ export class OwnProfile {
   }
 
   static async load(storage: Storage): Promise<OwnProfile> {
-    const kept = await storage.record(PROFILE, KEY);
+    const kept = await storage.record(PROFILE, OWN_PROFILE);
     return new OwnProfile(storage, kept?.value as KeptProfile | undefined);
   }
 
@@ -76,7 +76,7 @@ export class OwnProfile {
   }
 
   record(): StoredRecord {
-    return { kind: PROFILE, key: KEY, value: this.#now };
+    return { kind: PROFILE, key: OWN_PROFILE, value: this.#now };
   }
 
   /** Nothing when it was never set. */

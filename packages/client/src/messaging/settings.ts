@@ -27,7 +27,7 @@ export const DEFAULT_SETTINGS: MessagingSettings = {
 };
 /** Of the record with `MessagingSettings`. */
 export const SETTINGS = 'settings';
-const KEY = 'messaging';
+export const MESSAGING = 'messaging';
 
 export class Settings {
   #now: MessagingSettings;
@@ -39,7 +39,7 @@ export class Settings {
   }
 
   static async load(storage: Storage): Promise<Settings> {
-    const kept = await storage.record(SETTINGS, KEY);
+    const kept = await storage.record(SETTINGS, MESSAGING);
     return new Settings(storage, {
       ...DEFAULT_SETTINGS,
       ...(kept?.value as Partial<MessagingSettings> | undefined),
@@ -61,6 +61,6 @@ export class Settings {
   }
 
   record(): StoredRecord {
-    return { kind: SETTINGS, key: KEY, value: this.#now };
+    return { kind: SETTINGS, key: MESSAGING, value: this.#now };
   }
 }

@@ -121,6 +121,7 @@ export class ConfigSync {
     const { storage } = this.#deps;
     const syncedAt = await storage.setting(SYNCED_AT);
     if (syncedAt !== undefined) this.#syncedAt = Number(syncedAt);
+    await this.#deps.synced.takeJournal();
     this.#extendedAt = Number((await storage.setting(EXTENDED_AT)) ?? 0);
     this.#tasks.run('config pushes', () => this.#work());
     this.#tasks.run('config extensions', () => this.#extendRegularly());
@@ -135,6 +136,7 @@ export class ConfigSync {
     const { storage, env } = this.#deps;
     const isFirst = this.#syncedAt === undefined;
     this.#syncedAt = env.clock.now();
+    await this.#deps.synced.takeJournal();
     if (!isFirst) return;
     await storage.write({ settings: { [SYNCED_AT]: String(this.#syncedAt) } });
     this.#changed.notify();

@@ -4,9 +4,11 @@ import type { AccountId } from '@allium/protocol/account-id';
 import { fromHex, toHex } from '@allium/protocol/bytes';
 import type { Contact as ConfigContact } from '@allium/protocol/config/contacts';
 import { ExpiryMode, NotificationMode, type Picture } from '@allium/protocol/config/fields';
+import type { UserProfileConfig } from '@allium/protocol/config/user-profile';
 import type { Contact } from '../messaging/contacts.ts';
 import type { ConversationState } from '../messaging/conversation-states.ts';
-import type { Profile } from '../messaging/profile.ts';
+import type { KeptProfile, Profile } from '../messaging/profile.ts';
+import type { MessagingSettings } from '../messaging/settings.ts';
 import type { Timer } from '../storage/storage.ts';
 
 /** Members of a config's contact that a `Contact` tells. */
@@ -122,4 +124,36 @@ export function pictureToConfig(picture: Profile['picture']): Picture | undefine
 
 export function pictureFromConfig(picture: Picture | undefined): Pick<Profile, 'picture'> {
   return picture === undefined ? {} : { picture: { url: picture.url, key: toHex(picture.key) } };
+}
+
+/** The others are of each device. */
+export type SyncedSetting = Exclude<keyof MessagingSettings, 'autoDownload' | 'fileCacheBytes'>;
+export const SETTING_NAMES: Readonly<Record<SyncedSetting, string>> = {
+  deliveryReceipts: 'delivery_receipts',
+  readReceipts: 'read_receipts',
+  typingIndicators: 'typing',
+};
+
+export function profileFromConfig(config: UserProfileConfig): KeptProfile {
+  return {
+    ...(config.name !== '' && { name: config.name }),
+    ...pictureFromConfig(config.picture),
+    updatedAtSeconds: config.updatedSeconds,
+  };
+}
+
+export function settingsFromConfig(before: MessagingSettings, config: UserProfileConfig): MessagingSettings {
+  const told = Object.entries(SETTING_NAMES).flatMap(([member, name]) => {
+    const value = config.setting(name);
+    return value === undefined ? [] : [[member, value !== 0]];
+  });
+  return { ...before, ...Object.fromEntries(told) };
+}
+
+/** Of flat records, whatever the order of their members. */
+export function isSame(a: object | undefined, b: object | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  const sorted = (value: object) =>
+    JSON.stringify(Object.entries(value).sort(([x], [y]) => (x < y ? -1 : 1)));
+  return sorted(a) === sorted(b);
 }

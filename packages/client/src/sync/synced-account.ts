@@ -15,8 +15,12 @@ import { ConfigError } from '@allium/protocol/config/error';
 import { UserGroupsConfig } from '@allium/protocol/config/user-groups';
 import { UserProfileConfig } from '@allium/protocol/config/user-profile';
 import type { Logger } from '@allium/protocol/env';
-import { CONTACT, type Contacts } from '../messaging/contacts.ts';
-import { CONVERSATION, type ConversationStates } from '../messaging/conversation-states.ts';
+import { CONTACT, type Contact, type Contacts } from '../messaging/contacts.ts';
+import {
+  CONVERSATION,
+  type ConversationState,
+  type ConversationStates,
+} from '../messaging/conversation-states.ts';
 import { type KeptProfile, type OwnProfile, PROFILE } from '../messaging/profile.ts';
 import { DEFAULT_SETTINGS, type MessagingSettings, SETTINGS, type Settings } from '../messaging/settings.ts';
 import {
@@ -27,14 +31,19 @@ import {
   type StoredRecord,
 } from '../storage/storage.ts';
 import { Erasures } from './erasures.ts';
+import { JOURNAL, journalOf, Touched } from './journal.ts';
 import { type ConfigName, KeptConfig } from './kept-config.ts';
 import {
   contactFromConfig,
   contactToConfig,
-  pictureFromConfig,
+  isSame,
   pictureToConfig,
   priorityOf,
+  profileFromConfig,
   profileToConfig,
+  SETTING_NAMES,
+  type SyncedSetting,
+  settingsFromConfig,
   stateFromConfig,
   stateToConfig,
   withPriority,
@@ -49,14 +58,6 @@ const TELL_ERASED_MS = 30 * 86_400_000;
 const OLD_MS = 2 * 60_000;
 /** When the newest contacts that an empty device found were stored, network time in ms. */
 const LINKED_AT = 'linked_at';
-/** The others are of each device. */
-type SyncedSetting = Exclude<keyof MessagingSettings, 'autoDownload' | 'fileCacheBytes'>;
-const SETTING_NAMES: Readonly<Record<SyncedSetting, string>> = {
-  deliveryReceipts: 'delivery_receipts',
-  readReceipts: 'read_receipts',
-  typingIndicators: 'typing',
-};
-
 /** What another device changed. */
 export interface SyncedChanges {
   readonly contacts: readonly AccountId[];
@@ -64,15 +65,6 @@ export interface SyncedChanges {
   readonly profile: boolean;
   readonly settings: boolean;
   readonly groups: boolean;
-}
-
-interface Touched {
-  readonly contacts: Set<AccountId>;
-  readonly states: Set<AccountId>;
-  readonly erasures: Set<AccountId>;
-  profile: boolean;
-  settings: boolean;
-  linkedAt: number | undefined;
 }
 
 interface ReadModels {
@@ -89,7 +81,14 @@ interface Configs {
   readonly readState: KeptConfig<ConvoInfoVolatileConfig>;
 }
 
+/**
+ * `configs`: this process has them. `journal`: another process of this account may have them, or will; what is changed here
+ * is noted for it. `alone`: there are no other devices.
+ */
+export type SyncMode = 'configs' | 'journal' | 'alone';
+
 interface SyncedAccountDeps extends ReadModels {
+  readonly mode: SyncMode;
   readonly storage: Storage;
   readonly log: Logger;
   /** Network time. */
@@ -104,7 +103,7 @@ export class SyncedAccount {
   /** Called after each write that went well. */
   onWritten: () => void = () => undefined;
   /** In memory, and in no write that went well. */
-  #touched = nothingTouched();
+  #touched = new Touched();
   #strangers: number;
   #linkedAt: number | undefined;
 
@@ -135,7 +134,7 @@ export class SyncedAccount {
     const linkedAt = await storage.setting(LINKED_AT);
     if (linkedAt !== undefined) synced.#linkedAt = Number(linkedAt);
     // What was there before configs were.
-    if (contacts.isNew) {
+    if (deps.mode === 'configs' && contacts.isNew) {
       for (const { id } of deps.contacts.all()) synced.#touched.contacts.add(id);
       for (const id of deps.states.ids()) synced.#touched.states.add(id);
       if (deps.profile.kept !== undefined) synced.#touched.profile = true;
@@ -143,6 +142,37 @@ export class SyncedAccount {
       synced.#editTouched();
     }
     return synced;
+  }
+
+  /** Takes up what processes without configs have changed. */
+  async takeJournal(): Promise<void> {
+    const { storage, contacts, states, profile, settings } = this.#deps;
+    const noted = await storage.records(JOURNAL);
+    if (noted.length === 0) return;
+    for (const { key, value } of noted) {
+      const [kind, id] = key.split(' ') as [string, AccountId];
+      const record = await storage.record(kind, id);
+      if (kind === CONTACT) {
+        contacts.put(id, record?.value as Contact | undefined);
+        const { at } = value as { at: number };
+        if (record === undefined && id !== this.#own) this.#erase(id, at);
+        else this.#editContact(id);
+        this.#touched.contacts.add(id);
+      } else if (kind === CONVERSATION) {
+        states.put(id, (record?.value as ConversationState | undefined) ?? {});
+        this.#editState(id);
+        this.#touched.states.add(id);
+      } else if (kind === PROFILE && record?.value !== undefined) {
+        profile.put(record.value as KeptProfile);
+        this.#editProfile();
+        this.#touched.profile = true;
+      } else if (kind === SETTINGS && record?.value !== undefined) {
+        settings.put(record.value as MessagingSettings);
+        this.#editSettings();
+        this.#touched.settings = true;
+      }
+    }
+    await this.write({ records: noted.map(({ kind, key }) => ({ kind, key, value: undefined })) });
   }
 
   list(): readonly KeptConfig[] {
@@ -342,16 +372,21 @@ export class SyncedAccount {
 
   /** What records say goes into the configs; they say then what the configs do. */
   #editTouched(): void {
-    const { contacts, states, erasures } = this.#touched;
+    const { contacts, states } = this.#touched;
+    if (this.#deps.mode !== 'configs') {
+      for (const id of contacts) {
+        if (this.#deps.contacts.known(id) === undefined) this.#forget(id, this.#deps.now());
+      }
+      return;
+    }
     for (const id of contacts) this.#editContact(id);
     for (const id of states) this.#editState(id);
     if (this.#touched.profile) this.#editProfile();
     if (this.#touched.settings) this.#editSettings();
-    for (const id of erasures) this.erasures.at(id);
   }
 
   #editContact(id: AccountId): void {
-    const { contacts, states } = this.#deps;
+    const { contacts } = this.#deps;
     const { config } = this.configs.contacts;
     const contact = contacts.known(id);
     if (id === this.#own) {
@@ -360,16 +395,7 @@ export class SyncedAccount {
       return;
     }
     if (contact === undefined) {
-      const at = this.#deps.now();
-      this.#edit(() => {
-        config.eraseContact(id);
-        config.setErasedAt(id, at);
-        this.configs.readState.config.eraseReadState({ type: 'account', id });
-      });
-      this.erasures.set(id, at, true);
-      states.forget(id);
-      this.#touched.states.add(id);
-      this.#touched.erasures.add(id);
+      this.#erase(id, this.#deps.now());
       return;
     }
     const known = config.contact(id);
@@ -380,6 +406,23 @@ export class SyncedAccount {
     this.#edit(() => config.setContact({ ...contactToConfig(contact), ...created }));
     const told = config.contact(id);
     if (told !== undefined) contacts.put(id, contactFromConfig(contact, told));
+  }
+
+  #erase(id: AccountId, at: number): void {
+    const { config } = this.configs.contacts;
+    this.#edit(() => {
+      config.eraseContact(id);
+      config.setErasedAt(id, Math.max(at, config.erasedAt(id) ?? at));
+      this.configs.readState.config.eraseReadState({ type: 'account', id });
+    });
+    this.#forget(id, at);
+  }
+
+  #forget(id: AccountId, at: number): void {
+    this.erasures.set(id, at, true);
+    this.#deps.states.forget(id);
+    this.#touched.states.add(id);
+    this.#touched.erasures.add(id);
   }
 
   #editState(id: AccountId): void {
@@ -450,18 +493,12 @@ export class SyncedAccount {
 
   /** As `Storage.write`, with all that belongs to the changes. */
   async write(given: Changes): Promise<void> {
-    const touched = this.#touched;
-    const { changes, dumped } = this.#compose(given);
+    const { changes, dumped, touched } = this.#compose(given);
     try {
       await this.#deps.storage.write(changes);
     } catch (error) {
       // It is in memory all the same: the next write has it too.
-      for (const name of ['contacts', 'states', 'erasures'] as const) {
-        for (const id of touched[name]) this.#touched[name].add(id);
-      }
-      if (touched.profile) this.#touched.profile = true;
-      if (touched.settings) this.#touched.settings = true;
-      this.#touched.linkedAt ??= touched.linkedAt;
+      this.#touched.add(touched);
       for (const kept of dumped) kept.needsWrite = true;
       throw error;
     }
@@ -469,12 +506,12 @@ export class SyncedAccount {
   }
 
   /** Without anything in between: what is composed is what is in memory now. */
-  #compose(given: Changes): { changes: Changes; dumped: readonly KeptConfig[] } {
+  #compose(given: Changes): { changes: Changes; dumped: readonly KeptConfig[]; touched: Touched } {
     const now = this.#deps.now();
     const { states } = this.#deps;
     // What was merged is in the configs already.
     const merged = this.#touched;
-    this.#touched = nothingTouched();
+    this.#touched = new Touched();
     const others: StoredRecord[] = [];
     for (const record of given.records ?? []) {
       if (record.kind === CONTACT) this.#touched.contacts.add(record.key as AccountId);
@@ -496,19 +533,12 @@ export class SyncedAccount {
       this.#touched.states.add(conversation);
     }
     this.#editTouched();
-    const touched = this.#touched;
-    this.#touched = merged;
-    for (const name of ['contacts', 'states', 'erasures'] as const) {
-      for (const id of touched[name]) merged[name].add(id);
-    }
-    const hasProfile = touched.profile || merged.profile;
-    const hasSettings = touched.settings || merged.settings;
-    merged.profile = hasProfile;
-    merged.settings = hasSettings;
-    this.#touched = nothingTouched();
+    const edited = this.#touched;
+    this.#touched = new Touched();
+    merged.add(edited);
     const dumped: KeptConfig[] = [];
     const dumps: StoredRecord[] = [];
-    for (const kept of this.list()) {
+    for (const kept of this.#deps.mode === 'configs' ? this.list() : []) {
       const record = kept.record(now);
       if (record === undefined) continue;
       dumped.push(kept);
@@ -519,9 +549,10 @@ export class SyncedAccount {
       ...[...merged.contacts].map((id) => ({ kind: CONTACT, key: id, value: this.#deps.contacts.known(id) })),
       ...[...merged.states].map((id) => states.record(id)),
       ...[...merged.erasures].flatMap((id) => this.erasures.record(id) ?? []),
-      ...(hasProfile ? [this.#deps.profile.record()] : []),
-      ...(hasSettings ? [this.#deps.settings.record()] : []),
+      ...(merged.profile ? [this.#deps.profile.record()] : []),
+      ...(merged.settings ? [this.#deps.settings.record()] : []),
       ...dumps,
+      ...(this.#deps.mode === 'journal' ? journalOf(edited, now) : []),
     ];
     const changes: Changes = {
       ...given,
@@ -531,34 +562,8 @@ export class SyncedAccount {
         settings: { ...given.settings, [LINKED_AT]: String(merged.linkedAt) },
       }),
     };
-    return { changes, dumped };
+    return { changes, dumped, touched: merged };
   }
-}
-
-/**
- * A storage that adds to each write all that belongs to it. Everything of the account has to use it; until there is an
- * account it is the storage as it is.
- */
-export function syncedStorage(inner: Storage, account: () => SyncedAccount | undefined): Storage {
-  const write = (changes: Changes) => (account() ?? inner).write(changes);
-  return new Proxy(inner, {
-    get: (storage, name) => {
-      if (name === 'write') return write;
-      const value: unknown = Reflect.get(storage, name);
-      return typeof value === 'function' ? value.bind(storage) : value;
-    },
-  });
-}
-
-function nothingTouched(): Touched {
-  return {
-    contacts: new Set(),
-    states: new Set(),
-    erasures: new Set(),
-    profile: false,
-    settings: false,
-    linkedAt: undefined,
-  };
 }
 
 const NOTHING_SYNCED: SyncedChanges = {
@@ -568,27 +573,3 @@ const NOTHING_SYNCED: SyncedChanges = {
   settings: false,
   groups: false,
 };
-
-function profileFromConfig(config: UserProfileConfig): KeptProfile {
-  return {
-    ...(config.name !== '' && { name: config.name }),
-    ...pictureFromConfig(config.picture),
-    updatedAtSeconds: config.updatedSeconds,
-  };
-}
-
-function settingsFromConfig(before: MessagingSettings, config: UserProfileConfig): MessagingSettings {
-  const told = Object.entries(SETTING_NAMES).flatMap(([member, name]) => {
-    const value = config.setting(name);
-    return value === undefined ? [] : [[member, value !== 0]];
-  });
-  return { ...before, ...Object.fromEntries(told) };
-}
-
-/** Of flat records, whatever the order of their members. */
-function isSame(a: object | undefined, b: object | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  const sorted = (value: object) =>
-    JSON.stringify(Object.entries(value).sort(([x], [y]) => (x < y ? -1 : 1)));
-  return sorted(a) === sorted(b);
-}

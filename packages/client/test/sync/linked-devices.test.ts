@@ -157,3 +157,28 @@ test('a change outlives the program that made it, and devices that were far apar
     ['readState', 'empty'],
   ]);
 });
+
+test('a program that only sends leaves what it changes to the one that receives', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const storage = new MemoryStorage();
+  const laptop = await world.open(ALICE);
+  const receiver = await world.open(ALICE, { storage });
+  await clock.run(receiver.conversation(BOB.id).setNickname('Bobby'));
+  await clock.until(() => laptop.contacts().length === 1);
+  const sender = await world.open(ALICE, { storage, receive: false });
+  await clock.run(sender.conversation(BOB.id).block());
+  await clock.run(sender.conversation(BOB.id).change({ pin: 3 }));
+  await clock.run(sender.setProfile({ name: 'from the sender' }));
+  await clock.run(sender.changeSettings({ deliveryReceipts: false }));
+  await clock.until(
+    () => laptop.contacts()[0]?.blocked === true && laptop.profile.name === 'from the sender',
+  );
+  expect(laptop.contacts()).toEqual(receiver.contacts());
+  expect(await receiver.conversation(BOB.id).state()).toEqual({ pin: 3 });
+  expect([laptop.settings.deliveryReceipts, receiver.settings.deliveryReceipts]).toEqual([false, false]);
+  await clock.run(sender.conversation(BOB.id).erase());
+  await clock.until(() => laptop.contacts().length === 0);
+  expect(await storage.records('unsynced')).toEqual([]);
+  expect(receiver.contacts()).toEqual([]);
+});

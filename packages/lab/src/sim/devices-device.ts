@@ -149,7 +149,11 @@ export class SyncDevice {
       [...ids].map(async (id): Promise<[string, unknown]> => {
         const { draft: _draft, hiddenAt, ...state } = await client.conversation(id).state();
         const history = await this.#storage.history(id, { limit: HISTORY });
-        const messages = history.filter(({ sender }) => sender !== id || !leftOut.has(id)).map(shown);
+        // Of what was taken back only some devices show that it was there.
+        const messages = history
+          .filter(({ marks }) => marks?.deletedAt === undefined)
+          .filter(({ sender }) => sender !== id || !leftOut.has(id))
+          .map(shown);
         return [id, { state: { ...state, isHidden: hiddenAt !== undefined }, messages }];
       }),
     );
@@ -230,7 +234,7 @@ export class SyncDevice {
 /** What a message looks like; what only the device that sent it knows is left out. */
 function shown(message: StoredMessage): unknown {
   const { sender, timestamp, text, quote, state, marks = {} } = message;
-  const { reactions = [], deletedAt } = marks;
+  const { reactions = [] } = marks;
   return sorted({
     sender,
     timestamp,
@@ -238,7 +242,6 @@ function shown(message: StoredMessage): unknown {
     text,
     quote,
     isFailed: state === 'failed',
-    isDeleted: deletedAt !== undefined,
     reactions: reactions.filter(({ on }) => on).map(({ by, emoji }) => `${by} ${emoji}`),
   });
 }
