@@ -167,6 +167,13 @@ export class Poller {
     };
   }
 
+  /** Asks at once, where the last time nobody could be asked. */
+  again(): void {
+    if (this.#state.error === undefined) return;
+    this.#restart.abort(new Error('asked again'));
+    this.#restart = new AbortController();
+  }
+
   /** For other requests to our own swarm. */
   ownRoute(): Promise<OwnRoute> {
     return this.#guards.route();
