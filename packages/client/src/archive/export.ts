@@ -2,8 +2,10 @@
 // Writing an archive from a storage, whatever kind it is: page by page, so that memory does not grow with the history.
 import type { AccountId } from '@allium/protocol/account-id';
 import { toHex } from '@allium/protocol/bytes';
+import type { Contents } from '../files/contents.ts';
 import type { Storage, StoredMessage } from '../storage/storage.ts';
 import { ArchiveError } from './archive-error.ts';
+import { mediaLines } from './archive-media.ts';
 import { SumDigest } from './canonical.ts';
 import { type ArchiveCost, type ArchiveKey, type Chunk, newArchive, sealChunk } from './container.ts';
 import { isExpired, messageLine, RECORD_KINDS, recordLine } from './records.ts';
@@ -16,10 +18,12 @@ const CHUNK_TARGET = 1024 * 1024;
 export interface ArchiveCounts {
   readonly messages: number;
   readonly records: number;
+  /** Files of messages; absent when there are none. */
+  readonly files?: number;
 }
 
 export interface ExportSummary extends ArchiveCounts {
-  /** Of all that the archive carries, whatever its order; 64 hex digits. */
+  /** Of all that the archive carries but files, whatever its order; 64 hex digits. */
   readonly digest: string;
 }
 
@@ -27,8 +31,10 @@ export interface ExportSummary extends ArchiveCounts {
 export interface ExportPoint extends ExportSummary {
   /** Number of the next chunk. */
   readonly next: number;
-  /** Of the last message, in the storage. */
+  /** Of the last message, in the storage, … */
   readonly place: number;
+  /** … or of the last one whose files are complete. */
+  readonly isInFiles?: boolean;
 }
 
 export interface ExportProgress extends ArchiveCounts {
@@ -43,6 +49,8 @@ export interface ExportOptions {
   readonly passphrase: string;
   /** Only this conversation, and its contact. */
   readonly conversation?: AccountId;
+  /** Files that are on this device go along. */
+  readonly contents?: Contents;
   /** Local time in ms. */
   readonly now: number;
   /** Takes the bytes one after the other. */
@@ -59,7 +67,7 @@ export interface ExportOptions {
 
 /** @throws ArchiveError `empty_passphrase`, `too_large`; StorageError; what `write` throws */
 export async function exportArchive(storage: Storage, options: ExportOptions): Promise<ExportSummary> {
-  const { account, secret, conversation, now, write, onProgress, signal, from } = options;
+  const { account, secret, conversation, contents, now, write, onProgress, signal, from } = options;
   const { chunkTarget = CHUNK_TARGET } = options;
   let archive: ArchiveKey;
   if (from === undefined) {
@@ -69,12 +77,18 @@ export async function exportArchive(storage: Storage, options: ExportOptions): P
   } else archive = from.archive;
   const digest = new SumDigest(from?.point.digest);
   let { messages, records, place, next } = from?.point ?? { messages: 0, records: 0, place: 0, next: 0 };
-  const summary = (): ExportSummary => ({ messages, records, digest: digest.toString() });
+  let { files = 0, isInFiles = false } = from?.point ?? {};
+  const summary = (): ExportSummary => ({
+    messages,
+    records,
+    ...(files > 0 && { files }),
+    digest: digest.toString(),
+  });
   let lines = '';
   const flush = async (end?: string) => {
     signal?.throwIfAborted();
     // The place comes last: a reader that stops here knows all that it must to go on.
-    lines += end ?? `at ${JSON.stringify({ ...summary(), place })}\n`;
+    lines += end ?? `at ${JSON.stringify({ ...summary(), place, ...(isInFiles && { isInFiles }) })}\n`;
     await write(sealChunk(archive, { number: next++, isLast: end !== undefined, lines }));
     lines = '';
   };
@@ -100,7 +114,7 @@ export async function exportArchive(storage: Storage, options: ExportOptions): P
   const isWanted = (message: StoredMessage) =>
     (conversation === undefined || message.conversation === conversation) && !isExpired(message, now);
   const last = await storage.lastPlace();
-  for (;;) {
+  while (!isInFiles) {
     const page = await storage.scan(place, MESSAGES_AT_ONCE);
     for (const { place: at, message } of page) {
       place = at;
@@ -110,7 +124,28 @@ export async function exportArchive(storage: Storage, options: ExportOptions): P
       if (lines.length >= chunkTarget) await flush();
     }
     onProgress?.({ messages, records, share: last === 0 ? 1 : Math.min(1, place / last) });
+    if (page.length > 0) continue;
+    if (contents === undefined) break;
+    isInFiles = true;
+    place = 0;
+    // Whoever reads it has all messages before their files come.
+    await flush();
+  }
+  while (contents !== undefined) {
+    const page = await storage.scan(place, MESSAGES_AT_ONCE);
     if (page.length === 0) break;
+    for (const { place: at, message } of page) {
+      let whole = 0;
+      if (isWanted(message)) {
+        for await (const { line, isEnd } of mediaLines(contents, message)) {
+          lines += `${line}\n`;
+          if (isEnd) whole++;
+          if (lines.length >= chunkTarget) await flush();
+        }
+      }
+      files += whole;
+      place = at;
+    }
   }
   await flush(`end ${JSON.stringify(summary())}\n`);
   return summary();
@@ -121,8 +156,7 @@ export function exportPoint(chunk: Chunk): ExportPoint {
   const line = chunk.lines.trimEnd().split('\n').at(-1) ?? '';
   if (chunk.isLast || !line.startsWith('at '))
     throw new ArchiveError('cannot_resume', 'the archive is finished');
-  const { messages, records, digest, place } = JSON.parse(line.slice(3)) as ExportPoint;
-  return { messages, records, digest, place, next: chunk.number + 1 };
+  return { ...(JSON.parse(line.slice(3)) as ExportPoint), next: chunk.number + 1 };
 }
 
 /** The same digest of what is in a storage now. */

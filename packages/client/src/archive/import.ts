@@ -5,8 +5,10 @@
 // Not while a client has the storage open: it keeps contacts in memory.
 import type { AccountId } from '@allium/protocol/account-id';
 import { fromHex } from '@allium/protocol/bytes';
+import type { Contents } from '../files/contents.ts';
 import type { Changes, Storage, StoredMessage, StoredRecord } from '../storage/storage.ts';
 import { ArchiveError } from './archive-error.ts';
+import { MediaImport } from './archive-media.ts';
 import { SumDigest } from './canonical.ts';
 import { type ByteReader, type Chunk, openArchive, readChunks } from './container.ts';
 import type { ExportSummary } from './export.ts';
@@ -41,6 +43,8 @@ export interface ImportSummary {
   readonly expired: number;
   /** Records (contacts and the like) that were added or changed. */
   readonly records: number;
+  /** Of messages, that were not here. */
+  readonly files: number;
   /** Lines of kinds that this program does not know: left out. */
   readonly unknown: number;
   /** Malformed ones: left out. */
@@ -51,6 +55,8 @@ export interface ImportOptions {
   readonly account: AccountId;
   readonly passphrase: string;
   readonly source: ByteReader;
+  /** Where files of messages go. Absent: those of the archive are left out. */
+  readonly contents?: Contents;
   /** Local time in ms. */
   readonly now: number;
   /** Goes on where an import of the same archive ended early; what came before is not read again. */
@@ -73,6 +79,7 @@ interface Counts {
   known: number;
   expired: number;
   records: number;
+  files: number;
   unknown: number;
   refused: number;
 }
@@ -99,9 +106,12 @@ export async function importArchive(storage: Storage, options: ImportOptions): P
     known: 0,
     expired: 0,
     records: 0,
+    files: 0,
     unknown: 0,
     refused: 0,
   };
+  const media = options.contents && new MediaImport(options.contents, storage);
+  const filesBefore = counts.files;
   let end: ExportSummary | undefined;
   for await (const chunk of readChunks(archive, source, point?.next ?? 0)) {
     signal?.throwIfAborted();
@@ -111,9 +121,16 @@ export async function importArchive(storage: Storage, options: ImportOptions): P
     const read = readLines(chunk, digest, counts, now);
     end = read.end;
     const changes = await changesOf(storage, read, counts);
+    for (const json of media === undefined ? [] : read.media) {
+      if (!(await media?.take(json))) counts.refused++;
+    }
+    counts.files = filesBefore + (media?.files ?? 0);
     const next: Point = { id: archive.id, next: chunk.number + 1, digest: digest.toString(), counts };
     const setting = chunk.isLast ? undefined : JSON.stringify(next);
-    await storage.write({ ...changes, settings: { [SETTING]: setting } });
+    // Inside of a file it goes on from where that began.
+    const isInside = media?.isInside === true && !chunk.isLast;
+    if (!isInside) await storage.write({ ...changes, settings: { [SETTING]: setting } });
+    else if (read.messages.length + read.records.length > 0) await storage.write(changes);
     onProgress?.({
       messages: counts.added + counts.merged + counts.known + counts.expired,
       chunks: chunk.number + 1,
@@ -129,6 +146,7 @@ export async function importArchive(storage: Storage, options: ImportOptions): P
 interface Read {
   readonly messages: readonly StoredMessage[];
   readonly records: readonly StoredRecord[];
+  readonly media: readonly string[];
   readonly end: ExportSummary | undefined;
 }
 
@@ -136,6 +154,7 @@ function readLines({ lines, isLast }: Chunk, digest: SumDigest, counts: Counts, 
   // The last of several counts, as it would in several chunks.
   const messages = new Map<string, StoredMessage>();
   const records = new Map<string, StoredRecord>();
+  const media: string[] = [];
   let end: ExportSummary | undefined;
   let left = MAX_LINES;
   for (let from = 0; from < lines.length; ) {
@@ -167,6 +186,9 @@ function readLines({ lines, isLast }: Chunk, digest: SumDigest, counts: Counts, 
           records.set(`${record.kind} ${record.key}`, record);
         break;
       }
+      case 'media':
+        media.push(json);
+        break;
       case 'end':
         end = readEnd(json);
         break;
@@ -178,7 +200,7 @@ function readLines({ lines, isLast }: Chunk, digest: SumDigest, counts: Counts, 
     }
   }
   if (isLast && end === undefined) throw new ArchiveError('damaged', 'the archive does not tell its end');
-  return { messages: [...messages.values()], records: [...records.values()], end };
+  return { messages: [...messages.values()], records: [...records.values()], media, end };
 }
 
 async function changesOf(storage: Storage, read: Read, counts: Counts): Promise<Changes> {
@@ -225,10 +247,10 @@ function aboutOf(lines: string): ArchiveAbout {
 
 function readEnd(json: string): ExportSummary | undefined {
   try {
-    const { messages, records, digest } = JSON.parse(json) as Record<string, unknown>;
+    const { messages, records, files, digest } = JSON.parse(json) as Record<string, unknown>;
     if (typeof messages !== 'number' || typeof records !== 'number' || typeof digest !== 'string')
       return undefined;
-    return { messages, records, digest };
+    return { messages, records, ...(typeof files === 'number' && { files }), digest };
   } catch {
     return undefined;
   }

@@ -8,6 +8,8 @@ import { StorageError } from '../storage/storage.ts';
 import { SqliteStorage } from './sqlite.ts';
 
 export const DATABASE_FILE = 'client.sqlite';
+/** Beside it: the content of files, encrypted with a key that is in the database. */
+export const FILES_FOLDER = 'files';
 
 /**
  * Opens or creates it, and encrypts a plain one of an earlier version.

@@ -26,7 +26,7 @@ import {
 import type { TrustOptions } from '../network/trust.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { Storage } from '../storage/storage.ts';
-import { openAccountStorage } from './account-storage.ts';
+import { FILES_FOLDER, openAccountStorage } from './account-storage.ts';
 import { FolderBlobs } from './folder-blobs.ts';
 
 export interface OpenOptions {
@@ -57,9 +57,6 @@ export interface OpenOptions {
   /** Default: silent. */
   readonly log?: Logger;
 }
-
-/** Encrypted content of files, in the account's folder. */
-const FILES_FOLDER = 'files';
 
 /**
  * Opens a client; close it with `close` or `await using`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { AccountId } from '@allium/protocol/account-id';
 import { concat } from '@allium/protocol/bytes';
+import type { Clock } from '@allium/protocol/env';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
@@ -12,8 +13,11 @@ import {
   sealChunk,
 } from '../../src/archive/container.ts';
 import { exportArchive, exportPoint, storageDigest } from '../../src/archive/export.ts';
-import { importArchive, readAbout } from '../../src/archive/import.ts';
+import { type ImportSummary, importArchive, readAbout } from '../../src/archive/import.ts';
+import { mediaOf } from '../../src/archive/media.ts';
 import { carriedMessage } from '../../src/archive/records.ts';
+import { Contents, SEGMENT_BYTES } from '../../src/files/contents.ts';
+import { MemoryBlobs } from '../../src/storage/blobs.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import { compareMessages, type Storage } from '../../src/storage/storage.ts';
 import {
@@ -76,7 +80,7 @@ describe('an archive', () => {
         expect(await storageDigest(target, { now: NOW })).toEqual(archive);
         expect(await storageDigest(source, { now: NOW })).toEqual(archive);
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
@@ -244,7 +248,7 @@ describe('a bad archive', () => {
   });
 
   test('that is damaged or cut anywhere brings nothing that is wrong', async () => {
-    const source = await filled(3000);
+    const source = await filled(1500);
     const bytes = await archived(source);
     expect(bytes.length).toBeGreaterThan(10_000);
     const known = new Map((await contentOf(source)).map((m) => [`${m.sender} ${m.timestamp}`, m]));
@@ -264,7 +268,7 @@ describe('a bad archive', () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
@@ -385,4 +389,69 @@ describe('a kill', () => {
       expect(await storageDigest(target, { now: NOW })).toEqual(await storageDigest(source, { now: NOW }));
     },
   );
+});
+
+describe('files of messages', () => {
+  const clock = { now: () => NOW } as unknown as Clock;
+  const sizes = [1, 500_000, SEGMENT_BYTES + 5];
+
+  async function withFiles() {
+    const storage = new MemoryStorage();
+    const contents = await Contents.open(new MemoryBlobs(), storage, clock);
+    const attachments = [];
+    for (const [at, size] of sizes.entries()) {
+      const bytes = new Uint8Array(size).map((_, index) => (index * 31 + at) % 251);
+      const file = { contentType: 'image/png', sizeBytes: size };
+      const [url, key] = [`http://files/${at}`, `${at}`.repeat(64)];
+      const name = at % 2 === 0 ? contents.newName() : contents.nameOf(url, key);
+      await contents.keep(name, bytes, undefined);
+      attachments.push(at % 2 === 0 ? { ...file, content: name } : { ...file, url, key });
+    }
+    attachments.push({
+      contentType: 'image/png',
+      sizeBytes: 7,
+      url: 'http://not/here',
+      key: 'ab'.repeat(32),
+    });
+    await storage.write({ messages: [plainMessage(1, { attachments }), plainMessage(2)] });
+    return { storage, contents };
+  }
+
+  test('go along when that is wanted, and an import in pieces brings each of them once', async () => {
+    const source = await withFiles();
+    const without = await archived(source.storage);
+    const bytes = await archived(source.storage, { contents: source.contents });
+    expect(bytes.length).toBeGreaterThan(without.length + 10_000);
+    const target = new MemoryStorage();
+    const contents = await Contents.open(new MemoryBlobs(), target, clock);
+    const face = failing(target, 7);
+    let summary: ImportSummary | undefined;
+    for (let tries = 0; summary === undefined && tries < 60; tries++) {
+      const options = { account: ALICE, passphrase: PASSPHRASE, source: readerOver(bytes, 65_536), now: NOW };
+      summary = await importArchive(face, { ...options, contents, resume: true }).catch(() => undefined);
+    }
+    expect(face.failures).toBeGreaterThan(0);
+    expect(summary?.archive.files).toBe(sizes.length);
+    const message = await target.message(plainMessage(1).sender, plainMessage(1).timestamp);
+    const [one, other] = [mediaOf(source.contents), mediaOf(contents)];
+    for (const file of message!.attachments!) expect(await other(file)).toEqual(await one(file));
+    const again = await importArchive(target, {
+      ...{ account: ALICE, passphrase: PASSPHRASE, source: readerOver(bytes), now: NOW, contents },
+    });
+    expect(again).toMatchObject({ added: 0, files: 0 });
+    const records = await target.records('content');
+    expect(records).toHaveLength(sizes.length);
+    for (const { value } of records) expect(value).toMatchObject({ isWhole: true, isPinned: true });
+  });
+
+  test('are left out by whoever has no place for them', async () => {
+    const { storage, contents } = await withFiles();
+    const bytes = await archived(storage, { contents });
+    expect(await read(new MemoryStorage(), bytes)).toMatchObject({
+      added: 2,
+      files: 0,
+      refused: 0,
+      unknown: 0,
+    });
+  });
 });
