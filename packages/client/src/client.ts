@@ -329,8 +329,10 @@ export class Client {
     });
     loaded = synced;
     client = new Client({ ...options, storage: whole }, { ...models, synced });
+    await client.#inbox.reread();
     await client.#network.start();
     await client.#notices.start();
+    await client.#sync.load();
     client.#resumeErasing();
     client.#expiry.start();
     client.#outbox.resume();
@@ -641,6 +643,19 @@ export class Client {
   /** How what all devices of the account share stands. */
   syncStatus(): SyncStatus {
     return this.#sync.status();
+  }
+
+  /** Waits until all that was changed here is in our swarm. @throws ClientError `aborted`: by `signal`; `closed` */
+  async synced(options: { signal?: AbortSignal } = {}): Promise<void> {
+    this.#check();
+    const { signal = this.#closing.signal } = options;
+    const end = AbortSignal.any([signal, this.#closing.signal]);
+    try {
+      await this.#sync.settled(end);
+    } catch (error) {
+      this.#check();
+      throw new ClientError('aborted', 'waiting was aborted', { cause: error });
+    }
   }
 
   /**

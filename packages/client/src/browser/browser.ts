@@ -82,7 +82,7 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
     storage ??= await IndexedDbStorage.open(`allium-${account.id}`);
     const known = await knownNetwork(storage, transport);
     const trust = options.trust ?? (known.anchor === undefined ? undefined : { anchor: known.anchor });
-    return await Client.open({
+    const client = await Client.open({
       account,
       network: {
         preset: presetOf(known, transport.gateway, options.fileServers),
@@ -97,6 +97,10 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
       env,
       onClose: () => transport.close(),
     });
+    transport.events.on('state', (state) => {
+      if (state === 'connected') client.wake();
+    });
+    return client;
   } catch (error) {
     await storage?.close();
     transport.close();

@@ -69,8 +69,8 @@ export class EntryLink {
     this.#clock = clock;
     this.#onClose = on.close;
     this.heardAt = clock.monotonic();
-    this.#cancelTimer = clock.after(OPEN_TIMEOUT_MS, () => this.close());
     this.#socket = make(url, ENTRY_PROTOCOL);
+    this.#cancelTimer = clock.after(OPEN_TIMEOUT_MS, () => this.close());
     this.#socket.binaryType = 'arraybuffer';
     this.#socket.onopen = () => {
       if (this.#isClosed) return;

@@ -81,6 +81,8 @@ const PAGES_PER_SECOND = 50;
 /** One for each envelope under way; a guard takes 2,000 of one address. */
 const CONNECTIONS_TO_GUARD = 1_000;
 const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
+/** Most of what is under way is held by a node, and asked again by the browser. */
+const STOP_MS = 2_000;
 /** A larger envelope keeps its place and memory until it has its answer. */
 const HELD_BYTES = 16_384;
 const MAX_QUESTION_BYTES = 4_096;
@@ -183,6 +185,7 @@ export class Gateway {
         carry: ({ node, body, signal }) => this.#carry(node, body, signal),
         admits: (address, bytes) => this.#admitsEnvelope(address, bytes),
         onRefused: (limit) => this.#count(limit),
+        stopTimeoutMs: STOP_MS,
         ...buffered,
         ...(maxSockets !== undefined && { maxSockets }),
         ...(maxSocketsPerAddress !== undefined && { maxSocketsPerAddress }),
@@ -197,6 +200,7 @@ export class Gateway {
         ...options.tls,
         maxBodyBytes: MAX_ONION_BYTES,
         maxConcurrentPerAddress: 256,
+        stopTimeoutMs: STOP_MS,
         ...buffered,
         // A proxy has one address for everybody.
         ...(options.behindProxy === true && {
@@ -256,7 +260,7 @@ export class Gateway {
     this.#server.setCertificate(certificate);
   }
 
-  /** Gives envelopes under way a few seconds, then ends everything. */
+  /** Gives envelopes under way two seconds, then ends everything. */
   async stop(): Promise<void> {
     await this.#sockets.stop();
     await this.#server.stop();
