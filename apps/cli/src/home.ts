@@ -46,6 +46,8 @@ export function isNetworkChosen(options: SeedOptions): boolean {
 /** What later commands use where nothing else is said. */
 export interface Settings {
   readonly seeds?: readonly string[];
+  /** URL#KEY each. */
+  readonly fileServers?: readonly string[];
   /** URL; may hold a key. */
   readonly chainRpc?: string;
   /** Paths. */
@@ -54,8 +56,9 @@ export interface Settings {
 }
 
 /** Remembers the seeds for later commands. */
-export function saveSeeds(home: string, seeds: readonly string[]): void {
-  saveSettings(home, { seeds: seeds.map(parseSeed) });
+export function saveSeeds(home: string, seeds: readonly string[], fileServers: readonly string[] = []): void {
+  // Those of the network before would be asked for nothing.
+  saveSettings(home, { seeds: seeds.map(parseSeed), fileServers });
 }
 
 /** What `settings` does not name stays. */
@@ -81,11 +84,14 @@ export function readSettings(home: string): Settings {
     return {};
   }
   try {
-    const { seeds, ...others } = (JSON.parse(text) ?? {}) as Record<string, unknown>;
+    const { seeds, fileServers, ...others } = (JSON.parse(text) ?? {}) as Record<string, unknown>;
     const isText = (value: unknown) => typeof value === 'string' && value !== '';
     const named = ['chainRpc', 'deployment', 'keystore'].filter((name) => isText(others[name]));
     return {
       ...(Array.isArray(seeds) && seeds.length > 0 && seeds.every(isText) && { seeds: seeds as string[] }),
+      ...(Array.isArray(fileServers) &&
+        fileServers.length > 0 &&
+        fileServers.every(isText) && { fileServers: fileServers as string[] }),
       ...Object.fromEntries(named.map((name) => [name, others[name]])),
     };
   } catch (error) {

@@ -5,13 +5,18 @@ import type { Client } from '@allium/client';
 import { deliveryOf } from '@allium/client/delivery';
 import type { StoredMessage } from '@allium/client/storage';
 import { usage } from './cli-error.ts';
+import { filesJson, type SavedFile } from './message-files.ts';
 
 // Ours.
 const PAGE = 500;
 /** How far back a hash is looked for. */
 const MAX_PAGES = 40;
 
-export function messageJson(message: StoredMessage, ownId: string): Record<string, unknown> {
+export function messageJson(
+  message: StoredMessage,
+  ownId: string,
+  saved: readonly SavedFile[] = [],
+): Record<string, unknown> {
   const { sender, conversation, timestamp, text, hash, quote, marks = {} } = message;
   const isOwn = sender === ownId;
   const reactions = (marks.reactions ?? [])
@@ -23,6 +28,7 @@ export function messageJson(message: StoredMessage, ownId: string): Record<strin
     timestamp,
     text,
     ...(hash !== undefined && { hash }),
+    ...filesJson(message, saved),
     ...(quote !== undefined && { replyTo: { from: quote.author, timestamp: quote.timestamp } }),
     ...(isOwn && { delivery: deliveryOf(message) }),
     ...(reactions.length > 0 && { reactions }),

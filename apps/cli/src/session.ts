@@ -4,18 +4,27 @@ import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
 import type { Client } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
+import { FileTransferError } from '@allium/client/files/file-transfer-error';
 import { NameError } from '@allium/client/network/names';
 import type { TrustOptions } from '@allium/client/network/trust';
 import { openClient } from '@allium/client/node';
+import { StorageError } from '@allium/client/storage';
 import { takePidLock } from '@allium/lab/pid-lock';
+import type { Account } from '@allium/protocol/account';
 import { type AccountEntry, type AccountOptions, chooseEntry, unlock } from './accounts.ts';
 import { CliError, usage } from './cli-error.ts';
+import { chosenFileServers, type FileServerOptions } from './file-servers.ts';
 import { chosenSeeds, isNetworkChosen, type SeedOptions } from './home.ts';
 import { chosenProxy, type ProxyOptions } from './proxy.ts';
 import { counted, remark } from './terminal.ts';
 import { chosenTrust, inOptions, type TrustSettings } from './trust.ts';
 
-export interface SessionOptions extends AccountOptions, SeedOptions, TrustSettings, ProxyOptions {}
+export interface SessionOptions
+  extends AccountOptions,
+    SeedOptions,
+    TrustSettings,
+    ProxyOptions,
+    FileServerOptions {}
 
 export interface Session extends AsyncDisposable {
   readonly client: Client;
@@ -30,13 +39,13 @@ const PATIENCE_MS = 1_000;
 /**
  * Opens the client; what is missing is said before a passphrase is asked for. Any number of processes may send from an
  * account at the same time, but only one may receive: two would share its messages between them. `either`: receives unless
- * another process does. `read`: looks at what is stored, and needs no network.
+ * another process does. `read`: looks at what is stored, and needs no network. `account`: unlocked already.
  * @throws CliError
  */
 export async function openSession(
   options: SessionOptions,
   use: 'read' | 'send' | 'receive' | 'either',
-  { isQuiet = false }: { readonly isQuiet?: boolean } = {},
+  { isQuiet = false, account }: { readonly isQuiet?: boolean; readonly account?: Account } = {},
 ): Promise<Session> {
   const seeds = use === 'read' && !isNetworkChosen(options) ? [] : chosenSeeds(options);
   const trust = await chosenTrust(options);
@@ -48,7 +57,7 @@ export async function openSession(
     throw new CliError(`process ${taken} listens for account ${entry.name} already`);
   }
   try {
-    const client = await open(entry, seeds, trust.options, options, isReceiving);
+    const client = await open(entry, seeds, trust.options, options, isReceiving, account);
     const endRemark = isQuiet || use === 'read' ? () => {} : remarkWhileWaiting(client, seeds);
     return {
       client,
@@ -97,9 +106,11 @@ async function open(
   trust: TrustOptions,
   options: SessionOptions,
   receive: boolean,
+  unlocked: Account | undefined,
 ): Promise<Client> {
   const proxy = chosenProxy(options, entry);
-  const account = await unlock(entry, options);
+  const fileServers = chosenFileServers(options);
+  const account = unlocked ?? (await unlock(entry, options));
   return openClient({
     account,
     network: presetFor(seeds),
@@ -107,6 +118,7 @@ async function open(
     trust,
     folder: join(entry.folder, 'messages'),
     ...(proxy !== undefined && { proxy }),
+    ...(fileServers !== undefined && { fileServers }),
     receive,
   });
 }
@@ -152,12 +164,16 @@ export function explain(error: unknown, seeds: readonly string[] = []): CliError
       ? usage(error.message)
       : new CliError(error.message, 1, { cause: error });
   }
+  if (error instanceof FileTransferError || error instanceof StorageError) {
+    return new CliError(error.message, 1, { cause: error });
+  }
   if (!(error instanceof ClientError)) throw error;
   const { code, message } = error;
   switch (code) {
     case 'invalid_recipient':
     case 'empty':
     case 'too_long':
+    case 'bad_attachment':
       return usage(message);
     case 'no_network':
     case 'no_nodes':

@@ -17,6 +17,7 @@ import { Gateway, type GatewayOptions } from '@allium/servers/gateway';
 import { serveGatewayMetrics } from '@allium/servers/gateway/metrics';
 import { WebApp, WebAppError } from '@allium/servers/gateway/web-app';
 import { CliError, fileTrouble, usage } from '../cli-error.ts';
+import { fileServerOf } from '../file-servers.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
 import { presetFor } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
@@ -138,16 +139,6 @@ function textOf(path: string, option: string): string {
   } catch (error) {
     throw fileTrouble('cannot read', `${path} (${option})`, error);
   }
-}
-
-function fileServerOf(text: string): { url: string; ed25519Hex: string } {
-  const [, url, key] = /^(https?:\/\/[^/?#\s]+)\/?#([0-9a-fA-F]{64})$/.exec(text) ?? [];
-  if (url === undefined || key === undefined || !URL.canParse(url)) {
-    throw usage(
-      `"${text}" (--file-server) is not URL#KEY, such as http://files.example.org#${'ab'.repeat(4)}…`,
-    );
-  }
-  return { url, ed25519Hex: key.toLowerCase() };
 }
 
 function anchorIn(path: string): string {

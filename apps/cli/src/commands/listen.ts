@@ -3,6 +3,7 @@
 import type { Client } from '@allium/client';
 import type { StoredMessage } from '@allium/client/storage';
 import { chosenSeeds } from '../home.ts';
+import { checkSaveFolder, type SaveOptions, saveFiles } from '../message-files.ts';
 import { messageJson } from '../message-json.ts';
 import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
@@ -13,13 +14,15 @@ import { printMessage } from './message.ts';
 const MAX_SAID = 10_000;
 
 export async function listen(
-  options: SessionOptions & {
-    readonly json?: boolean;
-    readonly count?: number;
-    readonly timeout?: number;
-    readonly events?: boolean;
-  },
+  options: SessionOptions &
+    SaveOptions & {
+      readonly json?: boolean;
+      readonly count?: number;
+      readonly timeout?: number;
+      readonly events?: boolean;
+    },
 ): Promise<number> {
+  await checkSaveFolder(options.save);
   const stop = onStopSignal();
   const timeout = options.timeout === undefined ? undefined : AbortSignal.timeout(options.timeout * 1000);
   const signal = timeout === undefined ? stop.signal : AbortSignal.any([stop.signal, timeout]);
@@ -37,8 +40,9 @@ export async function listen(
     });
     if (options.events === true) printEvents(client, options.json === true);
     for await (const message of client.messages({ signal })) {
-      if (options.json === true) printJson({ event: 'message', ...messageJson(message, client.id) });
-      else printMessage(message, client.id, client.conversation(message.conversation).contact.name);
+      const saved = await saveFiles(client, message, options, signal);
+      if (options.json === true) printJson({ event: 'message', ...messageJson(message, client.id, saved) });
+      else printMessage(message, client.id, client.conversation(message.conversation).contact.name, saved);
       received += 1;
       if (received === options.count) break;
     }

@@ -3,6 +3,7 @@
 import type { StoredMessage } from '@allium/client/storage';
 import { usage } from '../cli-error.ts';
 import { type ContactOptions, withContact } from '../contact-session.ts';
+import { printFiles, type SavedFile } from '../message-files.ts';
 import { findMessage, messageJson } from '../message-json.ts';
 import { counted, harmless, print, printJson, styled } from '../terminal.ts';
 
@@ -95,7 +96,12 @@ export function showHistory(
 }
 
 /** For people: time, who, the text; continued lines below it. */
-export function printMessage(message: StoredMessage, ownId: string, name?: string): void {
+export function printMessage(
+  message: StoredMessage,
+  ownId: string,
+  name?: string,
+  saved: readonly SavedFile[] = [],
+): void {
   const { sender, timestamp, text, quote, marks } = message;
   const date = new Date(timestamp);
   const isToday = date.toDateString() === new Date().toDateString();
@@ -106,4 +112,5 @@ export function printMessage(message: StoredMessage, ownId: string, name?: strin
   const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
   print(`${styled('dim', time)}  ${styled('bold', harmless(who))}  ${answer}${first}`);
   for (const line of rest) print(`${' '.repeat(10)}${line}`);
+  printFiles(message, saved);
 }

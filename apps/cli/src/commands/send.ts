@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium send`: one message; the exit code tells whether the recipient's swarm keeps it, or a device has it.
 import type { Client } from '@allium/client';
-import { ClientError } from '@allium/client/errors';
-import { NameError } from '@allium/client/network/names';
+import { AlliumError } from '@allium/protocol/errors';
 import { usage } from '../cli-error.ts';
 import { chosenSeeds } from '../home.ts';
+import { attachmentsOf, type FileOptions, showUploads } from '../message-files.ts';
 import { findMessage } from '../message-json.ts';
 import { parseRecipient, resolveRecipient } from '../recipient.ts';
 import { explain, openSession, type SessionOptions } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { print, printJson, readInput, styled } from '../terminal.ts';
+import { print, printJson, progress, readInput, styled } from '../terminal.ts';
 
 /** Ours: more than any message may have, so that a wrong pipe does not fill the memory. */
 const MAX_INPUT_BYTES = 64 * 1024;
@@ -17,7 +17,7 @@ const MAX_INPUT_BYTES = 64 * 1024;
 interface SendCommandOptions {
   readonly json?: boolean;
   /** Seconds until the message must be stored. */
-  readonly timeout: number;
+  readonly timeout?: number;
   /** A timestamp or hash of the same conversation. */
   readonly replyTo?: string;
   /** Wait so many seconds for the delivery; true: the default. */
@@ -26,21 +26,27 @@ interface SendCommandOptions {
 
 // Ours.
 const WAIT_SECONDS = 300;
+const TIMEOUT_SECONDS = 60;
+const TIMEOUT_WITH_FILES_SECONDS = 3_600;
 const LOOK_EVERY_MS = 250;
 /** Stored, and not known to be delivered when the waiting ended. */
 const EXIT_NOT_DELIVERED = 3;
 
 export async function send(
   id: string,
-  text: string,
-  options: SessionOptions & SendCommandOptions,
+  text: string | undefined,
+  options: SessionOptions & SendCommandOptions & FileOptions,
 ): Promise<number> {
   const recipient = await parseRecipient(id, options);
   let to: string | undefined = recipient.kind === 'id' ? recipient.id : undefined;
-  const content = text === '-' ? (await readInput(MAX_INPUT_BYTES)).replace(/\r?\n$/, '') : text;
-  if (content === '') throw usage('nothing to send: the text is empty');
+  const attachments = await attachmentsOf(options);
+  const hasFiles = attachments.length > 0;
+  const given = text ?? (hasFiles ? '' : '-');
+  const content = given === '-' ? (await readInput(MAX_INPUT_BYTES)).replace(/\r?\n$/, '') : given;
+  if (content === '' && !hasFiles) throw usage('nothing to send: the text is empty');
+  const timeout = options.timeout ?? (hasFiles ? TIMEOUT_WITH_FILES_SECONDS : TIMEOUT_SECONDS);
   const stop = onStopSignal();
-  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(options.timeout * 1000)]);
+  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(timeout * 1000)]);
   try {
     // Who waits must hear of it, unless another process of the account does.
     await using session = await openSession(options, options.wait === undefined ? 'send' : 'either');
@@ -50,7 +56,15 @@ export async function send(
     const answered =
       options.replyTo === undefined ? undefined : await findMessage(client, to, options.replyTo);
     const quote = answered && { author: answered.sender, timestamp: answered.timestamp };
-    const sent = await client.conversation(to).send(content, { signal, ...(quote && { quote }) });
+    const line = hasFiles ? progress('Sending') : undefined;
+    const cancel = line && showUploads(client, line);
+    const sent = await client
+      .conversation(to)
+      .send(content, { signal, ...(quote && { quote }), ...(hasFiles && { attachments }) })
+      .finally(() => {
+        cancel?.();
+        line?.done();
+      });
     const ms = Math.round(performance.now() - began);
     const { wait } = options;
     const seconds = wait === true ? WAIT_SECONDS : wait;
@@ -85,12 +99,12 @@ export async function send(
     const explained = explain(error, chosenSeeds(options));
     if (explained.exitCode === 2) throw explained;
     const late = signal.aborted && !stop.signal.aborted;
-    const reason = late ? `no answer within ${options.timeout} s` : explained.message;
+    const reason = late ? `no answer within ${timeout} s` : explained.message;
     if (options.json === true) {
       printJson({
         stored: false,
         id: to ?? id,
-        code: error instanceof ClientError || error instanceof NameError ? error.code : 'failed',
+        code: error instanceof AlliumError ? error.code : 'failed',
         reason,
       });
     } else {

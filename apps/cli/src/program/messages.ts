@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The table of `allium send`, `listen`, `chat`, `history`, `react`, `delete`, `read`.
-import type { Command } from 'commander';
-import { type Done, wholeNumber, withNetwork } from './options.ts';
+import { type Command, Option } from 'commander';
+import { collect, type Done, wholeNumber, withNetwork } from './options.ts';
 
 export function addMessages(program: Command, done: Done): void {
   withNetwork(
     program
       .command('send')
-      .description('send a text message; the exit code tells whether the network stored it')
+      .description('send a message, text or files; the exit code tells whether the network stored it')
       .argument('<id>', 'account id of the recipient (66 hex digits that begin with 05)')
-      .argument('[text]', 'the text, or "-" to read it from standard input', '-'),
+      .argument(
+        '[text]',
+        'the text, or "-" to read it from standard input (default: "-", with --file: none)',
+      ),
   )
+    .option('--file <path>', 'send this file too (repeat, at most 32)', collect)
+    .option('--voice', 'the file is a voice message')
+    .option('--duration <seconds>', 'how long the voice message is', wholeNumber(1, 86_400))
     .option('--json', 'print one line of JSON')
     .option(
       '--reply-to <message>',
@@ -21,19 +27,24 @@ export function addMessages(program: Command, done: Done): void {
       'then wait until a device of the recipient has it (default: 300 s)',
       wholeNumber(1, 1e6),
     )
-    .option('--timeout <seconds>', 'give up storing it after this time', wholeNumber(1, 3600), 60)
+    .option(
+      '--timeout <seconds>',
+      'give up storing it after this time (default: 60, with --file 3600)',
+      wholeNumber(1, 1e6),
+    )
     .addHelpText(
       'after',
       `
 Examples:
   allium send 05ab…cd "hello"
   allium send 05ab…cd "hello" --wait 60
+  allium send 05ab…cd "look" --file cat.jpg --file dog.jpg
   uptime | allium send 05ab…cd -
 
 Exit codes: 0 stored by the recipient's swarm (with --wait: delivered), 1 not stored, 2 wrong usage,
 3 with --wait: stored, but not known to be delivered in time. Only who has accepted you confirms.`,
     )
-    .action(async (id: string, text: string, _options, command: Command) => {
+    .action(async (id: string, text: string | undefined, _options, command: Command) => {
       const { send } = await import('../commands/send.ts');
       done(await send(id, text, command.optsWithGlobals()));
     });
@@ -44,6 +55,13 @@ Exit codes: 0 stored by the recipient's swarm (with --wait: delivered), 1 not st
   )
     .option('--json', 'print each message as one line of JSON')
     .option('--events', 'print reactions, edits, deletions, receipts and requests too')
+    .option('--save <folder>', 'save files of people whom you have accepted there, never over another file')
+    .addOption(
+      new Option('--save-from <who>', 'whose files --save takes')
+        .choices(['contacts', 'anyone'])
+        .default('contacts'),
+    )
+    .option('--save-max <bytes>', 'larger files are not saved (default: 100000000)', wholeNumber(1, 4e9))
     .option('--count <n>', 'end after this many messages', wholeNumber(1, 1e9))
     .option('--timeout <seconds>', 'end with code 1 when --count is not reached in time', wholeNumber(1, 1e6))
     .action(async (_options, command: Command) => {

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import {
   collect,
   type Done,
+  fileServer,
   noPassphrase,
   passphraseDescriptor,
   proxy,
@@ -127,6 +128,7 @@ Hand the signed file to one node ("allium node --network-file"); the nodes pass 
     .command('use')
     .description('remember the seeds of the network that commands use from now on')
     .argument('<seed...>', 'URLs such as https://127.0.0.1:22021')
+    .addOption(fileServer())
     .action(async (seeds: string[], _options, command: Command) => {
       const { useNetwork } = await import('../commands/network-use.ts');
       done(await useNetwork(seeds, command.optsWithGlobals()));

@@ -8,7 +8,12 @@ export type Done = (code: number) => void;
 /** The options of commands that use a network as an account. */
 export function withNetwork(command: Command): Command {
   return withTrust(
-    command.addOption(accountName()).addOption(seed()).addOption(proxy()).addOption(passphraseDescriptor()),
+    command
+      .addOption(accountName())
+      .addOption(seed())
+      .addOption(fileServer())
+      .addOption(proxy())
+      .addOption(passphraseDescriptor()),
   );
 }
 
@@ -37,6 +42,13 @@ export function seed(): Option {
   return new Option('--seed <url>', 'a node of the network, e.g. https://127.0.0.1:22021 (repeat)').argParser(
     collect,
   );
+}
+
+export function fileServer(): Option {
+  return new Option(
+    '--file-server <url#key>',
+    'where files go (repeat; default: ALLIUM_FILE_SERVER, else "allium network use", else the network)',
+  ).argParser(collect);
 }
 
 export function proxy(): Option {

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Files with `allium send --file` and `allium listen --save`.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Devnet } from '@allium/lab';
+import { systemEnv } from '@allium/net/system-env';
+import { type FileServer, startFileServer } from '@allium/servers/files';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Shell } from './shell.ts';
+
+let net: Devnet;
+let server: FileServer;
+let folder: string;
+let shell: Shell;
+let ann: string;
+let ben: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'allium-message-files-'));
+  net = await Devnet.start({ nodes: 6, node: { relayExemptRanges: ['127.0.0.0/8'] } });
+  server = await startFileServer({ folder: join(folder, 'server'), port: 0 }, systemEnv());
+  shell = new Shell({
+    ALLIUM_HOME: join(folder, 'home'),
+    ALLIUM_SEED: net.seed,
+    ALLIUM_FILE_SERVER: `${server.url}#${server.ed25519Hex}`,
+  });
+  [ann, ben] = (await Promise.all(
+    ['ann', 'ben'].map(async (name) => {
+      const made = await shell.run('account', 'new', '--account', name, '--no-passphrase', '--json');
+      return JSON.parse(made.stdout).id as string;
+    }),
+  )) as [string, string];
+});
+afterAll(async () => {
+  shell.dispose();
+  await server?.stop();
+  await net?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const as = (name: string, ...args: string[]) => shell.run(...args, '--account', name);
+
+test('files go with and without a text, are saved for contacts only, and never over another file', async () => {
+  const inbox = join(folder, 'inbox');
+  mkdirSync(inbox);
+  const picture = join(folder, 'cat.png');
+  const data = Buffer.alloc(200_000, 'miaow');
+  writeFileSync(picture, data);
+  const note = join(folder, 'note.m4a');
+  writeFileSync(note, 'speech');
+
+  expect((await as('ann', 'send', ben, 'look', '--file', picture, '--json')).code).toBe(0);
+  const listen = (...args: string[]) =>
+    as('ben', 'listen', '--count', '1', '--timeout', '60', '--save', inbox, ...args);
+  const stranger = await listen('--json');
+  expect(JSON.parse(stranger.stdout)).toMatchObject({
+    from: ann,
+    text: 'look',
+    attachments: [
+      { name: 'cat.png', type: 'image/png', bytes: 200_000, notSaved: expect.stringContaining('accepted') },
+    ],
+  });
+  expect((await as('ben', 'contacts', 'accept', ann)).code).toBe(0);
+
+  expect((await as('ann', 'send', ben, '--file', picture, '--file', note)).code).toBe(0);
+  const saved = await listen('--json');
+  expect(JSON.parse(saved.stdout)).toMatchObject({
+    text: '',
+    attachments: [{ saved: join(inbox, 'cat.png') }, { saved: join(inbox, 'note.m4a'), type: 'audio/mp4' }],
+  });
+  expect(Buffer.compare(readFileSync(join(inbox, 'cat.png')), data)).toBe(0);
+
+  const voice = ['--file', note, '--voice', '--duration', '3'];
+  expect((await as('ann', 'send', ben, ...voice)).code).toBe(0);
+  const told = await listen();
+  expect(told.stdout).toContain('[file] voice message, 3 s, audio/mp4, 6 bytes');
+  expect(readdirSync(inbox).sort()).toEqual(['cat.png', 'note (1).m4a', 'note.m4a']);
+
+  expect((await as('ann', 'history', ben)).stdout).toContain('[file] cat.png, image/png, 200.0 kB');
+});
+
+test('what is wrong with a file is said in words', async () => {
+  const said = async (...args: string[]) => {
+    const { code, stderr } = await as('ann', 'send', ben, ...args);
+    return [code, stderr.trim()];
+  };
+  const missing = join(folder, 'none');
+  expect(await said('--file', missing)).toEqual([2, `allium: cannot send ${missing}: there is no such file`]);
+  expect(await said('--file', folder)).toEqual([2, `allium: ${folder} (--file) is not a file`]);
+  expect((await said('hi', '--voice'))[1]).toContain('name it with --file');
+  const empty = join(folder, 'empty');
+  writeFileSync(empty, '');
+  expect(await said('--file', empty)).toEqual([1, 'allium: not stored: the file is empty']);
+  expect((await said('x', '--file', empty, '--file-server', 'nonsense'))[1]).toContain('is not URL#KEY');
+  const listening = await as('ben', 'listen', '--save', missing);
+  expect(listening.stderr).toContain(`cannot save into ${missing}: there is no such file`);
+});
+
+test('without any file server the message is kept as failed, and the reason is told', async () => {
+  const bare = new Shell({ ALLIUM_HOME: join(folder, 'home'), ALLIUM_SEED: net.seed });
+  try {
+    const path = join(folder, 'x.txt');
+    writeFileSync(path, 'x');
+    const { code, stdout } = await bare.run('send', ben, '--file', path, '--account', 'ann', '--json');
+    expect([code, JSON.parse(stdout)]).toMatchObject([1, { stored: false, code: 'no_file_server' }]);
+    const history = await bare.run('history', ben, '--account', 'ann', '--json', '--limit', '1');
+    expect(JSON.parse(history.stdout)).toMatchObject({
+      delivery: { state: 'failed', reason: 'no_file_server' },
+    });
+  } finally {
+    bare.dispose();
+  }
+});
