@@ -9,30 +9,54 @@ export interface PassphraseOptions {
   readonly passphraseFd?: number;
 }
 
-const INSTEAD =
-  'Without one, put the passphrase into a file that only you can read and set ALLIUM_PASSPHRASE_FILE to its path, ' +
-  'or hand it over by a pipe with --passphrase-fd N.';
+/** Where one comes from when nobody is to be asked. */
+export interface PassphraseSource {
+  /** An open descriptor. */
+  readonly fd: number | undefined;
+  /** The option that names it, … */
+  readonly option: string;
+  /** … and the environment variable with the path of a file. */
+  readonly variable: string;
+}
+
+const accountSource = ({ passphraseFd }: PassphraseOptions): PassphraseSource => ({
+  fd: passphraseFd,
+  option: '--passphrase-fd',
+  variable: 'ALLIUM_PASSPHRASE_FILE',
+});
+
+const insteadOf = ({ option, variable }: PassphraseSource): string =>
+  `Without one, put the passphrase into a file that only you can read and set ${variable} to its path, ` +
+  `or hand it over by a pipe with ${option} N.`;
 
 /** The passphrase of an existing file. */
-export async function readPassphrase(what: string, options: PassphraseOptions): Promise<string> {
-  return given(options) ?? (await askSecret(`Passphrase of ${what}`, INSTEAD));
+export async function readPassphrase(
+  what: string,
+  options: PassphraseOptions,
+  source = accountSource(options),
+): Promise<string> {
+  return given(source) ?? (await askSecret(`Passphrase of ${what}`, insteadOf(source)));
 }
 
 /** A passphrase for a new file, asked for twice. @throws CliError when it is empty or the two differ */
 export async function choosePassphrase(
   what: string,
   options: PassphraseOptions,
-  { required = false }: { readonly required?: boolean } = {},
+  {
+    required = false,
+    source = accountSource(options),
+  }: { readonly required?: boolean; readonly source?: PassphraseSource } = {},
 ): Promise<string> {
-  const fromElsewhere = given(options);
+  const fromElsewhere = given(source);
+  const instead = insteadOf(source);
   const without = required ? '' : ' Or leave the file unprotected with --no-passphrase.';
-  const passphrase = fromElsewhere ?? (await askSecret(`New passphrase for ${what}`, `${INSTEAD}${without}`));
+  const passphrase = fromElsewhere ?? (await askSecret(`New passphrase for ${what}`, `${instead}${without}`));
   if (passphrase === '') {
     const advice = required ? '' : '; use --no-passphrase if that is what you want';
     throw new CliError(`an empty passphrase protects nothing${advice}`);
   }
   if (fromElsewhere === undefined) {
-    const again = await askSecret('The same again', INSTEAD);
+    const again = await askSecret('The same again', instead);
     if (again !== passphrase) throw new CliError('the two passphrases differ; nothing was written');
   } else if (passphrase.length < 8) {
     remark('note: that passphrase is short');
@@ -40,22 +64,22 @@ export async function choosePassphrase(
   return passphrase;
 }
 
-function given(options: PassphraseOptions): string | undefined {
-  if (options.passphraseFd !== undefined) {
+function given({ fd, variable }: PassphraseSource): string | undefined {
+  if (fd !== undefined) {
     try {
-      return firstLine(readFileSync(options.passphraseFd, 'utf8'));
+      return firstLine(readFileSync(fd, 'utf8'));
     } catch (error) {
-      throw new CliError(`no passphrase could be read from descriptor ${options.passphraseFd}`, 2, {
+      throw new CliError(`no passphrase could be read from descriptor ${fd}`, 2, {
         cause: error,
       });
     }
   }
-  const path = process.env.ALLIUM_PASSPHRASE_FILE;
+  const path = process.env[variable];
   if (path === undefined || path === '') return undefined;
   try {
     return firstLine(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw fileTrouble('cannot read', `${path} (ALLIUM_PASSPHRASE_FILE)`, error);
+    throw fileTrouble('cannot read', `${path} (${variable})`, error);
   }
 }
 

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Histories are taken along by hand: export, import, kill, passphrases, wipe. No network is needed.
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openAccountStorage } from '@allium/client/node/account-storage';
+import type { StoredMessage } from '@allium/client/storage';
+import { Account } from '@allium/protocol/account';
+import type { AccountId } from '@allium/protocol/account-id';
+import { afterAll, expect, test } from 'vitest';
+import { Shell } from './shell.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'allium-history-test-'));
+const SECRET = 'attack at dawn';
+const FRIEND = `05${'b'.repeat(64)}` as AccountId;
+const archivePassphrase = join(folder, 'archive-passphrase');
+writeFileSync(archivePassphrase, 'of the archive\n');
+const shellFor = (home: string) =>
+  new Shell({ ALLIUM_HOME: join(folder, home), ALLIUM_ARCHIVE_PASSPHRASE_FILE: archivePassphrase });
+const shells: Shell[] = [];
+afterAll(() => {
+  for (const shell of shells) shell.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function message(number: number): StoredMessage {
+  const text = `${SECRET} ${number} <b>&</b>`;
+  return {
+    sender: FRIEND,
+    timestamp: 1e12 + number,
+    conversation: FRIEND,
+    text,
+    state: 'received',
+    handled: true,
+  };
+}
+
+/** A home with one account that has messages. */
+async function homeWith(name: string, messages: number) {
+  const shell = shellFor(name);
+  shells.push(shell);
+  const made = await shell.run('account', 'new', '--account', 'main', '--no-passphrase', '--json');
+  const account = Account.fromPhrase(JSON.parse(made.stdout).phrase);
+  const place = join(folder, name, 'accounts', 'main');
+  const storage = openAccountStorage(join(place, 'messages'), account);
+  await storage.write({ messages: Array.from({ length: messages }, (_, at) => message(at)) });
+  await storage.close();
+  return { shell, account, place };
+}
+
+test('an archive with the secret makes the account anew, and both ends show one state', async () => {
+  const { shell, account } = await homeWith('old', 300);
+  const out = join(folder, 'backup.allium');
+  const written = await shell.run('export', '--out', out, '--with-secret');
+  expect(written).toMatchObject({ code: 0 });
+  expect(written.stdout).toContain('300 messages');
+  const state = /State {5}([0-9a-f]{64})/.exec(written.stdout)?.[1];
+  expect(state).toBeDefined();
+  expect(readFileSync(out).includes(SECRET)).toBe(false);
+  const again = await shell.run('export', '--out', out);
+  expect(again).toMatchObject({ code: 1 });
+  expect(again.stderr).toContain('--force');
+
+  const other = shellFor('new');
+  shells.push(other);
+  const bare = await other.run('import', out, '--no-passphrase', '--json');
+  expect(bare.code).toBe(0);
+  expect(JSON.parse(bare.stdout)).toMatchObject({ added: 300, equal: true, state });
+  expect(JSON.parse((await other.run('account', 'show', '--json')).stdout).id).toBe(account.id);
+  expect(JSON.parse((await other.run('import', out, '--json')).stdout)).toMatchObject({
+    added: 0,
+    known: 300,
+  });
+
+  truncateSync(out, 400);
+  expect(await other.run('import', out)).toMatchObject({ code: 1 });
+  expect((await other.run('import', archivePassphrase)).stderr).toContain('no archive');
+  expect((await other.run('import', join(folder, 'none'))).stderr).toContain('no such file');
+}, 60_000);
+
+test('plain formats are for everybody, and say so', async () => {
+  const { shell } = await homeWith('plain', 5);
+  const html = join(folder, 'history.html');
+  const done = await shell.run('export', '--format', 'html', '--out', html);
+  expect(done).toMatchObject({ code: 0 });
+  expect(done.stderr).toContain('not encrypted');
+  const page = readFileSync(html, 'utf8');
+  expect(page).toContain(`${SECRET} 4 &#60;b&#62;`);
+  expect(page).not.toContain('<b>');
+  const lines = join(folder, 'history.jsonl');
+  const conversation = ['--conversation', FRIEND];
+  expect((await shell.run('export', '--format', 'jsonl', '--out', lines, ...conversation)).code).toBe(0);
+  expect(readFileSync(lines, 'utf8').trimEnd().split('\n')).toHaveLength(6);
+  expect((await shell.run('export', '--format', 'html', '--resume')).code).toBe(2);
+  expect((await shell.run('export', '--conversation', 'x')).code).toBe(2);
+  expect((await shell.run('export', '--format', 'jsonl', '--out', '/proc/no/where')).code).toBe(2);
+}, 60_000);
