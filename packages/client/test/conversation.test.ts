@@ -256,7 +256,11 @@ test('conversations are listed with what this device keeps of them: pins, hiding
     conversation.markRead((await conversation.history())[1]),
   ]);
   expect(await ids()).toEqual([BOB.id, ALICE.id]);
-  expect((await phone.conversations())[0]!.state).toMatchObject({ pin: 1, draft: 'not yet', mutedUntil: 5_000 });
+  expect((await phone.conversations())[0]!.state).toMatchObject({
+    pin: 1,
+    draft: 'not yet',
+    mutedUntil: 5_000,
+  });
   expect(await conversation.unread()).toBe(1);
   await conversation.markRead((await conversation.history())[0]); // never back
   expect(await conversation.unread()).toBe(1);

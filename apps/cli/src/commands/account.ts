@@ -4,8 +4,10 @@ import { Account } from '@allium/protocol/account';
 import { AlliumError } from '@allium/protocol/errors';
 import { type AccountOptions, chooseEntry, listEntries, saveAccount, unlock } from '../accounts.ts';
 import { CliError } from '../cli-error.ts';
-import { homeFolder } from '../home.ts';
+import { homeFolder, isNetworkChosen } from '../home.ts';
+import { openSession, type SessionOptions } from '../session.ts';
 import { askLine, print, printJson, remark, styled } from '../terminal.ts';
+import { fetchAll, printRestored, restoredJson } from './devices.ts';
 
 interface NewOptions extends AccountOptions {
   readonly account: string;
@@ -33,7 +35,12 @@ export async function newAccount(options: NewOptions): Promise<number> {
   return 0;
 }
 
-export async function restoreAccount(options: NewOptions): Promise<number> {
+interface RestoreOptions extends NewOptions, Omit<SessionOptions, 'account'> {
+  readonly offline?: boolean;
+  readonly timeout: number;
+}
+
+export async function restoreAccount(options: RestoreOptions): Promise<number> {
   const phrase = await askLine('Recovery phrase');
   let account: Account;
   try {
@@ -45,10 +52,26 @@ export async function restoreAccount(options: NewOptions): Promise<number> {
     throw error;
   }
   const entry = await saveAccount(account, options.account, options);
-  if (options.json === true) printJson({ name: entry.name, id: entry.id });
-  else print(`Restored ${styled('bold', entry.id)} as account ${entry.name}.`);
+  const { name, id } = entry;
+  const isJson = options.json === true;
+  if (!isJson) print(`Restored ${styled('bold', id)} as account ${name}.`);
   warnBare(entry.encrypted);
-  return 0;
+  if (options.offline === true || !isNetworkChosen(options)) {
+    if (isJson) printJson({ name, id });
+    else remark('Contacts and messages were not fetched: "allium devices --sync" does that.');
+    return 0;
+  }
+  try {
+    await using session = await openSession(options, 'receive', { isQuiet: isJson, account });
+    const restored = await fetchAll(session.client, session.seeds, options);
+    if (isJson) printJson({ name, id, restored: restoredJson(restored) });
+    else printRestored(restored);
+    return 0;
+  } catch (error) {
+    if (isJson) printJson({ name, id });
+    remark('The account is here; its contacts and messages are not: "allium devices --sync" fetches them.');
+    throw error;
+  }
 }
 
 export async function showAccount(

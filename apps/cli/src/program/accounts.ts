@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The table of `allium account`.
 import type { Command } from 'commander';
-import { accountName, type Done, noPassphrase, passphraseDescriptor } from './options.ts';
+import {
+  accountName,
+  type Done,
+  noPassphrase,
+  passphraseDescriptor,
+  proxy,
+  seed,
+  wholeNumber,
+  withTrust,
+} from './options.ts';
 
 export function addAccounts(program: Command, done: Done): void {
   const account = program.command('account').description('make, restore, show and list accounts');
@@ -16,19 +25,30 @@ export function addAccounts(program: Command, done: Done): void {
       const { newAccount } = await import('../commands/account.ts');
       done(await newAccount(command.optsWithGlobals()));
     });
-  account
-    .command('restore')
-    .description('bring an account back from its recovery phrase, asked for or read from standard input')
-    .option('--account <name>', 'name of the account on this machine', 'main')
-    .addOption(noPassphrase())
-    .addOption(passphraseDescriptor())
-    .option('--json', 'print {"name","id"} on one line')
+  withTrust(
+    account
+      .command('restore')
+      .description(
+        'bring an account back from its recovery phrase, asked for or read from standard input: contacts, settings and the ' +
+          'messages of the last 14 days come from the network',
+      )
+      .option('--account <name>', 'name of the account on this machine', 'main')
+      .addOption(seed())
+      .addOption(proxy())
+      .addOption(noPassphrase())
+      .addOption(passphraseDescriptor()),
+  )
+    .option('--offline', 'fetch nothing now; "allium devices --sync" does that later')
+    .option('--timeout <seconds>', 'give up fetching after this time', wholeNumber(1, 3600), 120)
+    .option('--json', 'print {"name","id","restored"} on one line')
     .addHelpText(
       'after',
       `
 Examples:
   allium account restore --account phone
-  allium account restore < phrase.txt          the phrase never stands on the command line`,
+  allium account restore < phrase.txt          the phrase never stands on the command line
+
+Exit codes: 0 restored, 1 the network did not give all of it: "allium devices --sync" tries again, 2 wrong usage`,
     )
     .action(async (_options, command: Command) => {
       const { restoreAccount } = await import('../commands/account.ts');

@@ -37,6 +37,7 @@ const GATHER_MS = [500, 1_500] as const;
 /** Between two pushes. */
 const BETWEEN_MS = 3_000;
 const FIRST_PAUSE_MS = 2_000;
+const SETTLED_LOOK_MS = 200;
 const LONGEST_PAUSE_MS = 5 * 60_000;
 /** Time on the swarm is extended so often. */
 const EXTEND_EVERY_MS = 24 * 3_600_000;
@@ -67,6 +68,8 @@ export interface SyncStatus {
   readonly configs: readonly ConfigStatus[];
   /** When our swarm was asked last for what other devices changed, local time in ms; undefined: never. */
   readonly syncedAt: number | undefined;
+  /** Changes by processes that only sent, which wait for one that receives; when this one was started. */
+  readonly noted: number;
   /** Why the last push failed. */
   readonly error: string | undefined;
 }
@@ -95,6 +98,7 @@ export class ConfigSync {
   /** Whether a round of polls has ever told what is there: nothing is pushed before (§2.10). */
   #syncedAt: number | undefined;
   #extendedAt = 0;
+  #noted = 0;
   #error: string | undefined;
   /** They are missing on the swarm. */
   readonly #again = new Set<KeptConfig>();
@@ -116,13 +120,19 @@ export class ConfigSync {
     }));
   }
 
-  /** Pushes what there is and will be, until `stop`. */
-  async start(): Promise<void> {
+  /** For `status`, also without `start`. */
+  async load(): Promise<void> {
     const { storage } = this.#deps;
     const syncedAt = await storage.setting(SYNCED_AT);
     if (syncedAt !== undefined) this.#syncedAt = Number(syncedAt);
-    await this.#deps.synced.takeJournal();
     this.#extendedAt = Number((await storage.setting(EXTENDED_AT)) ?? 0);
+    this.#noted = await this.#deps.synced.countJournal();
+  }
+
+  /** Pushes what there is and will be, until `stop`. */
+  async start(): Promise<void> {
+    await this.#deps.synced.takeJournal();
+    this.#noted = 0;
     this.#tasks.run('config pushes', () => this.#work());
     this.#tasks.run('config extensions', () => this.#extendRegularly());
   }
@@ -142,9 +152,11 @@ export class ConfigSync {
     this.#changed.notify();
   }
 
-  /** Everything that was changed here is on the swarm. */
-  get isSettled(): boolean {
-    return this.#syncedAt !== undefined && !this.#hasWork && this.#isIdle;
+  /** Resolves when everything that was changed here is on the swarm. */
+  async settled(signal: AbortSignal): Promise<void> {
+    while (this.#syncedAt === undefined || this.#hasWork || !this.#isIdle) {
+      await delay(this.#deps.env.clock, SETTLED_LOOK_MS, signal);
+    }
   }
 
   status(): SyncStatus {
@@ -161,7 +173,7 @@ export class ConfigSync {
         refused,
       };
     });
-    return { configs, syncedAt: this.#syncedAt, error: this.#error };
+    return { configs, syncedAt: this.#syncedAt, noted: this.#noted, error: this.#error };
   }
 
   #take(kept: KeptConfig, { fresh }: Arrived): TakenIn {

@@ -21,6 +21,7 @@ interface Kept {
   readonly edits: readonly (readonly string[])[];
   readonly obsolete: readonly string[];
   readonly refused: number;
+  readonly storedBytes?: number;
 }
 
 export class KeptConfig<C extends UserConfig = UserConfig> {
@@ -44,6 +45,7 @@ export class KeptConfig<C extends UserConfig = UserConfig> {
     this.config = config;
     this.obsolete = new Set(kept?.obsolete);
     this.refused = kept?.refused ?? 0;
+    this.storedBytes = kept?.storedBytes;
     config.markEdited(kept?.edits ?? []);
   }
 
@@ -82,6 +84,7 @@ export class KeptConfig<C extends UserConfig = UserConfig> {
       edits: config.edits().map(({ path }) => path),
       obsolete: [...this.obsolete],
       refused: this.refused,
+      ...(this.storedBytes !== undefined && { storedBytes: this.storedBytes }),
     };
     key.fill(0);
     return { kind: CONFIG, key: this.name, value };

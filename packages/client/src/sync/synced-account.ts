@@ -144,6 +144,10 @@ export class SyncedAccount {
     return synced;
   }
 
+  async countJournal(): Promise<number> {
+    return (await this.#deps.storage.records(JOURNAL)).length;
+  }
+
   /** Takes up what processes without configs have changed. */
   async takeJournal(): Promise<void> {
     const { storage, contacts, states, profile, settings } = this.#deps;
