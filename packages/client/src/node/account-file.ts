@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// An account in a file, protected by a passphrase: a seed file of the format `allium-account`.
+// An account in a file, protected by a passphrase or a key file: a seed file of the format `allium-account`.
 import { Account } from '@allium/protocol/account';
 import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
 import { AlliumError } from '@allium/protocol/errors';
 import {
   readSeedFile,
   readSeedFileId,
+  readSeedFileProtection,
   type SeedFileCode,
   type SeedFileKind,
+  type Unlock,
   type WriteOptions,
   writeSeedFile,
 } from './seed-file.ts';
@@ -25,17 +27,17 @@ const ACCOUNT_FILE: SeedFileKind = {
 
 /**
  * Writes the account so that a crash leaves the old file or the whole new one; readable by its owner only.
- * @throws AccountFileError `exists`, `empty_passphrase`, `unreadable`
+ * @throws AccountFileError `exists`, `empty_passphrase`, `weak_key_file`, `unreadable`
  */
 export async function writeAccountFile(
   path: string,
   account: Account,
-  passphrase: string,
+  unlock: Unlock,
   options: WriteOptions = {},
 ): Promise<void> {
   const seed = account.seed();
   try {
-    await writeSeedFile(path, ACCOUNT_FILE, { id: account.id, seed }, passphrase, options);
+    await writeSeedFile(path, ACCOUNT_FILE, { id: account.id, seed }, unlock, options);
   } finally {
     seed.fill(0);
   }
@@ -45,8 +47,8 @@ export async function writeAccountFile(
  * The account, with its keys.
  * @throws AccountFileError
  */
-export async function readAccountFile(path: string, passphrase: string): Promise<Account> {
-  const { id, seed } = await readSeedFile(path, ACCOUNT_FILE, passphrase);
+export async function readAccountFile(path: string, unlock: Unlock): Promise<Account> {
+  const { id, seed } = await readSeedFile(path, ACCOUNT_FILE, unlock);
   const account = Account.fromSeed(seed);
   seed.fill(0);
   if (account.id !== parseAccountId(id)) {
@@ -59,4 +61,9 @@ export async function readAccountFile(path: string, passphrase: string): Promise
 /** Whose file it is; needs no passphrase. @throws AccountFileError */
 export async function readAccountFileId(path: string): Promise<AccountId> {
   return parseAccountId(await readSeedFileId(path, ACCOUNT_FILE));
+}
+
+/** What opens it. @throws AccountFileError */
+export async function readAccountFileProtection(path: string): Promise<'passphrase' | 'key_file'> {
+  return readSeedFileProtection(path, ACCOUNT_FILE);
 }

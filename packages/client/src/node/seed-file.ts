@@ -8,6 +8,8 @@
 //
 // key = Argon2id(NFKC of the passphrase); plaintext = the seed of 16 or 32 bytes; checksum = BLAKE2b-256 over all
 // other members, so that a damaged file is told apart from a wrong passphrase. Bytes are base64.
+//
+// With a key file instead of a passphrase: "kdf":{"name":"key-file","salt":"…"}, key = BLAKE2b-256(salt ‖ its bytes).
 import { link, open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { equal, fromBase64, fromUtf8, toBase64, toHex, utf8 } from '@allium/protocol/bytes';
@@ -24,7 +26,8 @@ import { type Json, type JsonObject, parseJson } from '@allium/protocol/json';
 /**
  * `wrong_passphrase`: the file is whole. `damaged`: it is not what was written. `unsupported`: of a newer version, or
  * its parameters are out of bounds. `exists`: not overwritten. `missing`, `unreadable`: as the file system says.
- * `empty_passphrase`: refused when writing.
+ * `empty_passphrase`: refused when writing. `weak_key_file`: too short or too long. `other_protection`: a passphrase was
+ * given for a file with a key file, or the other way round.
  */
 export type SeedFileCode =
   | 'wrong_passphrase'
@@ -33,7 +36,12 @@ export type SeedFileCode =
   | 'exists'
   | 'missing'
   | 'unreadable'
-  | 'empty_passphrase';
+  | 'empty_passphrase'
+  | 'weak_key_file'
+  | 'other_protection';
+
+/** A passphrase, or the bytes of a key file. */
+export type Unlock = string | Uint8Array;
 
 /** What sets one kind of file apart from another. */
 export interface SeedFileKind {
@@ -67,12 +75,22 @@ const MAX_PASSES = 16;
 const MAX_MEMORY_BYTES = 512 * MIB;
 const MIN_MEMORY_BYTES = 8 * 1024;
 const MAX_FILE_BYTES = 16 * 1024;
+const MIN_KEY_FILE_BYTES = 32;
+export const MAX_KEY_FILE_BYTES = MIB;
+
+/** `argon2id` of a passphrase, or a key file. */
+type Kdf =
+  | {
+      readonly name: 'argon2id';
+      readonly passes: number;
+      readonly memoryBytes: number;
+      readonly salt: Uint8Array;
+    }
+  | { readonly name: 'key-file'; readonly salt: Uint8Array };
 
 interface Envelope {
   readonly id: string;
-  readonly passes: number;
-  readonly memoryBytes: number;
-  readonly salt: Uint8Array;
+  readonly kdf: Kdf;
   readonly nonce: Uint8Array;
   readonly ciphertext: Uint8Array;
 }
@@ -87,48 +105,69 @@ export interface WriteOptions {
 
 /**
  * Writes the seed so that a crash leaves the old file or the whole new one; readable by its owner only.
- * @throws the kind's error: `exists`, `empty_passphrase`, `unreadable`
+ * @throws the kind's error: `exists`, `empty_passphrase`, `weak_key_file`, `unreadable`
  */
 export async function writeSeedFile(
   path: string,
   kind: SeedFileKind,
   { id, seed }: StoredSeed,
-  passphrase: string,
+  unlock: Unlock,
   options: WriteOptions = {},
 ): Promise<void> {
-  if (passphrase === '') throw kind.error('empty_passphrase', 'the passphrase is empty');
+  if (unlock === '') throw kind.error('empty_passphrase', 'the passphrase is empty');
+  if (
+    typeof unlock !== 'string' &&
+    (unlock.length < MIN_KEY_FILE_BYTES || unlock.length > MAX_KEY_FILE_BYTES)
+  ) {
+    throw kind.error('weak_key_file', 'a key file has 32 bytes to 1 MiB');
+  }
   const { passes = PASSES, memoryBytes = MEMORY_BYTES } = options;
   const salt = randomBytes(SALT_BYTES);
   const nonce = randomBytes(NONCE_BYTES);
-  const key = argon2id(normalized(passphrase), salt, { passes, memoryBytes, length: KEY_BYTES });
+  const kdf: Kdf =
+    typeof unlock === 'string' ? { name: 'argon2id', passes, memoryBytes, salt } : { name: 'key-file', salt };
+  const key = keyOf(kind, kdf, unlock);
   const ciphertext = xchacha20Poly1305Seal(key, nonce, seed);
   key.fill(0);
-  const envelope = { id, passes, memoryBytes, salt, nonce, ciphertext };
+  const envelope = { id, kdf, nonce, ciphertext };
   await writeAtomically(path, kind, `${encodeEnvelope(kind, envelope)}\n`, options.overwrite === true);
 }
 
 /** @throws the kind's error */
-export async function readSeedFile(
-  path: string,
-  kind: SeedFileKind,
-  passphrase: string,
-): Promise<StoredSeed> {
+export async function readSeedFile(path: string, kind: SeedFileKind, unlock: Unlock): Promise<StoredSeed> {
   const envelope = await readEnvelope(path, kind);
-  const key = argon2id(normalized(passphrase), envelope.salt, {
-    passes: envelope.passes,
-    memoryBytes: envelope.memoryBytes,
-    length: KEY_BYTES,
-  });
+  const key = keyOf(kind, envelope.kdf, unlock);
   const seed = xchacha20Poly1305Open(key, envelope.nonce, envelope.ciphertext);
   key.fill(0);
   // The checksum was right: the bytes are those that were written.
-  if (seed === undefined) throw kind.error('wrong_passphrase', 'the passphrase is wrong');
+  if (seed === undefined) {
+    const what = typeof unlock === 'string' ? 'passphrase' : 'key file';
+    throw kind.error('wrong_passphrase', `the ${what} is wrong`);
+  }
   return { id: envelope.id, seed };
 }
 
 /** Whose file it is; needs no passphrase. @throws the kind's error */
 export async function readSeedFileId(path: string, kind: SeedFileKind): Promise<string> {
   return (await readEnvelope(path, kind)).id;
+}
+
+/** What opens it; needs neither. @throws the kind's error */
+export async function readSeedFileProtection(
+  path: string,
+  kind: SeedFileKind,
+): Promise<'passphrase' | 'key_file'> {
+  return (await readEnvelope(path, kind)).kdf.name === 'argon2id' ? 'passphrase' : 'key_file';
+}
+
+function keyOf(kind: SeedFileKind, kdf: Kdf, unlock: Unlock): Uint8Array {
+  if (kdf.name === 'argon2id' && typeof unlock === 'string') {
+    const { salt, passes, memoryBytes } = kdf;
+    return argon2id(normalized(unlock), salt, { passes, memoryBytes, length: KEY_BYTES });
+  }
+  if (kdf.name === 'key-file' && typeof unlock !== 'string') return blake2b([kdf.salt, unlock], KEY_BYTES);
+  const what = kdf.name === 'argon2id' ? 'a passphrase' : 'a key file';
+  throw kind.error('other_protection', `the ${kind.noun} is protected by ${what}`);
 }
 
 async function readEnvelope(path: string, kind: SeedFileKind): Promise<Envelope> {
@@ -152,15 +191,12 @@ async function readEnvelope(path: string, kind: SeedFileKind): Promise<Envelope>
   }
 }
 
-function encodeEnvelope(
-  kind: SeedFileKind,
-  { id, passes, memoryBytes, salt, nonce, ciphertext }: Envelope,
-): string {
+function encodeEnvelope(kind: SeedFileKind, { id, kdf, nonce, ciphertext }: Envelope): string {
   const members = {
     format: kind.format,
     version: VERSION,
     id,
-    kdf: { name: 'argon2id', passes, memoryBytes, salt: toBase64(salt) },
+    kdf: { ...kdf, salt: toBase64(kdf.salt) },
     cipher: { name: 'xchacha20-poly1305', nonce: toBase64(nonce) },
     ciphertext: toBase64(ciphertext),
   };
@@ -189,8 +225,7 @@ function decodeEnvelope(kind: SeedFileKind, text: string): Envelope {
     typeof id !== 'string' ||
     typeof ciphertext !== 'string' ||
     typeof checksum !== 'string' ||
-    typeof passes !== 'number' ||
-    typeof memoryBytes !== 'number' ||
+    (kdf?.name !== 'key-file' && (typeof passes !== 'number' || typeof memoryBytes !== 'number')) ||
     typeof salt !== 'string' ||
     typeof nonce !== 'string'
   ) {
@@ -200,36 +235,33 @@ function decodeEnvelope(kind: SeedFileKind, text: string): Envelope {
     format: kind.format,
     version,
     id,
-    kdf: { name: kdf?.name, passes, memoryBytes, salt },
+    kdf: kdf?.name === 'key-file' ? { name: kdf.name, salt } : { name: kdf?.name, passes, memoryBytes, salt },
     cipher: { name: cipher?.name, nonce },
     ciphertext,
   };
   if (!equal(checksumOf(members), fromBase64(checksum))) throw damaged('the checksum is wrong');
-  if (kdf?.name !== 'argon2id' || cipher?.name !== 'xchacha20-poly1305') {
+  if ((kdf?.name !== 'argon2id' && kdf?.name !== 'key-file') || cipher?.name !== 'xchacha20-poly1305') {
     throw kind.error('unsupported', `the ${kind.noun} is encrypted in an unknown way`);
   }
-  if (
-    !Number.isInteger(passes) ||
-    passes < 1 ||
-    passes > MAX_PASSES ||
-    !Number.isInteger(memoryBytes) ||
-    memoryBytes < MIN_MEMORY_BYTES ||
-    memoryBytes > MAX_MEMORY_BYTES
-  ) {
+  const isBounded =
+    isWhole(passes, 1, MAX_PASSES) && isWhole(memoryBytes, MIN_MEMORY_BYTES, MAX_MEMORY_BYTES);
+  if (kdf.name === 'argon2id' && !isBounded) {
     throw kind.error('unsupported', `the ${kind.noun} asks for too costly a key derivation`);
   }
   kind.checkId(id);
-  const envelope = {
+  const saltBytes = fromBase64(salt);
+  const envelope: Envelope = {
     id,
-    passes,
-    memoryBytes,
-    salt: fromBase64(salt),
+    kdf:
+      kdf.name === 'argon2id'
+        ? { name: 'argon2id', passes: Number(passes), memoryBytes: Number(memoryBytes), salt: saltBytes }
+        : { name: 'key-file', salt: saltBytes },
     nonce: fromBase64(nonce),
     ciphertext: fromBase64(ciphertext),
   };
   const seedBytes = envelope.ciphertext.length - 16;
   if (
-    envelope.salt.length !== SALT_BYTES ||
+    saltBytes.length !== SALT_BYTES ||
     envelope.nonce.length !== NONCE_BYTES ||
     (seedBytes !== 16 && seedBytes !== 32)
   ) {
@@ -237,6 +269,9 @@ function decodeEnvelope(kind: SeedFileKind, text: string): Envelope {
   }
   return envelope;
 }
+
+const isWhole = (value: unknown, least: number, most: number): boolean =>
+  Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
 
 function object(json: Json | undefined): JsonObject | undefined {
   return typeof json === 'object' && json !== null && !Array.isArray(json) ? (json as JsonObject) : undefined;

@@ -7,7 +7,12 @@ import { toBase64, utf8 } from '@allium/protocol/bytes';
 import { blake2b } from '@allium/protocol/crypto';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { readAccountFile, readAccountFileId, writeAccountFile } from '../../src/node/account-file.ts';
+import {
+  readAccountFile,
+  readAccountFileId,
+  readAccountFileProtection,
+  writeAccountFile,
+} from '../../src/node/account-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'allium-account-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -145,4 +150,28 @@ test('missing files, unwritable folders and empty passphrases are said so', asyn
 test('a passphrase is the same however its accents were typed', async () => {
   const { path, account } = await written(Account.create(), 'caf\u00e9');
   expect((await readAccountFile(path, 'cafe\u0301')).id).toBe(account.id);
+});
+
+test('a key file opens what it protects, and nothing else does', async () => {
+  const [path, other] = [freshPath(), freshPath()];
+  const account = Account.create();
+  const key = new Uint8Array(40).fill(3);
+  await expect(writeAccountFile(path, account, key.subarray(0, 31))).rejects.toMatchObject({
+    code: 'weak_key_file',
+  });
+  await writeAccountFile(path, account, key);
+  await writeAccountFile(other, account, 'passphrase', CHEAP);
+  expect([await readAccountFileProtection(path), await readAccountFileProtection(other)]).toEqual([
+    'key_file',
+    'passphrase',
+  ]);
+  expect((await readAccountFile(path, key)).phrase()).toBe(account.phrase());
+  await expect(
+    readAccountFile(
+      path,
+      key.map((byte) => byte + 1),
+    ),
+  ).rejects.toMatchObject({ code: 'wrong_passphrase' });
+  await expect(readAccountFile(path, 'passphrase')).rejects.toMatchObject({ code: 'other_protection' });
+  await expect(readAccountFile(other, key)).rejects.toMatchObject({ code: 'other_protection' });
 });
