@@ -6,6 +6,7 @@ import { WebApp } from '@allium/servers/gateway/web-app';
 import { type Browser, chromium } from 'playwright';
 import { findChromium } from '../../../scripts/chromium.ts';
 
+// What a Chromium asks of its maker by itself is switched off: the tests look at what the page does.
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -14,7 +15,7 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  '--disable-features=Translate,OptimizationHints,MediaRouter',
+  '--disable-features=Translate,OptimizationHints,MediaRouter,AutofillServerCommunication',
 ];
 /** A camera and a microphone that exist nowhere, and are allowed. */
 const MEDIA_FLAGS = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];

@@ -72,6 +72,8 @@ export interface Api {
     options: { quote?: MessageName; files?: readonly OutgoingFile[] },
   ): Promise<void>;
   edit(id: string, timestamp: number, text: string): Promise<void>;
+  /** Ends the sending of a message; it can be sent again. */
+  cancelSending(id: string, timestamp: number): Promise<void>;
   resend(id: string, timestamp: number): Promise<void>;
   react(id: string, to: MessageName, emoji: string, remove: boolean): Promise<void>;
   deleteForEveryone(id: string, timestamp: number): Promise<void>;

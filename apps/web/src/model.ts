@@ -28,6 +28,8 @@ export interface AttachmentView {
   /** 0…1 each. */
   readonly waveform?: readonly number[];
   readonly caption?: string;
+  /** It can never be opened. */
+  readonly problem?: 'bad_pointer' | 'too_large';
 }
 
 export interface DeliveryView {
@@ -68,6 +70,10 @@ export interface MessageView {
   /** Disappears then, network time in ms. */
   readonly expiresAt?: number;
   readonly timerSeconds?: number;
+  /** No message of a person, but a line that tells of something. */
+  readonly notice?: { readonly kind: 'timer' | 'screenshot' | 'media_saved'; readonly seconds?: number };
+  /** What a link in the text leads to, as the sender says. */
+  readonly preview?: { readonly url: string; readonly title?: string };
   readonly attachments: readonly AttachmentView[];
   /** Names of accounts that the text mentions, by id. */
   readonly mentions: Readonly<Record<string, string>>;
@@ -176,9 +182,12 @@ export interface SearchHit {
 
 /** Where a restored account's data comes from, step by step. */
 export interface RestoreProgress {
-  readonly step: 'connecting' | 'profile' | 'contacts' | 'messages' | 'done';
+  readonly step: 'connecting' | 'configs' | 'messages' | 'done';
   readonly contacts: number;
   readonly messages: number;
+  /** Nodes of the swarm that were asked in this step, of so many. */
+  readonly asked: number;
+  readonly members: number;
 }
 
 export interface OutgoingFile {

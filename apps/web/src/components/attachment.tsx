@@ -6,10 +6,12 @@ import { bytesText, duration } from '../components/time.ts';
 import { t } from '../i18n/i18n.ts';
 import type { AttachmentView, MessageView } from '../model.ts';
 import { useApp } from '../state/context.ts';
+import { levelsOf } from './audio-levels.ts';
 import { Button, IconButton } from './button.tsx';
 import { Dialog } from './dialog.tsx';
 import { Icon } from './icon.tsx';
 import { mediaTypeOf } from './media-type.ts';
+import { tameLine } from './rich-text.tsx';
 import { Waveform } from './waveform.tsx';
 import './attachment.css';
 
@@ -152,8 +154,10 @@ function Voice(props: AttachmentProps) {
   const [playing, setPlaying] = useState(false);
   const [at, setAt] = useState(0);
   const [broken, setBroken] = useState(false);
-  const [known, setKnown] = useState(attachment.durationMs ?? 0);
-  const levels = attachment.waveform ?? FLAT;
+  const [told, setKnown] = useState(attachment.durationMs ?? 0);
+  const heard = useLevels(loaded, attachment.waveform === undefined);
+  const levels = attachment.waveform ?? heard?.levels ?? FLAT;
+  const known = told || (heard?.durationMs ?? 0);
   const total = Math.max(known, 1);
   if (broken || (loaded.state === 'there' && loaded.type?.startsWith('audio/') !== true)) {
     return <FileCard {...props} note={t('attachment.no_audio')} />;
@@ -209,6 +213,24 @@ function Voice(props: AttachmentProps) {
   );
 }
 
+/** The wave form of what was loaded: messages do not carry one. */
+function useLevels(loaded: Loaded, wanted: boolean) {
+  const [heard, setHeard] = useState<{ levels: readonly number[]; durationMs: number }>();
+  const bytes =
+    loaded.state === 'there' && loaded.type?.startsWith('audio/') === true ? loaded.bytes : undefined;
+  useEffect(() => {
+    if (bytes === undefined || !wanted) return;
+    let gone = false;
+    void levelsOf(bytes).then((found) => {
+      if (!gone && found !== undefined) setHeard(found);
+    });
+    return () => {
+      gone = true;
+    };
+  }, [bytes, wanted]);
+  return heard;
+}
+
 const FLAT: readonly number[] = Array.from({ length: 48 }, (_, i) => 0.2 + 0.1 * Math.abs(Math.sin(i * 1.7)));
 
 function FileCard({ note, ...props }: AttachmentProps & { readonly note?: string }) {
@@ -220,7 +242,7 @@ function FileCard({ note, ...props }: AttachmentProps & { readonly note?: string
         <Icon name="file" />
       </span>
       <span className="file-card__text">
-        <bdi className="file-card__name">{attachment.name || t('attachment.unnamed')}</bdi>
+        <bdi className="file-card__name">{tameLine(attachment.name) || t('attachment.unnamed')}</bdi>
         <span>
           {loaded.state === 'loading' && `${bytesText(loaded.done)} / `}
           {bytesText(attachment.sizeBytes)}

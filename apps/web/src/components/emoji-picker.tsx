@@ -34,10 +34,15 @@ function recent(): readonly string[] {
 interface EmojiPickerProps {
   readonly trigger: ReactElement;
   readonly onPick: (emoji: string) => void;
+  readonly onOpenChange?: (open: boolean) => void;
 }
 
-export function EmojiPicker({ trigger, onPick }: EmojiPickerProps) {
-  const [open, setOpen] = useState(false);
+export function EmojiPicker({ trigger, onPick, onOpenChange }: EmojiPickerProps) {
+  const [open, setShown] = useState(false);
+  const setOpen = (next: boolean) => {
+    setShown(next);
+    onOpenChange?.(next);
+  };
   const pick = (emoji: string) => {
     localStorage.setItem(
       KEY,

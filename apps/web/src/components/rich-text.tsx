@@ -18,6 +18,13 @@ export function tame(text: string): string {
   return text.replaceAll(/(\p{M}{4})\p{M}+/gu, '$1').replaceAll(/[[\p{Cc}\ufff9-\ufffb]--[\t\n\r]]/gv, '');
 }
 
+/** For names and other short lines: characters that turn the direction of writing go too, and so do line ends. */
+export function tameLine(text: string): string {
+  return tame(text)
+    .replaceAll(/[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g, '')
+    .replaceAll(/\s+/g, ' ');
+}
+
 export type Piece =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'link'; readonly text: string; readonly href: string }

@@ -95,7 +95,11 @@ export class FixtureBackend implements Backend {
             .map((one) => ({ message: one, person: people.find((who) => who.id === id) ?? PEOPLE.stranger })),
         ),
       attachment: (_name, index) =>
-        index === 0 ? landscape() : new TextEncoder().encode('this is neither a picture nor a sound'),
+        index === 0
+          ? landscape()
+          : index === 5
+            ? tone()
+            : new TextEncoder().encode('this is neither a picture nor a sound'),
       picture: () => undefined,
       send: (id, text) => {
         const own = message('me', people.find((one) => one.id === id) ?? PEOPLE.stranger, Date.now(), text, {
@@ -198,4 +202,27 @@ async function landscape(): Promise<Uint8Array> {
   }
   const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, 'image/png'));
   return new Uint8Array((await blob?.arrayBuffer()) ?? []);
+}
+
+/** A second of a soft tone, WAV. */
+function tone(): Uint8Array {
+  const rate = 8_000;
+  const bytes = new Uint8Array(44 + rate * 2);
+  const view = new DataView(bytes.buffer);
+  const text = (at: number, value: string) => bytes.set(new TextEncoder().encode(value), at);
+  text(0, 'RIFF');
+  view.setUint32(4, 36 + rate * 2, true);
+  text(8, 'WAVEfmt ');
+  view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true);
+  view.setUint16(22, 1, true);
+  view.setUint32(24, rate, true);
+  view.setUint32(28, rate * 2, true);
+  view.setUint16(32, 2, true);
+  view.setUint16(34, 16, true);
+  text(36, 'data');
+  view.setUint32(40, rate * 2, true);
+  for (let i = 0; i < rate; i++)
+    view.setInt16(44 + i * 2, 6_000 * Math.sin((i / rate) * 440 * 2 * Math.PI), true);
+  return bytes;
 }

@@ -127,7 +127,7 @@ export function histories(now: number): Readonly<Record<string, readonly Message
       message('me', mara, now - 22 * MINUTE, '', {
         attachments: [
           {
-            index: 0,
+            index: 5,
             name: 'voice',
             contentType: 'audio/webm',
             sizeBytes: 31_200,

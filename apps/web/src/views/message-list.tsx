@@ -151,7 +151,7 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
         onKeyDown={moveFocus}
       >
         <div className="messages__space">{phase === 'loading' && <Placeholder />}</div>
-        {phase === 'ready' && !hasOlder && <Beginning person={person} />}
+        {phase === 'ready' && !hasOlder && count === 0 && <Beginning person={person} />}
         <Virtualizer
           ref={list}
           scrollRef={scroller}
@@ -170,6 +170,7 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
             const isUnreadStart = message.key === unreadFrom;
             return (
               <div key={message.key} className="messages__item">
+                {index === 0 && !hasOlder && <Beginning person={person} />}
                 {newDay && (
                   <div className="messages__day">
                     <span>{dayName(message.place)}</span>

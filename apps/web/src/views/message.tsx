@@ -6,14 +6,16 @@ import { Avatar } from '../components/avatar.tsx';
 import { IconButton } from '../components/button.tsx';
 import { DeliveryMark } from '../components/delivery-mark.tsx';
 import { EmojiPicker } from '../components/emoji-picker.tsx';
+import { ProgressBar } from '../components/feedback.tsx';
 import { Icon } from '../components/icon.tsx';
 import { Menu, type MenuItem } from '../components/menu.tsx';
-import { isOnlyEmoji, RichText, tame } from '../components/rich-text.tsx';
+import { isOnlyEmoji, RichText, safeHref, tame, tameLine } from '../components/rich-text.tsx';
 import { clockTime, fullTime } from '../components/time.ts';
 import { errorText, t } from '../i18n/i18n.ts';
 import type { MessageView, PersonView } from '../model.ts';
 import { useApp } from '../state/context.ts';
 import { titleOf } from './person.ts';
+import { timerText } from './timer-dialog.tsx';
 import './message.css';
 
 export interface MessageActions {
@@ -44,8 +46,11 @@ export const Message = memo(function Message({
 }: MessageProps) {
   const app = useApp();
   const [near, setNear] = useState(false);
+  /** A menu of it is open. */
+  const [held, setHeld] = useState(false);
   const { mine, deleted, text, attachments, quote, reactions, delivery } = message;
   const senderName = mine ? t('you') : titleOf(person);
+  if (message.notice !== undefined) return <NoticeLine message={message} name={senderName} />;
   const large = quote === undefined && attachments.length === 0 && !deleted && isOnlyEmoji(text);
   const react = (emoji: string) => {
     const has = reactions.some((reaction) => reaction.mine && reaction.emoji === emoji);
@@ -104,6 +109,14 @@ export const Message = memo(function Message({
                   trusted={mine || person.approved}
                 />
               ))}
+              {message.preview?.title !== undefined && (
+                <span className="link-card">
+                  <strong>
+                    <bdi>{tameLine(message.preview.title)}</bdi>
+                  </strong>
+                  <span dir="ltr">{hostOf(message.preview.url)}</span>
+                </span>
+              )}
               {text !== '' && <RichText text={text} mentions={message.mentions} />}
             </>
           )}
@@ -148,6 +161,21 @@ export const Message = memo(function Message({
             ))}
           </div>
         )}
+        {delivery?.progress !== undefined && delivery.state === 'queued' && (
+          <span className="message__upload">
+            <ProgressBar
+              label={t('delivery.queued')}
+              value={delivery.progress.done / Math.max(1, delivery.progress.total)}
+            />
+            <button
+              type="button"
+              className="link-button"
+              onClick={() => void app.call('cancelSending', [message.conversation, message.timestamp])}
+            >
+              {t('cancel')}
+            </button>
+          </span>
+        )}
         {delivery?.state === 'failed' && (
           <p className="message__failed">
             {errorText(delivery.reason ?? 'not_stored')}{' '}
@@ -162,19 +190,43 @@ export const Message = memo(function Message({
         )}
       </div>
       <div className="message__tools">
-        {near && !deleted && <Tools message={message} react={react} actions={actions} />}
+        {(near || held) && !deleted && (
+          <Tools message={message} react={react} actions={actions} onHold={setHeld} />
+        )}
       </div>
     </article>
   );
 });
 
+function NoticeLine({ message, name }: { readonly message: MessageView; readonly name: string }) {
+  const { kind, seconds = 0 } = message.notice ?? { kind: 'timer' };
+  const text =
+    kind !== 'timer'
+      ? t(`notice.${kind}`, { name })
+      : seconds === 0
+        ? t('notice.timer_off', { name })
+        : t('notice.timer_on', { name, time: timerText(seconds) });
+  return (
+    <p className="notice" data-key={message.key}>
+      <Icon name={kind === 'timer' ? 'timer' : kind === 'screenshot' ? 'image' : 'download'} size={15} />
+      <bdi>{text}</bdi>
+    </p>
+  );
+}
+
+function hostOf(url: string): string {
+  const href = safeHref(url);
+  return href === undefined ? '' : new URL(href).host;
+}
+
 interface ToolsProps {
   readonly message: MessageView;
   readonly react: (emoji: string) => void;
   readonly actions: MessageActions;
+  readonly onHold: (held: boolean) => void;
 }
 
-function Tools({ message, react, actions }: ToolsProps) {
+function Tools({ message, react, actions, onHold }: ToolsProps) {
   const app = useApp();
   const { text, mine, attachments } = message;
   const first: MenuItem[] = [
@@ -199,9 +251,14 @@ function Tools({ message, react, actions }: ToolsProps) {
   return (
     <>
       <IconButton size="s" icon="reply" label={t('message.reply')} onClick={() => actions.reply(message)} />
-      <EmojiPicker trigger={<IconButton size="s" icon="smile" label={t('message.react')} />} onPick={react} />
+      <EmojiPicker
+        trigger={<IconButton size="s" icon="smile" label={t('message.react')} />}
+        onPick={react}
+        onOpenChange={onHold}
+      />
       <Menu
         trigger={<IconButton size="s" icon="more" label={t('message.more')} />}
+        onOpenChange={onHold}
         groups={[
           first,
           [{ label: t('delete'), icon: 'trash', danger: true, onSelect: () => actions.remove(message) }],

@@ -226,7 +226,7 @@ function Restore({ onBack }: { readonly onBack: () => void }) {
     const own = new AbortController();
     abort.current = own;
     setProblem(undefined);
-    setProgress({ step: 'connecting', contacts: 0, messages: 0 });
+    setProgress({ step: 'connecting', contacts: 0, messages: 0, asked: 0, members: 0 });
     try {
       await app.backend.call('restoreAccount', [{ phrase, ...(passphrase !== '' && { passphrase }) }], {
         signal: own.signal,
@@ -259,7 +259,10 @@ function Restore({ onBack }: { readonly onBack: () => void }) {
         <p className="onboarding__text" role="status">
           {t(`restore.step.${progress.step}`)}
         </p>
-        <ProgressBar label={t('restore.title')} />
+        <ProgressBar
+          label={t('restore.title')}
+          value={progress.members === 0 ? undefined : progress.asked / progress.members}
+        />
         <p className="onboarding__text">
           {t('restore.found', { contacts: progress.contacts, messages: progress.messages })}
         </p>

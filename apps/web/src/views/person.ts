@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What a person is called where there is no name.
-import { tame } from '../components/rich-text.tsx';
+import { tameLine } from '../components/rich-text.tsx';
 import { t } from '../i18n/i18n.ts';
 import type { PersonView } from '../model.ts';
 
@@ -8,5 +8,5 @@ export const shortId = (id: string): string => `${id.slice(0, 6)}…${id.slice(-
 
 export function titleOf(person: PersonView): string {
   if (person.isSelf) return t('note_to_self');
-  return person.name === undefined || person.name.trim() === '' ? shortId(person.id) : tame(person.name);
+  return person.name === undefined || person.name.trim() === '' ? shortId(person.id) : tameLine(person.name);
 }

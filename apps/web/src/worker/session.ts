@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The open account: its client, and what the page sees of it.
 import type { Client } from '@allium/client';
+import { exportArchive } from '@allium/client/archive/export';
+import { importArchive } from '@allium/client/archive/import';
 import { BrowserTransport, browserEnv, openBrowserClient } from '@allium/client/browser';
 import type { Contact } from '@allium/client/contacts';
-import { placeTime, type StoredMessage } from '@allium/client/storage';
+import type { StoredMessage } from '@allium/client/storage';
 import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
+import { IndexedDbBlobs } from '@allium/client/storage/indexeddb-blobs';
 import type { Account } from '@allium/protocol/account';
 import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
 import type { Call } from '../api.ts';
@@ -14,6 +17,7 @@ import type {
   MessageView,
   NetworkView,
   PersonView,
+  RestoreProgress,
   SessionView,
 } from '../model.ts';
 import { AppError } from '../rpc.ts';
@@ -24,11 +28,9 @@ import { messageKey, messageView, personView, previewOf } from './views.ts';
 /** Changes within this time are told as one. */
 const TELL_AFTER_MS = 80;
 const MAX_PAGE = 500;
-/** Setting in the storage: ids whose safety number was compared, and names that the user gave. */
+/** Setting in the storage: ids whose safety number was compared. */
 const VERIFIED = 'web_verified';
-const NICKNAMES = 'web_nicknames';
 const MAX_HITS = 100;
-const MAX_SEARCHED = 20_000;
 
 export class Session {
   readonly api: Partial<Served>;
@@ -38,9 +40,10 @@ export class Session {
   readonly #transport: BrowserTransport;
   readonly #tell: Tell;
   readonly #verified: Set<string>;
-  readonly #nicknames: Map<string, string>;
   /** Of each conversation; those that are missing are counted anew. */
   readonly #unread = new Map<string, number>();
+  /** Bytes of files that are being sent. */
+  readonly #progress = new Map<string, { done: number; total: number }>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   #closed = false;
 
@@ -52,7 +55,6 @@ export class Session {
       transport: BrowserTransport;
       tell: Tell;
       verified: Set<string>;
-      nicknames: Map<string, string>;
     },
   ) {
     this.#account = account;
@@ -61,7 +63,6 @@ export class Session {
     this.#transport = parts.transport;
     this.#tell = parts.tell;
     this.#verified = parts.verified;
-    this.#nicknames = parts.nicknames;
     this.#listen();
     this.api = this.#methods();
   }
@@ -73,10 +74,10 @@ export class Session {
   ): Promise<Session> {
     const storage = await IndexedDbStorage.open(options.database);
     const verified = new Set<string>(JSON.parse((await storage.setting(VERIFIED)) ?? '[]'));
-    const nicknames = new Map<string, string>(JSON.parse((await storage.setting(NICKNAMES)) ?? '[]'));
     const transport = new BrowserTransport({ env: browserEnv() });
-    const client = await openBrowserClient({ account, storage, transport });
-    return new Session(account, { client, storage, transport, tell: options.tell, verified, nicknames });
+    const blobs = await IndexedDbBlobs.open(filesOf(options.database));
+    const client = await openBrowserClient({ account, storage, blobs, transport });
+    return new Session(account, { client, storage, transport, tell: options.tell, verified });
   }
 
   get profile(): SessionView['profile'] {
@@ -92,19 +93,37 @@ export class Session {
     await this.#client.setProfile({ name, ...(picture !== undefined && { picture }) });
   }
 
-  async setPicture(_picture: Uint8Array | undefined, _signal: AbortSignal): Promise<void> {
-    throw new AppError('not_yet', 'pictures are not there yet');
+  async setPicture(picture: Uint8Array | undefined, signal: AbortSignal): Promise<void> {
+    await this.#client.setPicture(picture, { signal });
   }
 
-  /** Waits until our other devices' data has come back, as far as there is any. */
+  /** Waits until what our other devices share and the messages of the last weeks are back. */
   async restore(call: Call, name: string | undefined): Promise<void> {
-    call.progress({ step: 'connecting', contacts: 0, messages: 0 });
-    await this.#client.ready({ signal: call.signal });
-    call.progress({ step: 'messages', contacts: 0, messages: 0 });
-    await this.#client.poll({ signal: call.signal });
+    await this.#client.restore({
+      signal: call.signal,
+      onProgress: ({ stage, contacts, messages, asked, members }) =>
+        call.progress({ step: stage, contacts, messages, asked, members } satisfies RestoreProgress),
+    });
     if (name !== undefined && name !== '') await this.setName(name);
-    const conversations = await this.#client.conversations();
-    call.progress({ step: 'done', contacts: this.#client.contacts().length, messages: conversations.length });
+  }
+
+  /** The client has to be opened anew then. */
+  async importArchive(archive: Uint8Array, passphrase: string, call: Call): Promise<void> {
+    let at = 0;
+    await importArchive(this.#storage, {
+      account: this.#account.id,
+      passphrase,
+      now: Date.now(),
+      signal: call.signal,
+      onProgress: ({ messages }) => call.progress(messages),
+      source: {
+        read: async (length) => {
+          const from = at;
+          at = Math.min(at + length, archive.length);
+          return archive.subarray(from, at);
+        },
+      },
+    });
   }
 
   async close(): Promise<void> {
@@ -124,6 +143,24 @@ export class Session {
     client.on('own_message', shown(true));
     client.on('outgoing', shown(false));
     client.on('changed', shown(false));
+    client.on('notice', shown(true));
+    client.on('removed', ({ conversation, sender, timestamp }) => {
+      this.#unread.delete(conversation);
+      this.#tell('removed', { conversation, key: messageKey(sender, timestamp) });
+      this.#tellConversationsSoon();
+    });
+    client.on('upload', ({ sender, timestamp, doneBytes, totalBytes }) => {
+      this.#progress.set(messageKey(sender, timestamp), { done: doneBytes, total: totalBytes });
+      this.#soon(`upload ${timestamp}`, async () => {
+        const message = await this.#storage.message(sender, timestamp);
+        if (message !== undefined) await this.#tellMessage(message, false);
+      });
+    });
+    client.on('synced', () => {
+      this.#unread.clear();
+      this.#tellConversationsSoon();
+      this.#tell('restarted', {});
+    });
     client.on('request', () => this.#tellConversationsSoon());
     client.on('accepted', () => this.#tellConversationsSoon());
     client.on('typing', ({ id, isTyping }) => this.#tell('typing', { id, isTyping }));
@@ -158,8 +195,12 @@ export class Session {
     );
   }
 
-  #view(message: StoredMessage): Promise<MessageView> {
+  async #view(message: StoredMessage): Promise<MessageView> {
+    const key = messageKey(message.sender, message.timestamp);
+    if (message.state !== 'sending') this.#progress.delete(key);
+    const progress = this.#progress.get(key);
     return messageView(message, {
+      ...(progress && { progress }),
       own: this.#account.id,
       personOf: (id) => this.#person(parseAccountId(id)),
       findMessage: (sender, timestamp) => this.#storage.message(parseAccountId(sender), timestamp),
@@ -168,13 +209,15 @@ export class Session {
 
   #person(id: AccountId, contact: Contact = this.#client.conversation(id).contact): PersonView {
     const view = personView(contact, this.#account.id, this.#verified.has(id));
-    const name = id === this.#account.id ? this.#client.profile.name : this.#nicknames.get(id);
-    return name === undefined ? view : { ...view, name };
+    if (id !== this.#account.id) return view;
+    const { name, picture } = this.#client.profile;
+    return { ...view, ...(name !== undefined && { name }), ...(picture && { pictureTag: picture.url }) };
   }
 
   async #conversations(): Promise<ConversationsView> {
     const list = await Promise.all(
       (await this.#client.conversations()).map(async ({ id, last, state }): Promise<ConversationView> => {
+        const { timer } = this.#client.conversation(id);
         const unread = this.#unread.get(id) ?? (await this.#client.conversation(id).unread());
         this.#unread.set(id, unread);
         return {
@@ -184,6 +227,7 @@ export class Session {
           pinned: state.pin !== undefined,
           ...(state.mutedUntil !== undefined && { mutedUntil: state.mutedUntil }),
           ...(state.draft !== undefined && { draft: state.draft }),
+          ...(timer !== undefined && { timerSeconds: timer.seconds }),
         };
       }),
     );
@@ -252,13 +296,27 @@ export class Session {
         });
         return await Promise.all(page.map((message) => this.#view(message)));
       },
-      send: (id, text, { quote }) =>
+      send: (id, text, { quote, files = [] }) =>
         this.#underWay(id, () =>
           at(id).send(text, {
             keepTrying: true,
+            ...(files.length > 0 && {
+              attachments: files.map(({ bytes, name, ...file }) => ({
+                data: bytes,
+                ...(name !== '' && file.isVoice !== true && { fileName: name }),
+                contentType: file.contentType,
+                ...(file.width !== undefined && { width: file.width }),
+                ...(file.height !== undefined && { height: file.height }),
+                ...(file.isVoice === true && { isVoice: true }),
+                ...(file.durationMs !== undefined && { durationMs: file.durationMs }),
+              })),
+            }),
             ...(quote && { quote: { author: quote.sender, timestamp: quote.timestamp } }),
           }),
         ),
+      cancelSending: async (id, timestamp) => {
+        at(id).cancel(timestamp);
+      },
       resend: (id, timestamp) => this.#underWay(id, () => at(id).resend(timestamp)),
       react: (id, { sender, timestamp }, emoji, remove) =>
         at(id).react({ sender: parseAccountId(sender), timestamp }, emoji, { remove }),
@@ -282,10 +340,37 @@ export class Session {
         listed();
       },
       setNickname: async (id, name) => {
-        if (name.trim() === '') this.#nicknames.delete(id);
-        else this.#nicknames.set(id, name.trim());
-        await this.#storage.write({ settings: { [NICKNAMES]: JSON.stringify([...this.#nicknames]) } });
+        await at(id).setNickname(name.trim() === '' ? undefined : name.trim());
         listed();
+      },
+      setTimer: async (id, seconds) => {
+        await at(id).setTimer(seconds === 0 ? undefined : { mode: 'after_send', seconds });
+        listed();
+      },
+      edit: (id, timestamp, text) => at(id).edit(timestamp, text),
+      attachment: async ({ sender, timestamp }, index, call) => {
+        const message = await this.#storage.message(parseAccountId(sender), timestamp);
+        if (message === undefined) throw new AppError('message_unknown', 'there is no such message');
+        const file = await client.files.open(message, index, {
+          signal: call.signal,
+          onProgress: ({ doneBytes }) => call.progress(doneBytes),
+        });
+        return await file.bytes();
+      },
+      picture: async (id, call) => await (await client.picture(id, { signal: call.signal }))?.bytes(),
+      exportArchive: async (passphrase, call) => {
+        const parts: Uint8Array<ArrayBuffer>[] = [];
+        await exportArchive(this.#storage, {
+          account: this.#account.id,
+          passphrase,
+          now: Date.now(),
+          signal: call.signal,
+          onProgress: ({ share }) => call.progress(share),
+          write: async (bytes) => {
+            parts.push(bytes.slice());
+          },
+        });
+        return new Uint8Array(await new Blob(parts).arrayBuffer());
       },
       setVerified: async (id, verified) => {
         if (verified) this.#verified.add(id);
@@ -316,7 +401,7 @@ export class Session {
       },
       typing: async (id, isTyping) => at(id).typing(isTyping),
       safetyNumber: async (id) => safetyNumber(this.#account.id, id),
-      search: (text, call) => this.#search(text, call),
+      search: (text) => this.#search(text),
       settings: async () => client.settings,
       changeSettings: async (change) => {
         await client.changeSettings(change);
@@ -346,27 +431,10 @@ export class Session {
   }
 
   /** Newest first. */
-  async #search(
-    text: string,
-    { signal }: Call,
-  ): Promise<readonly { message: MessageView; person: PersonView }[]> {
-    const wanted = fold(text);
-    if (wanted === '') return [];
-    const found: StoredMessage[] = [];
-    let looked = 0;
-    for (const { id } of await this.#storage.conversations()) {
-      let before: StoredMessage | undefined;
-      do {
-        signal.throwIfAborted();
-        const page = await this.#storage.history(id, { limit: MAX_PAGE, ...(before && { before }) });
-        for (const message of page) if (fold(message.text).includes(wanted)) found.push(message);
-        looked += page.length;
-        before = page.length < MAX_PAGE ? undefined : page[0];
-      } while (before !== undefined && looked < MAX_SEARCHED);
-    }
-    found.sort((a, b) => placeTime(b) - placeTime(a));
+  async #search(text: string): Promise<readonly { message: MessageView; person: PersonView }[]> {
+    const { hits } = await this.#client.search({ text, limit: MAX_HITS });
     return await Promise.all(
-      found.slice(0, MAX_HITS).map(async (message) => ({
+      hits.map(async ({ message }) => ({
         message: await this.#view(message),
         person: this.#person(message.conversation),
       })),
@@ -374,5 +442,5 @@ export class Session {
   }
 }
 
-/** Case and accents do not matter. */
-const fold = (text: string): string => text.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().trim();
+/** Where the files of a database are. */
+export const filesOf = (database: string): string => `${database}-files`;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Which account is open, and everything around that: create, restore, unlock, lock, remove.
 import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
+import { IndexedDbBlobs } from '@allium/client/storage/indexeddb-blobs';
 import { Account } from '@allium/protocol/account';
 import { parseAccountId } from '@allium/protocol/account-id';
 import type { AccountEntry, SessionView } from '../model.ts';
 import { AppError } from '../rpc.ts';
 import type { Served, Tell } from './host.ts';
 import { checkPhrase, suggestWords } from './phrases.ts';
-import { Session } from './session.ts';
-import type { Vault } from './vault.ts';
+import { filesOf, Session } from './session.ts';
+import type { Secrets, Vault } from './vault.ts';
 
 const LAST = 'last';
 /** Nobody chose an account: the welcome page, also after a reload. */
@@ -18,6 +19,7 @@ interface Open {
   readonly key: string;
   readonly session: Session;
   readonly account: Account;
+  readonly databaseKey: Uint8Array;
 }
 
 export class Sessions {
@@ -85,6 +87,15 @@ export class Sessions {
         }),
       setPicture: (picture, call) => this.#inTurn(() => this.#session.setPicture(picture, call.signal)),
       readId: async (text) => readId(text),
+      importArchive: async (archive, passphrase, call) => {
+        await this.#session.importArchive(archive, passphrase, call);
+        // What the client keeps in memory is old now.
+        await this.#inTurn(async () => {
+          const { key, account, databaseKey } = this.#current();
+          await this.#openWith(key, { seed: account.seed(), databaseKey });
+        });
+        this.#tell('restarted', {});
+      },
     };
     // Everything else is asked of the account that is open.
     this.api = new Proxy(own as Served, {
@@ -156,7 +167,11 @@ export class Sessions {
   }
 
   async #unlock(key: string, passphrase: string | undefined): Promise<void> {
-    const { seed, databaseKey } = await this.#vault.unlock(key, passphrase);
+    const secrets = await this.#vault.unlock(key, passphrase);
+    await this.#openWith(key, secrets);
+  }
+
+  async #openWith(key: string, { seed, databaseKey }: Secrets): Promise<void> {
     await this.#close();
     const account = Account.fromSeed(seed);
     seed.fill(0);
@@ -166,7 +181,7 @@ export class Sessions {
         databaseKey,
         tell: this.#tell,
       });
-      this.#open = { key, session, account };
+      this.#open = { key, session, account, databaseKey };
       this.#locked = undefined;
       this.#problem = undefined;
       await this.#vault.setValue(LAST, key);
@@ -191,6 +206,7 @@ export class Sessions {
     if (this.#open?.key === key) await this.#close();
     if (this.#locked === key) this.#locked = undefined;
     await IndexedDbStorage.delete(databaseOf(key));
+    await IndexedDbBlobs.delete(filesOf(databaseOf(key)));
     await this.#vault.remove(key);
     await this.#vault.setValue(LAST, undefined);
   }

@@ -2,10 +2,11 @@
 // From what the client keeps to what the page shows.
 import type { Contact } from '@allium/client/contacts';
 import { deliveryOf } from '@allium/client/delivery';
-import type { StoredMessage } from '@allium/client/storage';
-import { placeTime } from '@allium/client/storage';
+import type { StoredAttachment } from '@allium/client/files/stored-attachment';
+import { type MessageNotice, placeTime, type StoredMessage } from '@allium/client/storage';
 import { mentionsIn } from '@allium/client/text';
 import type {
+  AttachmentView,
   ConversationView,
   DeliveryView,
   MessageView,
@@ -20,6 +21,8 @@ const MAX_PREVIEW = 140;
 export interface ViewContext {
   readonly own: string;
   readonly personOf: (id: string) => PersonView;
+  /** Of files that are being sent. */
+  readonly progress?: { readonly done: number; readonly total: number };
   readonly findMessage: (sender: string, timestamp: number) => Promise<StoredMessage | undefined>;
 }
 
@@ -44,13 +47,54 @@ export async function messageView(message: StoredMessage, context: ViewContext):
     place: placeTime(message),
     ...(hash !== undefined && { hash }),
     text,
-    ...(mine && !deleted && { delivery: deliveryView(message) }),
+    ...(mine &&
+      !deleted &&
+      message.notice === undefined && {
+        delivery: { ...deliveryView(message), ...(context.progress && { progress: context.progress }) },
+      }),
+    ...(marks.edits !== undefined && marks.edits.length > 0 && { editedAt: marks.edits.at(-1)!.at }),
+    ...(marks.expiresAt !== undefined && { expiresAt: marks.expiresAt }),
+    ...(message.timer !== undefined && { timerSeconds: message.timer.seconds }),
+    ...(message.notice !== undefined && { notice: noticeView(message.notice) }),
+    ...(message.preview !== undefined && {
+      preview: {
+        url: message.preview.url,
+        ...(message.preview.title !== undefined && { title: message.preview.title }),
+      },
+    }),
     ...(quote !== undefined && { quote }),
     reactions: reactionViews(message, context.own),
     deleted,
-    attachments: [],
+    attachments: (message.attachments ?? []).map(attachmentView),
     mentions,
   };
+}
+
+function noticeView(notice: MessageNotice): NonNullable<MessageView['notice']> {
+  if (notice.kind !== 'timer') return { kind: notice.kind };
+  return { kind: 'timer', seconds: notice.timer?.seconds ?? 0 };
+}
+
+function attachmentView(file: StoredAttachment, index: number): AttachmentView {
+  const { fileName = '', contentType, sizeBytes, width, height, caption, durationMs, problem } = file;
+  return {
+    index,
+    name: fileName,
+    contentType,
+    sizeBytes,
+    isVoice: file.isVoice === true,
+    ...(width !== undefined && { width }),
+    ...(height !== undefined && { height }),
+    ...(caption !== undefined && { caption }),
+    ...(durationMs !== undefined && { durationMs }),
+    ...(problem !== undefined && { problem }),
+  };
+}
+
+function kindOf({ attachments: [first] = [] }: StoredMessage): 'picture' | 'voice' | 'file' | undefined {
+  if (first === undefined) return undefined;
+  if (first.isVoice === true) return 'voice';
+  return first.contentType.startsWith('image/') ? 'picture' : 'file';
 }
 
 function deliveryView(message: StoredMessage): DeliveryView {
@@ -81,7 +125,8 @@ function reactionViews({ marks }: StoredMessage, own: string): readonly Reaction
 }
 
 export function personView(contact: Contact, own: string, verified: boolean): PersonView {
-  const { id, approved, approvedMe, blocked, name, pictureUrl, pictureKey } = contact;
+  const { id, approved, approvedMe, blocked, pictureUrl, pictureKey } = contact;
+  const name = contact.nickname ?? contact.name;
   return {
     id,
     ...(name !== undefined && { name }),
@@ -97,12 +142,14 @@ export function personView(contact: Contact, own: string, verified: boolean): Pe
 
 export function previewOf(message: StoredMessage, own: string): NonNullable<ConversationView['preview']> {
   const mine = message.sender === own;
+  const attachment = kindOf(message);
   return {
     text: cut(message.text),
     mine,
     at: placeTime(message),
     deleted: message.marks?.deletedAt !== undefined,
-    ...(mine && { delivery: deliveryOf(message).state }),
+    ...(attachment !== undefined && { attachment }),
+    ...(mine && message.notice === undefined && { delivery: deliveryOf(message).state }),
   };
 }
 
