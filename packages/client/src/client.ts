@@ -22,7 +22,10 @@ import { type FileProgress, type OutgoingFiles, Uploads } from './files/uploads.
 import { type Contact, Contacts } from './messaging/contacts.ts';
 import { Conversation } from './messaging/conversation.ts';
 import { type ConversationState, ConversationStates } from './messaging/conversation-states.ts';
+import { Expiring, type ExpiringMessage } from './messaging/expiring.ts';
 import { Expiry } from './messaging/expiry.ts';
+import type { GapCounts } from './messaging/gaps.ts';
+import { eraseSwarm } from './messaging/erase-swarm.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
@@ -101,6 +104,10 @@ export interface ClientEvents {
   notice: StoredMessage;
   /** It is on this device no more: its time was over, or it was deleted here. */
   removed: StoredMessage;
+  /** A message of ours that swarms will forget in two days, and that nobody is known to have. Once for each. */
+  expiring: ExpiringMessage;
+  /** The member of our swarm that is asked had not told all; what others keep is here now. Counted since the start. */
+  gap: GapCounts;
   /** A device of the recipient has this message of ours. Once for each message, also over restarts. */
   delivered: StoredMessage;
   /** The recipient read this message of ours, and says so; also once. */
@@ -135,6 +142,10 @@ export interface Health {
   readonly lastPollAt: number | undefined;
   readonly lastError: ClientError['code'] | undefined;
   readonly unreadableMessages: number;
+  /** Since the start: messages that the member which is asked did not tell, and others did. */
+  readonly gaps: GapCounts;
+  /** Messages of ours that swarms will forget within two days, and that nobody is known to have. */
+  readonly expiring: number;
   /** Whether the node list could be checked, and what vouches for it. */
   readonly trust: TrustState;
 }
@@ -159,6 +170,7 @@ export class Client {
   readonly #poller: Poller;
   readonly #notices: Notices;
   readonly #expiry: Expiry;
+  readonly #expiring: Expiring;
   readonly #contacts: Contacts;
   readonly #settings: Settings;
   readonly #profile: OwnProfile;
@@ -217,6 +229,13 @@ export class Client {
       storage,
       env,
       onRemoved: (message) => this.#onRemoved(message),
+    });
+    this.#expiring = new Expiring({
+      own: account.id,
+      network: this.#network,
+      storage,
+      env,
+      onExpiring: (expiring) => this.#events.emit('expiring', expiring),
     });
     const transfers = new Transfers(network.preset.fileServers, { account, network: this.#network, env });
     const downloads = new Downloads({ transfers, contents });
@@ -281,6 +300,7 @@ export class Client {
         storage,
         env,
         onRound: (error) => this.#onRound(error),
+        onGap: (counts) => this.#events.emit('gap', counts),
       },
     );
     this.#sync = new ConfigSync({
@@ -341,6 +361,7 @@ export class Client {
     if (options.receive !== false) {
       if (options.ownCopies !== false) await client.#sync.start();
       client.#poller.start();
+      client.#expiring.start();
     }
     return client;
   }
@@ -585,6 +606,20 @@ export class Client {
     this.#outbox.wake();
   }
 
+  /**
+   * Removes everything that our own swarm keeps for us, messages and configs; what other devices have stays there. How many
+   * members proved that they did it.
+   * @throws ClientError
+   */
+  async eraseSwarm(options: { signal?: AbortSignal } = {}): Promise<{ confirmed: number; of: number }> {
+    this.#check();
+    const { account } = this.#options;
+    const deps = { network: this.#network, ownRoute: () => this.#poller.ownRoute() };
+    const signal = options.signal ?? this.#closing.signal;
+    const { of, signers } = await eraseSwarm(account, deps, signal);
+    return { confirmed: signers.length, of };
+  }
+
   /** Waits until copies for our other devices, reactions and deletions are stored, or have failed once. */
   async flush(): Promise<void> {
     await Promise.all([this.#outbox.flush(), this.#notices.flush()]);
@@ -610,6 +645,8 @@ export class Client {
       lastPollAt: lastAt,
       lastError: error,
       unreadableMessages: this.#inbox.unreadable,
+      gaps: this.#poller.gaps,
+      expiring: this.#expiring.count,
       trust: this.#network.trust,
     };
   }
@@ -623,6 +660,7 @@ export class Client {
       await this.#outbox.stop();
       await this.#notices.stop();
       await this.#expiry.stop();
+      await this.#expiring.stop();
       await this.#network.stop();
       await this.#autoDownloads.stop();
       await this.#pictures.stop();

@@ -18,6 +18,7 @@ import type { Network } from '../network/network.ts';
 import type { Path } from '../network/paths.ts';
 import type { NetworkPreset } from '../network/presets.ts';
 import type { Changes, PoolNode, Storage } from '../storage/storage.ts';
+import { type GapCounts, Gaps } from './gaps.ts';
 import { type OwnRoute, StorageGuards } from './storage-guards.ts';
 
 // From the specification, §2.8.
@@ -40,6 +41,8 @@ const PATH_LOOK_MS = 50;
 /** The next poll would do, but a second member answers sooner. */
 const ATTEMPTS = 2;
 const LONGEST_PAUSE_MS = 30_000;
+/** Further members that are asked when one was found not to tell all; each learns that somebody asks for the account. */
+const MAX_FILLERS = 3;
 const PRUNE_EVERY_ROUNDS = 1_000;
 
 export interface PollState {
@@ -84,16 +87,20 @@ interface PollerDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly onRound: (error: ClientError | undefined) => void;
+  /** Members kept messages that the one we ask did not tell; those are here now. */
+  readonly onGap?: (counts: GapCounts) => void;
 }
 
 /** What one answer brought. */
 interface Page {
   /** A message had not the hash it was under. */
   readonly lied: boolean;
-  /** Messages not seen before. */
-  readonly fresh: number;
+  /** When messages not seen before were stored, network time in ms. */
+  readonly fresh: readonly number[];
   /** There were messages after those that we had from the member. */
   readonly moved: boolean;
+  /** It told messages again though we said where it had ended. */
+  readonly hasForgotten: boolean;
   /** Those that there may be more for. */
   readonly unfinished: readonly Follower[];
 }
@@ -102,8 +109,9 @@ interface Page {
 interface Told {
   /** Undefined: it lied. */
   readonly node: string | undefined;
-  /** Messages that were new to us. */
-  readonly fresh: number;
+  /** When messages that were new to us were stored, network time in ms. */
+  readonly fresh: readonly number[];
+  readonly hasForgotten: boolean;
   /** There were messages after those that we had from it. */
   readonly moved: boolean;
   /** It knows `wait`. */
@@ -115,6 +123,9 @@ export class Poller {
   readonly #deps: PollerDeps;
   readonly #tasks: Tasks;
   readonly #guards: StorageGuards;
+  readonly #gaps = new Gaps();
+  /** When the first member was asked last, and answered; network time. */
+  #firstAskedAt: number | undefined;
   /** By namespace. */
   readonly #followers = new Map<number, Follower>();
   /** Aborted when there is one more to follow: what is held was asked without it. */
@@ -146,6 +157,10 @@ export class Poller {
     });
     this.#startedAt = deps.env.clock.monotonic();
     this.#nextCrossCheckAt = this.#drawCrossCheck();
+  }
+
+  get gaps(): GapCounts {
+    return this.#gaps.counts;
   }
 
   get state(): PollState {
@@ -259,6 +274,7 @@ export class Poller {
       // The first answer of a member tells whether it knows `wait`; others never see it.
       const wait = first !== undefined && first === this.#waiter ? waitMs : 0;
       const began = env.clock.monotonic();
+      const askedAt = network.clock.now();
       let sentTo: string | undefined;
       const told = await this.#ask(
         {
@@ -273,7 +289,11 @@ export class Poller {
         signal,
       );
       this.#waiter = told.canWait ? told.node : undefined;
+      if (told.hasForgotten && this.#gaps.isToBeChecked(env.clock.monotonic())) {
+        this.#tasks.run('cross-check', () => this.#crossCheck(this.#tasks.signal));
+      }
       if (told.node !== undefined) {
+        if (told.node === first) this.#firstAskedAt = askedAt;
         await this.#guards.answered(told.node);
         if (sentTo !== undefined) await this.#guards.answeredOver(sentTo);
       }
@@ -282,7 +302,7 @@ export class Poller {
       await network.freshenSwarm(account.id, preset.ownSwarmEveryMs).catch(() => undefined);
       if (waitMs === 0 || !told.canWait) return false;
       if (wait === 0) return told.node === (await this.#guards.first());
-      if (told.fresh > 0 || env.clock.monotonic() - began >= wait / 2) {
+      if (told.fresh.length > 0 || env.clock.monotonic() - began >= wait / 2) {
         this.#earlyAnswers = 0;
         return true;
       }
@@ -326,16 +346,44 @@ export class Poller {
       const told = await this.#ask(
         {
           prefer: second === undefined ? [] : [second],
-          avoid: first,
+          ...(first !== undefined && { avoid: new Set([first]) }),
           waitMs: 0,
           avoidGuard: await this.#guards.pathGuard(),
         },
         signal,
       );
       if (told.node !== undefined) await this.#guards.answeredSecond(told.node);
+      const missing = this.#gaps.missing(told.fresh, this.#firstAskedAt);
+      if (missing > 0) await this.#fill(first, told.node, missing, signal);
     } catch (error) {
       this.#tasks.signal.throwIfAborted();
       this.#deps.env.log.debug({ error: String(error) }, 'no cross-check');
+    }
+  }
+
+  /** The first did not tell all: what the second one may lack too is asked of others, until one has nothing new. */
+  async #fill(
+    first: string | undefined,
+    second: string | undefined,
+    missing: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { env, onGap } = this.#deps;
+    env.log.info({ messages: missing }, 'a member of our swarm did not tell all; others did');
+    if (this.#gaps.found(first, missing) && first !== undefined) await this.#guards.drop(first);
+    const asked = new Set([first, second].filter((member) => member !== undefined));
+    try {
+      for (let i = 0; i < MAX_FILLERS; i++) {
+        const told = await this.#ask(
+          { prefer: [], avoid: asked, waitMs: 0, avoidGuard: await this.#guards.pathGuard() },
+          signal,
+        );
+        if (told.node === undefined || told.fresh.length === 0) break;
+        asked.add(told.node);
+        this.#gaps.filled(this.#gaps.missing(told.fresh, this.#firstAskedAt));
+      }
+    } finally {
+      onGap?.(this.#gaps.counts);
     }
   }
 
@@ -350,7 +398,7 @@ export class Poller {
   async #ask(
     options: {
       readonly prefer: readonly string[];
-      readonly avoid?: string | undefined;
+      readonly avoid?: ReadonlySet<string>;
       /** The only one that is to hold its answer; absent and asked to wait: nobody. */
       readonly waiter?: string | undefined;
       readonly waitMs: number;
@@ -370,8 +418,9 @@ export class Poller {
     let { prefer, waitMs } = options;
     const { only = () => true, attempts = ATTEMPTS } = options;
     let asked: readonly Follower[] = this.#inOrder().filter(({ namespace }) => only(namespace));
-    let fresh = 0;
+    const fresh: number[] = [];
     let moved = false;
+    let hasForgotten = false;
     let canWait = false;
     let member: string | undefined;
     for (let page = 0; page < MAX_PAGES && asked.length > 0; page++) {
@@ -382,7 +431,7 @@ export class Poller {
         pauseMs: 0,
         timeoutMs: POLL_TIMEOUT_MS + waitMs,
         prefer,
-        ...(options.avoid !== undefined && { avoid: new Set([options.avoid]) }),
+        ...(options.avoid !== undefined && { avoid: options.avoid }),
         preferGuard: options.preferGuard,
         avoidGuard: options.avoidGuard,
         ...(options.onSent !== undefined && { onSent: options.onSent }),
@@ -425,18 +474,19 @@ export class Poller {
       if (taken.lied) {
         network.pool.strike(node.ed25519Hex);
         await this.#guards.drop(node.ed25519Hex);
-        return { node: undefined, fresh, moved, canWait: false };
+        return { node: undefined, fresh, moved, hasForgotten, canWait: false };
       }
-      fresh += taken.fresh;
-      options.onPage?.(taken.fresh);
+      fresh.push(...taken.fresh);
+      options.onPage?.(taken.fresh.length);
       if (taken.moved) moved = true;
+      if (taken.hasForgotten && page === 0) hasForgotten = true;
       canWait = results.every(({ waited }) => waited !== undefined);
       member = node.ed25519Hex;
       asked = taken.unfinished;
       prefer = [member];
       waitMs = 0;
     }
-    return { node: member, fresh, moved, canWait };
+    return { node: member, fresh, moved, hasForgotten, canWait };
   }
 
   /** Messages last: what they mean may depend on the others. */
@@ -458,13 +508,15 @@ export class Poller {
       .then(async (): Promise<Page> => {
         const failures: unknown[] = [];
         const unfinished: Follower[] = [];
-        let [lied, moved, fresh] = [false, false, 0];
+        let [lied, moved, hasForgotten] = [false, false, false];
+        const fresh: number[] = [];
         for (const [i, follower] of asked.entries()) {
           const result = results[i]!;
           try {
             const taken = await this.#takeInOf(node, follower, result);
-            fresh += taken.fresh;
+            fresh.push(...taken.fresh);
             if (taken.lied) lied = true;
+            if (lastHashes[i] !== undefined && taken.isRetold) hasForgotten = true;
             if (taken.last === undefined || taken.last === lastHashes[i]) continue;
             moved = true;
             if (result.more || result.messages.length >= FULL_PAGE) unfinished.push(follower);
@@ -473,7 +525,7 @@ export class Poller {
           }
         }
         if (failures.length > 0) throw failures[0];
-        return { lied, fresh, moved, unfinished };
+        return { lied, fresh, moved, hasForgotten, unfinished };
       });
     this.#processing = work;
     return work;
@@ -483,12 +535,14 @@ export class Poller {
     node: PoolNode,
     follower: Follower,
     result: RetrieveResult,
-  ): Promise<{ lied: boolean; fresh: number; last: string | undefined }> {
+  ): Promise<{ lied: boolean; fresh: readonly number[]; isRetold: boolean; last: string | undefined }> {
     const { storage, network } = this.#deps;
     const { account } = this.#options;
     const { namespace } = follower;
     // Nobody follows it any more.
-    if (this.#followers.get(namespace) !== follower) return { lied: false, fresh: 0, last: undefined };
+    if (this.#followers.get(namespace) !== follower) {
+      return { lied: false, fresh: [], isRetold: false, last: undefined };
+    }
     const pubkey = parseAccountPubkey(account.id);
     const now = network.clock.now();
     const seen = new Set(await storage.seen(result.messages.map((message) => message.hash)));
@@ -512,7 +566,8 @@ export class Poller {
       }
       last = { hash, expiry };
     }
-    if (last === undefined) return { lied, fresh: 0, last: undefined };
+    const isRetold = retold.length > 0;
+    if (last === undefined) return { lied, fresh: [], isRetold, last: undefined };
     const { changes, onWritten } = await follower.take({ fresh, retold });
     await storage.write({
       ...changes,
@@ -520,7 +575,7 @@ export class Poller {
       ...(!lied && { lastHashes: [{ node: node.ed25519Hex, account: account.id, namespace, ...last }] }),
     });
     onWritten?.();
-    return { lied, fresh: fresh.length, last: last.hash };
+    return { lied, fresh: fresh.map(({ timestamp }) => timestamp), isRetold, last: last.hash };
   }
 }
 
