@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Menus and prompts: what can be done with a conversation, a message, a contact, the account.
 import type { Contact } from '@allium/client/contacts';
-import type { StoredMessage } from '@allium/client/storage';
+import type { StoredMessage, Timer } from '@allium/client/storage';
+import { TIMER_SECONDS } from '@allium/client/timers';
 import { shownInLine } from './cells.ts';
 import type { ChatController } from './controller.ts';
 import { draftOf, EMPTY_DRAFT } from './editor.ts';
+import { searchPrompt } from './file-actions.ts';
+import { durationText } from './rows.ts';
 import { type ListItem, shortId } from './store.ts';
 import type { Choice, Menu, Overlay, Panel } from './ui-state.ts';
 
@@ -29,6 +32,8 @@ export function conversationMenu(
       return contactList(chat);
     case 's':
       return settings(chat);
+    case 'f':
+      return searchPrompt(chat, undefined);
     case 'i':
       return networkPanel(chat);
     default:
@@ -62,6 +67,7 @@ export function conversationMenu(
   if (input === 'm')
     return then(() => conversation.change({ mutedUntil: item.isMuted ? undefined : FOR_EVER }));
   if (input === 'b') return blockMenu(chat, item.id);
+  if (input === 't') return timerMenu(chat, item.id);
   if (input === 'h') {
     return then(async () => {
       await conversation.hide();
@@ -126,11 +132,15 @@ function newConversation(chat: ChatController): Overlay {
   return {
     kind: 'prompt',
     title: 'Write to',
-    hint: 'account id: 66 hex digits that begin with 05',
+    hint: 'account id, or a name of the network',
     draft: EMPTY_DRAFT,
-    submit: (text) => {
-      chat.store.client.conversation(text.toLowerCase());
-      return chat.open(text.toLowerCase());
+    submit: async (text) => {
+      const { client } = chat.store;
+      if (/^05/i.test(text)) return chat.open(client.conversation(text.toLowerCase()).id);
+      chat.store.notice(`Asking the network who ${shownInLine(text)} is …`);
+      const id = await client.resolve(text);
+      chat.store.notice(`${shownInLine(text)} is ${shortId(id)}.`);
+      return chat.open(id);
     },
   };
 }
@@ -191,6 +201,21 @@ function contactMenu(chat: ChatController, { id, approved, blocked }: Contact): 
       run: () => chat.show({ kind: 'panel', title: store.titleOf(id), lines: [id], top: 0 }),
     },
   ];
+  choices.push({
+    key: 'n',
+    label: 'call by another name',
+    run: () =>
+      chat.show({
+        kind: 'prompt',
+        title: 'Name',
+        hint: 'only you see it; empty: as they call themselves',
+        draft: draftOf(conversation.contact.nickname ?? ''),
+        submit: async (name) => {
+          await conversation.setNickname(name === '' ? undefined : name);
+          store.touched(id);
+        },
+      }),
+  });
   if (!approved && !blocked) choices.push({ key: 'a', label: 'accept', run: () => conversation.approve() });
   choices.push(
     blocked
@@ -211,6 +236,37 @@ function blockMenu(chat: ChatController, id: string): Menu {
       store.touched(id);
     },
   );
+}
+
+function timerMenu(chat: ChatController, id: string): Menu {
+  const { store } = chat;
+  const conversation = store.client.conversation(id);
+  const { timer: now } = conversation;
+  const of = (timer: Timer | undefined, label: string): Choice => ({
+    label: `${now?.mode === timer?.mode && now?.seconds === timer?.seconds ? '• ' : '  '}${label}`,
+    run: async () => {
+      await conversation.setTimer(timer);
+      store.touched(id);
+    },
+  });
+  // In one's own notes nobody else reads.
+  const modes = id === store.client.id ? (['after_send'] as const) : (['after_read', 'after_send'] as const);
+  return {
+    kind: 'menu',
+    title: 'What you send disappears',
+    index: 0,
+    choices: [
+      of(undefined, 'never'),
+      ...modes.flatMap((mode) =>
+        TIMER_SECONDS[mode].map((seconds) =>
+          of(
+            { mode, seconds },
+            `${durationText(seconds)} after being ${mode === 'after_read' ? 'read' : 'sent'}`,
+          ),
+        ),
+      ),
+    ],
+  };
 }
 
 function settings(chat: ChatController): Menu {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Keys become steps: of the list, of the text that is written, of a chosen message, of an overlay. Knows no terminal and no
 // protocol; the view renders `state()`, the store does what is asked.
+
+import type { OutgoingAttachment } from '@allium/client/files/uploads';
 import type { StoredMessage } from '@allium/client/storage';
 import { conversationMenu, deleteMenu, reactionMenu } from './actions.ts';
 import { type Draft, draftOf, EMPTY_DRAFT, erased, moved, movedLine, typed } from './editor.ts';
+import { attachPrompt, hasFiles, saveMenu, searchPrompt } from './file-actions.ts';
 import { geometryOf } from './geometry.ts';
 import { isSame } from './history-window.ts';
 import { helpLines } from './keys.ts';
@@ -59,6 +62,7 @@ export class ChatController {
       selectedId: undefined,
       draft: EMPTY_DRAFT,
       replyTo: undefined,
+      editing: undefined,
       picked: undefined,
       bottom: undefined,
       ...size,
@@ -172,10 +176,11 @@ export class ChatController {
   }
 
   #pressCompose(input: string, key: Key): void {
-    const { draft, replyTo, columns } = this.#state;
+    const { draft, replyTo, editing } = this.#state;
     const width = Math.max(4, this.geometry().chatWidth - 4);
     if (key.escape) {
-      if (replyTo !== undefined) this.#set({ replyTo: undefined });
+      if (editing !== undefined) this.#set({ editing: undefined, draft: editing.draft });
+      else if (replyTo !== undefined) this.#set({ replyTo: undefined });
       else void this.leave();
     } else if (key.tab) void this.leave();
     else if (key.return && key.meta !== true && key.shift !== true) void this.#send();
@@ -188,7 +193,9 @@ export class ChatController {
       if (up !== undefined) this.#set({ draft: up });
       else this.#pick(-1);
     } else if (key.downArrow) this.#set({ draft: movedLine(draft, 1, width) ?? moved(draft, 'end') });
-    else if (columns > 0) {
+    else if (key.ctrl && input === 'o') this.show(attachPrompt(this));
+    else if (key.ctrl && input === 'f') this.show(searchPrompt(this, this.store.snapshot().open?.id));
+    else {
       const next = edited(draft, input, key);
       if (next !== undefined) this.#write(next);
     }
@@ -217,6 +224,9 @@ export class ChatController {
       this.#set({ replyTo: message, focus: 'compose', picked: undefined });
     } else if (input === 'e' && !isDeleted) this.show(reactionMenu(this, message));
     else if (input === 'd') this.show(deleteMenu(this, message));
+    else if (input === 'o' && hasFiles(message)) this.show(saveMenu(this, message));
+    else if (input === 'E' && message.sender === this.store.client.id && message.text !== '')
+      this.#edit(message);
     else if (input === 's' && message.state === 'failed') {
       const conversation = this.store.client.conversation(message.conversation);
       void this.store.attempt(() => conversation.resend(message.timestamp));
@@ -288,6 +298,7 @@ export class ChatController {
         selectedId: id,
         draft: draftOf(draft),
         replyTo: undefined,
+        editing: undefined,
         picked: undefined,
         bottom: undefined,
       });
@@ -297,6 +308,7 @@ export class ChatController {
 
   /** Back to the list; the conversation stays in view where there is room. */
   async leave(): Promise<void> {
+    if (this.#isReading()) void this.store.attempt(() => this.store.markRead());
     this.#set({ focus: 'list', picked: undefined, selectedId: this.store.snapshot().open?.id });
     await this.#keepDraft();
   }
@@ -304,13 +316,8 @@ export class ChatController {
   /** Closes the open conversation, as after it was declined or hidden. */
   closeConversation(): void {
     this.store.close();
-    this.#set({
-      focus: 'list',
-      picked: undefined,
-      bottom: undefined,
-      draft: EMPTY_DRAFT,
-      replyTo: undefined,
-    });
+    const closed = { draft: EMPTY_DRAFT, replyTo: undefined, editing: undefined, picked: undefined };
+    this.#set({ focus: 'list', bottom: undefined, ...closed });
   }
 
   geometry() {
@@ -327,13 +334,51 @@ export class ChatController {
     if (end + by > all.length - AHEAD && by > 0) this.#load('newer');
   }
 
-  async #send(): Promise<void> {
-    const { draft, replyTo } = this.#state;
+  /** Opens a conversation at a message and chooses it. */
+  async openAt(message: StoredMessage): Promise<void> {
+    await this.open(message.conversation);
+    await this.store.attempt(async () => {
+      if (!(await this.store.openAt(message))) return this.store.notice('The message is not there any more.');
+      const { sender, timestamp } = message;
+      this.#set({ focus: 'select', picked: { sender, timestamp } });
+      this.#bringIntoView({ sender, timestamp });
+    });
+  }
+
+  /** Sends the text that is written with a file; what cannot be sent stays. */
+  async sendFile(attachment: OutgoingAttachment): Promise<void> {
+    await this.#send([attachment]);
+  }
+
+  #edit(message: StoredMessage): void {
+    const { draft } = this.#state;
+    this.#set({
+      focus: 'compose',
+      picked: undefined,
+      replyTo: undefined,
+      editing: { message, draft },
+      draft: draftOf(message.text),
+    });
+  }
+
+  async #send(attachments?: readonly OutgoingAttachment[]): Promise<void> {
+    const { draft, replyTo, editing } = this.#state;
     const text = draft.text.trim();
-    if (text === '') return;
+    if (editing !== undefined) {
+      this.#set({ draft: editing.draft, editing: undefined });
+      const { message } = editing;
+      const conversation = this.store.client.conversation(message.conversation);
+      const done = await this.store.attempt(async () => {
+        await conversation.edit(message.timestamp, text);
+        return true;
+      });
+      if (done === undefined) this.#set({ draft, editing });
+      return;
+    }
+    if (text === '' && attachments === undefined) return;
     this.#set({ draft: EMPTY_DRAFT, replyTo: undefined });
     const quote = replyTo && { author: replyTo.sender, timestamp: replyTo.timestamp };
-    if ((await this.store.send(text, quote)) === undefined) this.#set({ draft, replyTo });
+    if ((await this.store.send(text, quote, attachments)) === undefined) this.#set({ draft, replyTo });
     else {
       this.#toEnd();
       await this.#keepDraft();
@@ -354,7 +399,7 @@ export class ChatController {
     clearTimeout(this.#draftTimer);
     const { open } = this.store.snapshot();
     if (open === undefined) return;
-    const { text } = this.#state.draft;
+    const { text } = this.#state.editing?.draft ?? this.#state.draft;
     await this.store.attempt(async () => {
       const conversation = this.store.client.conversation(open.id);
       if (((await conversation.state()).draft ?? '') === text) return;
@@ -414,6 +459,7 @@ export class ChatController {
       width,
       titleOf: (id) => this.store.titleOf(id),
       readTo: open.readTo,
+      progressOf: (message) => this.store.progressOf(message),
       find: finderOf(open.messages),
       now: Date.now(),
     });
@@ -444,10 +490,20 @@ export class ChatController {
 
   /** What stands in view for a moment, at the end of an open conversation, is read. */
   #noteRead(): void {
-    clearTimeout(this.#readTimer);
+    if (!this.#isReading()) {
+      clearTimeout(this.#readTimer);
+      this.#readTimer = undefined;
+      return;
+    }
+    this.#readTimer ??= setTimeout(() => {
+      this.#readTimer = undefined;
+      void this.store.attempt(() => this.store.markRead());
+    }, READ_AFTER_MS);
+  }
+
+  #isReading(): boolean {
     const { focus, bottom } = this.#state;
-    if (this.store.snapshot().open === undefined || focus === 'list' || bottom !== undefined) return;
-    this.#readTimer = setTimeout(() => void this.store.attempt(() => this.store.markRead()), READ_AFTER_MS);
+    return this.store.snapshot().open !== undefined && focus !== 'list' && bottom === undefined;
   }
 
   #set(change: Partial<UiState>): void {

@@ -39,7 +39,7 @@ export function geometryOf(ui: UiState, isOpen: boolean): Geometry {
   const most = Math.max(1, Math.min(DRAFT_LINES, Math.floor(bodyHeight / 3)));
   const draftHeight = Math.min(most, draft.lines.length);
   const draftTop = Math.max(0, Math.min(draft.row, draft.lines.length - draftHeight));
-  const hasReply = ui.replyTo !== undefined;
+  const hasReply = ui.replyTo !== undefined || ui.editing !== undefined;
   // A line above the draft.
   const messagesHeight = Math.max(1, bodyHeight - draftHeight - 1 - (hasReply ? 1 : 0));
   return { listWidth, chatWidth, bodyHeight, messagesHeight, draft, draftTop, draftHeight, hasReply };

@@ -26,6 +26,8 @@ export interface RowContext {
   readonly titleOf: (id: string) => string;
   /** Where what is new begins, network time in ms. */
   readonly readTo: number | undefined;
+  /** How far files of a message are, in words; empty: nothing is under way. */
+  readonly progressOf: (message: StoredMessage) => string;
   /** Messages that others quote, by sender and timestamp, as far as they are loaded. */
   readonly find: (reference: { author: string; timestamp: number }) => StoredMessage | undefined;
   readonly now: number;
@@ -58,6 +60,13 @@ export function rowsOf(messages: readonly StoredMessage[], context: RowContext):
     }
     const isGroup =
       !isNewDay && !startsNew && previous?.sender === message.sender && at - placeTime(previous) < GROUP_MS;
+    if (message.notice !== undefined) {
+      for (const line of wrapped(noticeText(message, context), context.width)) {
+        rows.push({ message, spans: centered(line, context.width) });
+      }
+      previous = undefined;
+      continue;
+    }
     if (!isGroup) {
       if (!isNewDay && !startsNew) rows.push({ spans: [{ text: '' }] });
       rows.push(heading(message, context));
@@ -87,7 +96,7 @@ const bodies = new WeakMap<StoredMessage, { readonly key: string; readonly rows:
 /** Cached: a message that has not changed is the same object. */
 function bodyOf(message: StoredMessage, context: RowContext): readonly Row[] {
   const quoted = message.quote === undefined ? undefined : context.find(message.quote);
-  const key = `${context.width} ${message.quote === undefined ? '' : `${context.titleOf(message.quote.author)} ${quoted?.text}`}`;
+  const key = `${context.width} ${context.progressOf(message)} ${message.quote === undefined ? '' : `${context.titleOf(message.quote.author)} ${quoted?.text}`}`;
   const known = bodies.get(message);
   if (known?.key === key) return known.rows;
   const rows = makeBody(message, quoted, context);
@@ -98,7 +107,7 @@ function bodyOf(message: StoredMessage, context: RowContext): readonly Row[] {
 function makeBody(
   message: StoredMessage,
   quoted: StoredMessage | undefined,
-  { ownId, width, titleOf }: RowContext,
+  { ownId, width, titleOf, progressOf }: RowContext,
 ): readonly Row[] {
   const isOwn = message.sender === ownId;
   const textWidth = Math.max(8, width - MARGIN - MARKS);
@@ -115,14 +124,84 @@ function makeBody(
     for (const line of [first, ...others])
       rows.push({ message, spans: [indent, { text: `│ ${line}`, dim: true }] });
   }
-  for (const line of wrapped(shown(message.text), textWidth, MAX_LINES)) {
-    rows.push({ message, spans: [indent, { text: line }] });
+  if (message.text !== '') {
+    for (const line of wrapped(shown(message.text), textWidth, MAX_LINES)) {
+      rows.push({ message, spans: [indent, { text: line }] });
+    }
   }
+  for (const line of fileLines(message)) {
+    rows.push({ message, spans: [indent, { text: cut(line, textWidth), color: 'cyan' }] });
+  }
+  const progress = progressOf(message);
+  if (progress !== '') rows.push({ message, spans: [indent, { text: cut(progress, textWidth), dim: true }] });
+  if (rows.length === 0)
+    rows.push({ message, spans: [indent, { text: '(nothing that can be shown)', dim: true }] });
   if (isOwn) withMark(rows, message, width);
+  else if (message.marks?.edits !== undefined) {
+    const last = rows.at(-1)!;
+    rows[rows.length - 1] = { message, spans: [...last.spans, { text: '  edited', dim: true }] };
+  }
   const reactions = reactionText(message);
   if (reactions !== '')
     rows.push({ message, spans: [indent, { text: cut(reactions, textWidth), dim: true }] });
   return rows;
+}
+
+/** One line for each file, and for what a link leads to. */
+export function fileLines({ attachments = [], preview }: StoredMessage): readonly string[] {
+  const lines = attachments.map((file) => {
+    const name = shownInLine(file.fileName ?? file.contentType);
+    const what = file.isVoice === true ? `voice message${lengthText(file.durationMs)}` : `file: ${name}`;
+    const size = file.sizeBytes > 0 ? `, ${sizeText(file.sizeBytes)}` : '';
+    const trouble = file.problem === undefined ? '' : ', cannot be opened';
+    return `[${what}${size}${trouble}]`;
+  });
+  const title = shownInLine(preview?.title ?? '');
+  return title === '' ? lines : [...lines, `[link: ${title}]`];
+}
+
+export function sizeText(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+function lengthText(ms: number | undefined): string {
+  if (ms === undefined) return '';
+  const seconds = Math.round(ms / 1000);
+  return `, ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+}
+
+export function durationText(seconds: number): string {
+  const units: readonly (readonly [number, string])[] = [
+    [604_800, 'week'],
+    [86_400, 'day'],
+    [3_600, 'hour'],
+    [60, 'minute'],
+    [1, 'second'],
+  ];
+  const [size, name] = units.find(([one]) => seconds % one === 0) ?? units.at(-1)!;
+  const count = seconds / size;
+  return `${count} ${name}${count === 1 ? '' : 's'}`;
+}
+
+function noticeText({ sender, notice }: StoredMessage, { ownId, titleOf }: RowContext): string {
+  const who = sender === ownId ? 'You' : titleOf(sender);
+  if (notice === undefined) return '';
+  if (notice.kind !== 'timer')
+    return `${who} ${notice.kind === 'screenshot' ? 'took a screenshot' : 'saved a file'}`;
+  if (notice.timer === undefined) return `${who} let messages stay`;
+  const after = notice.timer.mode === 'after_read' ? 'being read' : 'being sent';
+  return `${who} let messages disappear ${durationText(notice.timer.seconds)} after ${after}`;
+}
+
+function centered(text: string, width: number): readonly Span[] {
+  return [{ text: ' '.repeat(Math.max(0, Math.floor((width - widthOf(text)) / 2))) }, { text, dim: true }];
 }
 
 /** At the right edge of the last row; a failure has a row of its own. */
@@ -138,11 +217,17 @@ function withMark(rows: Row[], message: StoredMessage, width: number): void {
   const last = rows.at(-1)!;
   const used = last.spans.reduce((sum, span) => sum + widthOf(span.text), 0);
   const mark = DELIVERY_MARKS[delivery.state];
-  const gap = ' '.repeat(Math.max(1, width - used - mark.length));
+  const edited = message.marks?.edits === undefined ? '' : ' edited';
+  const gap = ' '.repeat(Math.max(1, width - used - mark.length - edited.length));
   const isRead = delivery.state === 'read';
   rows[rows.length - 1] = {
     message,
-    spans: [...last.spans, { text: gap }, { text: mark, ...(isRead ? { color: 'green' } : { dim: true }) }],
+    spans: [
+      ...last.spans,
+      { text: edited, dim: true },
+      { text: gap },
+      { text: mark, ...(isRead ? { color: 'green' } : { dim: true }) },
+    ],
   };
 }
 
@@ -197,6 +282,16 @@ export function detailsOf(
       add('Reason', delivery.reason ?? 'unknown');
       add('Next step', `${delivery.nextStep} (key s on the message)`);
     }
+  }
+  for (const { text, at } of message.marks?.edits ?? [])
+    add('Edited', `${fullTime(at)}: ${text.slice(0, 300)}`);
+  if (message.original !== undefined) add('First', message.original.slice(0, 300));
+  if (message.marks?.expiresAt !== undefined) add('Disappears', fullTime(message.marks.expiresAt));
+  else if (message.timer !== undefined) {
+    add(
+      'Disappears',
+      `${durationText(message.timer.seconds)} after being ${message.timer.mode === 'after_read' ? 'read' : 'sent'}`,
+    );
   }
   if (message.hash !== undefined) add('Hash', message.hash);
   for (const { by, emoji, on, at } of message.marks?.reactions ?? []) {

@@ -3,9 +3,11 @@
 // by `subscribe`; a snapshot is a new object after every change.
 import type { Client, ClientStatus } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
+import type { FileProgress, OutgoingAttachment } from '@allium/client/files/uploads';
 import type { MessageReference, StoredMessage } from '@allium/client/storage';
 import { shownInLine } from './cells.ts';
 import { HistoryWindow } from './history-window.ts';
+import { fileLines } from './rows.ts';
 
 // Ours.
 /** Changes that come together are shown together. */
@@ -46,6 +48,8 @@ export interface ChatSnapshot {
   readonly requests: readonly ListItem[];
   readonly open: OpenConversation | undefined;
   readonly notice: string | undefined;
+  /** Changes when files of the open conversation went on. */
+  readonly progressed: number;
 }
 
 export class ChatStore {
@@ -57,6 +61,11 @@ export class ChatStore {
   /** Unread messages by conversation; those that changed are counted anew. */
   readonly #unread = new Map<string, number>();
   readonly #recount = new Set<string>();
+  /** By message, then by file; only while something is under way. */
+  readonly #progress = new Map<
+    string,
+    Map<FileProgress['index'], Pick<FileProgress, 'doneBytes' | 'totalBytes'> & { readonly what: string }>
+  >();
   #window: HistoryWindow | undefined;
   #openId: string | undefined;
   #refreshTimer: NodeJS.Timeout | undefined;
@@ -75,6 +84,7 @@ export class ChatStore {
       requests: [],
       open: undefined,
       notice: undefined,
+      progressed: 0,
     };
     const onMessage = (message: StoredMessage) => this.#onMessage(message);
     this.#cancels.push(
@@ -82,6 +92,14 @@ export class ChatStore {
       client.on('own_message', onMessage),
       client.on('outgoing', onMessage),
       client.on('changed', onMessage),
+      client.on('notice', onMessage),
+      client.on('removed', (message) => {
+        this.#window?.remove(message);
+        this.#showWindow();
+        this.#touch(message.conversation);
+      }),
+      client.on('upload', (progress) => this.#onProgress('sending', progress)),
+      client.on('download', (progress) => this.#onProgress('fetching', progress)),
       client.on('request', ({ id }) => this.#touch(id)),
       client.on('accepted', ({ id }) => {
         this.notice(`${this.titleOf(id)} has accepted your request.`);
@@ -121,8 +139,8 @@ export class ChatStore {
   /** How the account calls somebody. */
   titleOf(id: string): string {
     if (id === this.client.id) return 'Note to self';
-    const { name = '' } = this.client.conversation(id).contact;
-    const clean = shownInLine(name);
+    const { name = '', nickname = name } = this.client.conversation(id).contact;
+    const clean = shownInLine(nickname);
     return clean === '' ? shortId(id) : clean;
   }
 
@@ -187,13 +205,39 @@ export class ChatStore {
     if ((this.#unread.get(open.id) ?? 0) > 0) this.#touch(open.id);
   }
 
+  /** What is under way with the files of a message. */
+  progressOf({ sender, timestamp }: StoredMessage): string {
+    const files = this.#progress.get(`${sender} ${timestamp}`);
+    if (files === undefined) return '';
+    return [...files.values()]
+      .map(
+        ({ what, doneBytes, totalBytes }) =>
+          `${what} ${Math.floor((100 * doneBytes) / Math.max(1, totalBytes))} %`,
+      )
+      .join(', ');
+  }
+
+  /** Opens a conversation where a message stands; false: it is not there any more. */
+  async openAt(message: StoredMessage): Promise<boolean> {
+    await this.open(message.conversation);
+    const window = this.#window;
+    if (window === undefined) return false;
+    const isThere = await window.reach(message);
+    if (window === this.#window) this.#showWindow();
+    return isThere;
+  }
+
   /** Sends from the open conversation; the message shows its own fate. Undefined: it was not taken, and a notice says why. */
-  send(text: string, quote?: MessageReference): Promise<true | undefined> {
+  send(
+    text: string,
+    quote?: MessageReference,
+    attachments?: readonly OutgoingAttachment[],
+  ): Promise<true | undefined> {
     const { open } = this.#snapshot;
     if (open === undefined) return Promise.resolve(undefined);
     const sending = this.client
       .conversation(open.id)
-      .send(text, { keepTrying: true, ...(quote !== undefined && { quote }) });
+      .send(text, { keepTrying: true, ...(quote && { quote }), ...(attachments && { attachments }) });
     // Refused at once or never: what comes later is the state of the message.
     return this.attempt(async () => {
       await Promise.race([sending, accepted(this.client, open.id)]);
@@ -204,9 +248,6 @@ export class ChatStore {
 
   async deleteForMe(message: StoredMessage): Promise<void> {
     await this.client.conversation(message.conversation).deleteForMe([message]);
-    this.#window?.remove(message);
-    this.#showWindow();
-    this.#touch(message.conversation);
   }
 
   /** Counts and lists anew; once more where something changed while it did. */
@@ -253,11 +294,10 @@ export class ChatStore {
   async #itemOf(id: string, last: StoredMessage, readTo: number | undefined): Promise<ListItem> {
     const at = last.sortTimestamp ?? last.timestamp;
     const isRead = readTo !== undefined && at <= readTo;
+    // Taken away before counting: what comes meanwhile is counted the next time.
+    const isCounted = !this.#recount.delete(id) && this.#unread.has(id);
     if (isRead) this.#unread.set(id, 0);
-    else if (!this.#unread.has(id) || this.#recount.delete(id)) {
-      this.#unread.set(id, await this.client.conversation(id).unread());
-    }
-    this.#recount.delete(id);
+    else if (!isCounted) this.#unread.set(id, await this.client.conversation(id).unread());
     const own = last.sender === this.client.id && id !== this.client.id ? 'You: ' : '';
     return {
       id,
@@ -278,6 +318,17 @@ export class ChatStore {
       this.#showWindow();
     }
     this.#touch(message.conversation);
+  }
+
+  #onProgress(what: string, progress: FileProgress): void {
+    const { sender, timestamp, index, doneBytes, totalBytes } = progress;
+    const key = `${sender} ${timestamp}`;
+    const files = this.#progress.get(key) ?? new Map();
+    if (doneBytes < totalBytes) files.set(index, { what, doneBytes, totalBytes });
+    else files.delete(index);
+    if (files.size === 0) this.#progress.delete(key);
+    else this.#progress.set(key, files);
+    this.#set({ progressed: this.#snapshot.progressed + 1 });
   }
 
   #touch(id: string): void {
@@ -334,7 +385,10 @@ export const shortId = (id: string): string => `${id.slice(0, 8)}…${id.slice(-
 
 export function previewOf(message: StoredMessage): string {
   if (message.marks?.deletedAt !== undefined) return 'deleted';
-  return shownInLine(message.text.slice(0, 300));
+  if (message.notice !== undefined)
+    return message.notice.kind === 'timer' ? 'disappearing messages' : 'a file was saved';
+  const text = shownInLine(message.text.slice(0, 300));
+  return text !== '' ? text : (fileLines(message)[0] ?? '');
 }
 
 /** Resolves when a message to `id` is in the storage. */

@@ -46,6 +46,8 @@ export interface UiState {
   readonly selectedId: string | undefined;
   readonly draft: Draft;
   readonly replyTo: StoredMessage | undefined;
+  /** The message that the draft is a new version of, and the draft that waits meanwhile. */
+  readonly editing: { readonly message: StoredMessage; readonly draft: Draft } | undefined;
   readonly picked: Pick<StoredMessage, 'sender' | 'timestamp'> | undefined;
   /** Rows between the end of the conversation and the lowest one that is shown, as of the row that stands there. */
   readonly bottom: { readonly sender: string; readonly timestamp: number; readonly row: number } | undefined;

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The chat without a terminal: keys in, a screen out, two people over a devnet.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Client } from '@allium/client';
 import { openClient } from '@allium/client/node';
 import { Devnet } from '@allium/lab';
+import { systemEnv } from '@allium/net/system-env';
 import { Account } from '@allium/protocol/account';
+import { type FileServer, startFileServer } from '@allium/servers/files';
 import { renderToString } from 'ink';
 import { createElement } from 'react';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -14,6 +19,8 @@ import { Screen } from '../../src/chat/view/app.ts';
 import { until } from '../system-node.ts';
 
 let net: Devnet;
+let files: FileServer;
+let folder: string;
 
 /** A chat as its user has it: sees the screen, presses keys. */
 class Person implements AsyncDisposable {
@@ -31,7 +38,9 @@ class Person implements AsyncDisposable {
   }
 
   static async sitsDown(columns = 80, rows = 24): Promise<Person> {
-    const client = await openClient({ account: Account.create(), seeds: [net.seed] });
+    const { url, ed25519Hex } = files;
+    const account = Account.create();
+    const client = await openClient({ account, seeds: [net.seed], fileServers: [{ url, ed25519Hex }] });
     const person = new Person(client, columns, rows);
     await person.store.start();
     return person;
@@ -50,7 +59,9 @@ class Person implements AsyncDisposable {
   }
 
   async sees(text: string): Promise<void> {
-    await until(() => this.screen.includes(text));
+    await until(() => this.screen.includes(text)).catch(() => {
+      throw new Error(`no "${text}" on the screen:\n${this.screen}`);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -66,9 +77,15 @@ const DOWN: Key = { downArrow: true };
 const ESC: Key = { escape: true };
 
 beforeAll(async () => {
-  net = await Devnet.start({ nodes: 14 });
+  folder = mkdtempSync(join(tmpdir(), 'allium-chat-ui-test-'));
+  net = await Devnet.start({ nodes: 14, node: { relayExemptRanges: ['127.0.0.0/8'] } });
+  files = await startFileServer({ folder: join(folder, 'files'), port: 0 }, systemEnv());
 });
-afterAll(() => net.stop());
+afterAll(async () => {
+  await files.stop();
+  await net.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 test('two people: a request, answers, reactions, deletion, delivery, an unread count', async () => {
   await using ann = await Person.sitsDown();
@@ -115,7 +132,7 @@ test('two people: a request, answers, reactions, deletion, delivery, an unread c
   // A message is taken back.
   ann.keys('a mistake', ENTER);
   await ben.sees('a mistake');
-  await until(() => !ann.screen.includes('a mistake                                        …'));
+  await until(() => ann.store.snapshot().open?.messages.at(-1)?.state === 'sent');
   ann.keys(UP, 'd', 'e', ESC);
   await ben.sees('This message was deleted.');
 
@@ -125,6 +142,55 @@ test('two people: a request, answers, reactions, deletion, delivery, an unread c
   await ben.sees('1 unread');
   ben.keys(ENTER);
   await until(() => !ben.screen.includes('1 unread'));
+});
+
+test('files, new versions of a text, search, timers, names of one’s own', async () => {
+  await using ann = await Person.sitsDown();
+  await using ben = await Person.sitsDown();
+  writeFileSync(join(folder, 'plan.txt'), 'the plan of ann');
+  ann.keys('n', ben.client.id, ENTER);
+  await until(() => ann.controller.state().focus === 'compose');
+  ann.keys('as promised');
+  ann.controller.press('o', { ctrl: true });
+  ann.keys(join(folder, 'nothing.txt'), ENTER);
+  await ann.sees('there is no file');
+  ann.controller.press('o', { ctrl: true });
+  ann.keys(join(folder, 'plan.txt'), ENTER);
+  await ann.sees('✓');
+  expect(ann.screen).toContain('[file: plan.txt, 15 bytes]');
+
+  await ben.sees('1 asks to write');
+  ben.keys(ENTER);
+  await ben.sees('[file: plan.txt, 15 bytes]');
+  mkdirSync(join(folder, 'saved'));
+  ben.keys(UP, 'o');
+  ben.controller.press('u', { ctrl: true });
+  ben.keys(join(folder, 'saved'), ENTER);
+  await ben.sees('Saved as');
+  expect(readFileSync(join(folder, 'saved', 'plan.txt'), 'utf8')).toBe('the plan of ann');
+  ben.keys(ESC, 'thanks', ENTER);
+  await ann.sees('thanks');
+
+  ann.keys('we meet at fife', ENTER);
+  await ben.sees('we meet at fife');
+  await until(() => ann.store.snapshot().open?.messages.at(-1)?.state === 'sent');
+  ann.keys(UP, 'E');
+  expect(ann.screen).toContain('new version of: we meet at fife');
+  for (let back = 0; back < 4; back++) ann.keys({ backspace: true });
+  ann.keys('five', ENTER);
+  await ben.sees('we meet at five');
+  await ben.sees('edited');
+  await until(() => !ben.screen.includes('fife'));
+
+  ben.controller.press('f', { ctrl: true });
+  ben.keys('meet', ENTER);
+  await ben.sees('1 found: meet');
+  ben.keys(ENTER);
+  await until(() => ben.controller.pickedMessage()?.text === 'we meet at five');
+  ben.keys(ESC, ESC, 't', DOWN, ENTER);
+  await ann.sees('let messages disappear 5 minutes');
+  ben.keys('c', ENTER, 'n', 'Anna of work', ENTER);
+  await ben.sees('Anna of work');
 });
 
 test('a draft stays, pins and names are shown, and quitting is asked for', async () => {

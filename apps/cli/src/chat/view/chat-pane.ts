@@ -117,8 +117,10 @@ function draftLines({
   const lines = [
     line('rule', [{ text: rule + '─'.repeat(Math.max(0, width - widthOf(rule))), dim: true }], width),
   ];
-  if (hasReply && ui.replyTo !== undefined) {
-    const text = `  answer to ${nameOfReply}: ${previewOf(ui.replyTo)}`;
+  const about = ui.editing?.message ?? ui.replyTo;
+  if (hasReply && about !== undefined) {
+    const what = ui.editing === undefined ? `answer to ${nameOfReply}` : 'new version of';
+    const text = `  ${what}: ${previewOf(about)}`;
     lines.push(line('reply', [{ text: cut(text, width - 1), dim: true }], width));
   }
   const isActive = ui.focus === 'compose' && ui.overlay === undefined;
