@@ -5,7 +5,10 @@ import type { IncomingMessage } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BrowserTransport, browserEnv, openBrowserClient } from '@allium/client/browser';
+import { MemoryStorage } from '@allium/client/storage/memory';
 import { createCertificate } from '@allium/net/certificate';
+import { Account } from '@allium/protocol/account';
 import { fromHex, utf8 } from '@allium/protocol/bytes';
 import {
   Assembly,
@@ -30,7 +33,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'cert.pem'), certificatePem);
   writeFileSync(join(folder, 'key.pem'), keyPem);
   net = await Devnet.start({
-    nodes: 5,
+    nodes: 8,
     node: {
       browserCertificate: join(folder, 'cert.pem'),
       browserKey: join(folder, 'key.pem'),
@@ -120,6 +123,40 @@ test('onions go over one WebSocket, through hops and to the node itself', async 
     });
   ws.close();
 });
+
+test('a client talks through two such nodes, without a gateway, and notices when one goes', async () => {
+  // A page would refuse certificates that nobody has signed.
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+  const [one, two] = net.nodes as [DevnetNode, DevnetNode];
+  const entryOf = ({ url, ed25519 }: DevnetNode) => ({ url, ed25519Hex: ed25519 });
+  const transport = new BrowserTransport({
+    ...{ gateway: false, env: browserEnv(), entries: [entryOf(one), entryOf(two)] },
+  });
+  const client = await openBrowserClient({
+    account: Account.create(),
+    storage: new MemoryStorage(),
+    transport,
+    network: { network: 'local', id: '', nodes: 0, fileServers: [], anchor: undefined },
+  });
+  try {
+    await client.noteToSelf().send('directly');
+    const guards = () => client.paths().map(({ hops }) => hops[0]!.ed25519Hex);
+    expect(guards().every((key) => key === one.ed25519 || key === two.ed25519)).toBe(true);
+    expect(transport.state).toBe('connected');
+    const gone = guards()[0] === one.ed25519 ? one : two;
+    await gone.kill();
+    await client.noteToSelf().send('over the other one', { keepTrying: true });
+    expect(guards()).toContain(gone === one ? two.ed25519 : one.ed25519);
+    await gone.start();
+    expect((await client.noteToSelf().history()).map(({ text }) => text)).toEqual([
+      'directly',
+      'over the other one',
+    ]);
+  } finally {
+    await client.close();
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+  }
+}, 60_000);
 
 test('pages may post onions and ask for the list, and nothing else', async () => {
   const node = net.nodes[0]!;

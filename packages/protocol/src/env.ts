@@ -70,6 +70,8 @@ export interface TransportResponse {
 export interface Transport {
   /** Service nodes are reached through an entry that passes on onions and nothing else. Default false. */
   readonly onlyOnions?: boolean;
+  /** Nodes at which paths can begin at present, Ed25519 keys in hex. Undefined: any. */
+  readonly guards?: ReadonlySet<string> | undefined;
   request(request: TransportRequest): Promise<TransportResponse>;
 }
 

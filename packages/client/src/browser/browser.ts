@@ -18,12 +18,13 @@ import type { Storage } from '../storage/storage.ts';
 import { browserEnv } from './env.ts';
 import { BrowserTransport } from './transport.ts';
 
+export type { EntryState } from './entry-channel.ts';
 export { browserEnv } from './env.ts';
 export {
   BrowserTransport,
   type BrowserTransportEvents,
   type BrowserTransportOptions,
-  type EntryState,
+  type NodeEntry,
 } from './transport.ts';
 
 export interface OpenBrowserOptions {
@@ -34,6 +35,8 @@ export interface OpenBrowserOptions {
   readonly storage?: Storage;
   /** Where files are kept. Default: IndexedDB beside the default storage, else in memory. Belongs to the client from now on. */
   readonly blobs?: BlobPort;
+  /** What `gateway` would say of the network; needed by a transport without gateway. */
+  readonly network?: GatewayNetwork;
   /** Instead of one to `gateway`. Belongs to the client from now on. */
   readonly transport?: BrowserTransport;
   /** Default: the anchor that the gateway gave at the first start, if it has one. */
@@ -80,12 +83,12 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
   try {
     if (storage === undefined) blobs ??= await IndexedDbBlobs.open(`allium-${account.id}-files`);
     storage ??= await IndexedDbStorage.open(`allium-${account.id}`);
-    const known = await knownNetwork(storage, transport);
+    const known = options.network ?? (await knownNetwork(storage, transport));
     const trust = options.trust ?? (known.anchor === undefined ? undefined : { anchor: known.anchor });
     const client = await Client.open({
       account,
       network: {
-        preset: presetOf(known, transport.gateway, options.fileServers),
+        preset: presetOf(known, transport, options.fileServers),
         ...(trust !== undefined && { trust }),
       },
       ...(receive !== undefined && { receive }),
@@ -108,10 +111,10 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
   }
 }
 
-/** The preset of the network behind a gateway, which is its only seed. */
+/** The preset of the network behind a gateway; entries are its only seeds. */
 function presetOf(
   known: GatewayNetwork,
-  gateway: string,
+  { gateway, entries }: BrowserTransport,
   fileServers: readonly FileServerAddress[] = known.fileServers,
 ): NetworkPreset {
   const preset = NETWORKS[known.network];
@@ -119,7 +122,7 @@ function presetOf(
     ...preset,
     // What was known of another one is forgotten.
     name: known.id === '' ? preset.name : `${preset.name}-${known.id}`,
-    seeds: [{ url: gateway }],
+    seeds: [...(gateway === '' ? [] : [{ url: gateway }]), ...entries.map(({ url }) => ({ url }))],
     fileServers: fileServers.length > 0 ? fileServers : preset.fileServers,
   };
 }

@@ -1,24 +1,35 @@
 // SPDX-License-Identifier: MIT
-// Transport of a client in a browser (spec/storage-server §9.3.12): everything goes to one entry, envelopes over a
-// WebSocket, or by fetch where WebSockets do not get through. An entry that is away for a moment is not noticed: what waits is
-// sent again. One that stays away is `no_network`, for no guard is to blame.
-
-import type { TransportRequest, TransportResponse } from '@allium/protocol/env';
-import { type Cancel, type Env, type Transport, TransportError } from '@allium/protocol/env';
+// Transport of a client in a browser (spec/storage-server §9.3.12): everything goes to its entries, a gateway, nodes that let
+// pages in, or both. An entry that is away for a moment is not noticed: what waits is sent again. Where none answers it is
+// `no_network`, for no guard is to blame.
 import {
-  ENTRY_FAILURE_HEADER,
-  ENTRY_FAILURES,
-  type EntryFailure,
-  GATEWAY_ONION_PATH,
-  GATEWAY_SOCKET_PATH,
-  MAX_ANSWER_BYTES,
-} from '@allium/protocol/onion/entry';
+  type Cancel,
+  type Env,
+  type Transport,
+  TransportError,
+  type TransportRequest,
+  type TransportResponse,
+} from '@allium/protocol/env';
+import { GATEWAY_ONION_PATH, GATEWAY_SOCKET_PATH, NODE_SOCKET_PATH } from '@allium/protocol/onion/entry';
 import { Events } from '../events.ts';
-import { EntryLink, type LinkResult, type MakeSocket } from './entry-link.ts';
+import { aborted, askByFetch, EntryChannel, type EntryState } from './entry-channel.ts';
+import type { MakeSocket } from './entry-link.ts';
+
+/** A service node that lets pages in. */
+export interface NodeEntry {
+  /** Origin that its certificate is for. */
+  readonly url: string;
+  readonly ed25519Hex: string;
+}
 
 export interface BrowserTransportOptions {
-  /** Origin of the gateway, with a path before its own where it has one; default: where the page comes from. */
-  readonly gateway?: string;
+  /**
+   * Origin of the gateway, with a path before its own where it has one; default: where the page comes from. False: none,
+   * only `entries`.
+   */
+  readonly gateway?: string | false;
+  /** Guards that are reached without a gateway. Without one, paths begin at them alone: two or more are needed. */
+  readonly entries?: readonly NodeEntry[];
   readonly env: Env;
   /** Default: those of the browser. */
   readonly fetch?: typeof globalThis.fetch;
@@ -27,70 +38,56 @@ export interface BrowserTransportOptions {
   readonly isOnline?: () => boolean;
 }
 
-/**
- * `idle`: nothing was asked yet, or not of late. `connecting`. `connected`: over the WebSocket. `fallback`: by single
- * requests, since WebSockets do not get through. `unreachable`: the entry does not answer; tried again and again.
- */
-export type EntryState = 'idle' | 'connecting' | 'connected' | 'fallback' | 'unreachable';
-
 export interface BrowserTransportEvents {
+  /** Of all entries together: the best. */
   state: EntryState;
 }
 
-// Ours.
-/** So long a request waits for an entry that is away, sent before or not. */
-const AWAY_MS = 5_000;
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 30_000;
-/** Connections that break off one request; it may be what breaks them. */
-const MAX_LOSSES = 3;
-/** Where WebSockets do not get through, one is tried so often. */
-const SOCKET_AGAIN_MS = 60_000;
-/** An entry that was silent for so long when an answer is overdue is taken for dead; it pings every 20 s, which pages do not see. */
-const SILENT_MS = 15_000;
-/** Pause before an entry that is busy is asked again; doubles. */
-const BUSY_PAUSE_MS = 500;
-
-interface Waiting {
-  readonly request: TransportRequest;
-  readonly node: string;
-  readonly body: Uint8Array;
-  /** By the monotonic clock. */
-  readonly deadline: number;
-  readonly settle: (result: TransportResponse | TransportError) => void;
-  losses: number;
-  refusals: number;
-  /** Ends whatever is under way. */
-  cancel: Cancel;
-}
+const BEST_FIRST: readonly EntryState[] = ['connected', 'fallback', 'connecting', 'unreachable', 'idle'];
 
 export class BrowserTransport implements Transport {
   readonly onlyOnions = true;
+  /** Origin of the gateway; empty: there is none. */
   readonly gateway: string;
+  readonly entries: readonly NodeEntry[];
   readonly events: Events<BrowserTransportEvents>;
   readonly #env: Env;
   readonly #fetch: typeof globalThis.fetch;
-  readonly #makeSocket: MakeSocket;
   readonly #isOnline: () => boolean;
-  readonly #waiting = new Set<Waiting>();
-  #link: EntryLink | undefined;
+  readonly #throughGateway: EntryChannel | undefined;
+  /** By the key of the node. */
+  readonly #direct: ReadonlyMap<string, EntryChannel>;
   #state: EntryState = 'idle';
-  #failedConnects = 0;
-  #noSocketUntil = Number.NEGATIVE_INFINITY;
-  #cancelReconnect: Cancel | undefined;
   readonly #stopWatching: Cancel;
   #isClosed = false;
 
   constructor(options: BrowserTransportOptions) {
-    const { env } = options;
-    this.gateway = (options.gateway ?? globalThis.location.origin).replace(/\/+$/, '');
+    const { env, gateway = globalThis.location.origin, entries = [] } = options;
+    this.gateway = gateway === false ? '' : withoutSlash(gateway);
+    this.entries = entries.map(({ url, ed25519Hex }) => ({ url: withoutSlash(url), ed25519Hex }));
     this.#env = env;
     this.events = new Events(env.log);
     this.#fetch = options.fetch ?? ((...given) => globalThis.fetch(...given));
-    this.#makeSocket =
+    const makeSocket: MakeSocket =
       options.makeSocket ??
       ((url, protocol) => new WebSocket(url, protocol) as unknown as ReturnType<MakeSocket>);
     this.#isOnline = options.isOnline ?? (() => globalThis.navigator?.onLine !== false);
+    const channel = (url: string, socketPath: string, postUrl: (node: string) => string) =>
+      new EntryChannel({
+        ...{ env, makeSocket, postUrl, fetch: this.#fetch },
+        socketUrl: `${url.replace(/^http/, 'ws')}${socketPath}`,
+        onState: () => this.#look(),
+      });
+    this.#throughGateway =
+      this.gateway === ''
+        ? undefined
+        : channel(this.gateway, GATEWAY_SOCKET_PATH, (node) => `${this.gateway}${GATEWAY_ONION_PATH}${node}`);
+    this.#direct = new Map(
+      this.entries.map(({ url, ed25519Hex }) => [
+        ed25519Hex,
+        channel(url, NODE_SOCKET_PATH, () => `${url}/onion_req/v2`),
+      ]),
+    );
     this.#stopWatching = watchOnline(() => this.wake());
   }
 
@@ -98,11 +95,15 @@ export class BrowserTransport implements Transport {
     return this.#state;
   }
 
+  /** Where paths can begin; undefined: anywhere. */
+  get guards(): ReadonlySet<string> | undefined {
+    const isGone = this.#throughGateway === undefined || this.#throughGateway.state === 'unreachable';
+    return isGone && this.#direct.size > 0 ? new Set(this.#direct.keys()) : undefined;
+  }
+
   /** The network may be back: connects at once instead of after a pause. */
   wake(): void {
-    if (this.#cancelReconnect === undefined) return;
-    this.#failedConnects = 0;
-    this.#connect();
+    for (const channel of this.#channels()) channel.wake();
   }
 
   /** @throws TransportError */
@@ -114,293 +115,68 @@ export class BrowserTransport implements Transport {
       if (!this.#isOnline()) throw new TransportError('no_network', 'the browser is offline');
       return await this.#carry(request, node, body);
     }
-    if (!request.url.startsWith(`${this.gateway}/`)) {
+    const origins = [this.gateway, ...this.entries.map(({ url }) => url)];
+    if (!origins.some((origin) => origin !== '' && request.url.startsWith(`${origin}/`))) {
       throw new TransportError('unreachable', 'a page reaches nothing but its entry');
     }
     if (!this.#isOnline()) throw new TransportError('no_network', 'the browser is offline');
-    const answer = await this.#ask(request.url, request);
+    const answer = await askByFetch(request, { env: this.#env, fetch: this.#fetch });
     if (answer instanceof TransportError) throw answer;
     return answer;
   }
 
-  /** Ends the connection; further requests fail with `aborted`. */
+  /** Ends the connections; further requests fail with `aborted`. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#stopWatching();
-    this.#cancelReconnect?.();
-    for (const waiting of [...this.#waiting]) {
-      waiting.settle(new TransportError('aborted', 'the transport is closed'));
-    }
-    this.#link?.close();
-    this.#becomes('idle');
+    for (const channel of this.#channels()) channel.close();
     this.events.clear();
   }
 
-  #carry(request: TransportRequest, node: string, body: Uint8Array): Promise<TransportResponse> {
-    const { clock } = this.#env;
-    return new Promise((resolve, reject) => {
-      const onAbort = () => waiting.settle(aborted(request.signal));
-      const cancelDeadline = clock.after(request.timeoutMs, () => this.#overdue(waiting));
-      const waiting: Waiting = {
-        request,
-        node,
-        body,
-        deadline: clock.monotonic() + request.timeoutMs,
-        losses: 0,
-        refusals: 0,
-        cancel: () => {},
-        settle: (result) => {
-          if (!this.#waiting.delete(waiting)) return;
-          cancelDeadline();
-          request.signal?.removeEventListener('abort', onAbort);
-          waiting.cancel();
-          if (result instanceof TransportError) reject(result);
-          else resolve(result);
-        },
-      };
-      this.#waiting.add(waiting);
-      request.signal?.addEventListener('abort', onAbort, { once: true });
-      this.#start(waiting);
-    });
-  }
-
-  #start(waiting: Waiting): void {
-    if (this.#link?.isOpen === true) {
-      this.#overLink(this.#link, waiting);
-      return;
-    }
-    if (this.#env.clock.monotonic() < this.#noSocketUntil) {
-      this.#byFetch(waiting);
-      return;
-    }
-    // It waits for a connection, but not for ever.
-    waiting.cancel = this.#env.clock.after(AWAY_MS, () => waiting.settle(away()));
-    if (this.#link === undefined && this.#cancelReconnect === undefined) this.#connect();
-  }
-
-  #overLink(link: EntryLink, waiting: Waiting): void {
-    waiting.cancel();
-    waiting.cancel = link.send(waiting.node, waiting.body, (result) => this.#onResult(waiting, result));
-  }
-
-  #onResult(waiting: Waiting, result: LinkResult): void {
-    waiting.cancel = () => {};
-    if (!this.#waiting.has(waiting)) return;
-    switch (result.kind) {
-      case 'answer':
-        waiting.settle({ status: result.status, headers: {}, body: result.body });
-        return;
-      case 'failure':
-        this.#onFailure(waiting, result.code);
-        return;
-      case 'lost':
-        if (++waiting.losses >= MAX_LOSSES) {
-          waiting.settle(away());
-          return;
-        }
-        this.#start(waiting);
-        return;
-    }
-  }
-
-  #onFailure(waiting: Waiting, code: EntryFailure): void {
-    const { clock, random } = this.#env;
-    switch (code) {
-      case 'limited':
-      case 'busy':
-      case 'no_list': {
-        const pause = BUSY_PAUSE_MS * 2 ** waiting.refusals++ * (1 + random.unit() / 2);
-        if (clock.monotonic() + pause >= waiting.deadline) {
-          waiting.settle(new TransportError('no_network', `the entry is ${REASONS[code]}`));
-          return;
-        }
-        waiting.cancel = clock.after(pause, () => this.#start(waiting));
-        return;
+  async #carry(request: TransportRequest, node: string, body: Uint8Array): Promise<TransportResponse> {
+    const gateway = this.#throughGateway;
+    const direct = this.#direct.get(node);
+    if (direct !== undefined && (gateway === undefined || direct.state !== 'unreachable')) {
+      try {
+        return await direct.carry(request, node, body);
+      } catch (error) {
+        if (!isAway(error)) throw error;
+        if (gateway === undefined) throw this.#othersAnswer(direct) ? nodeIsAway() : error;
       }
-      case 'unknown_node':
-        waiting.settle(new TransportError('unreachable', 'the entry does not know this node'));
-        return;
-      default:
-        waiting.settle(new TransportError(code, `the entry got no answer of the guard: ${code}`));
-        return;
     }
-  }
-
-  #overdue(waiting: Waiting): void {
-    const { clock } = this.#env;
-    if (!this.#waiting.has(waiting)) return;
-    const link = this.#link;
-    const isAway = this.#state === 'unreachable' || this.#state === 'connecting';
-    waiting.settle(
-      isAway ? away() : new TransportError('timeout', `no answer within ${waiting.request.timeoutMs} ms`),
-    );
-    // Networks change without a word; a page cannot ping.
-    if (link?.isOpen === true && clock.monotonic() - link.heardAt > SILENT_MS) link.close();
-  }
-
-  #connect(): void {
-    this.#cancelReconnect?.();
-    this.#cancelReconnect = undefined;
-    if (this.#isClosed || this.#link !== undefined) return;
-    if (this.#state !== 'unreachable' && this.#state !== 'fallback') this.#becomes('connecting');
-    const url = `${this.gateway.replace(/^http/, 'ws')}${GATEWAY_SOCKET_PATH}`;
+    if (gateway === undefined) throw new TransportError('unreachable', 'no entry leads to this node');
     try {
-      this.#link = new EntryLink(this.#makeSocket, url, this.#env.clock, {
-        open: () => this.#onOpen(),
-        close: (wasOpen) => this.#onClose(wasOpen),
-      });
+      return await gateway.carry(request, node, body);
     } catch (error) {
-      this.#env.log.debug({ error: String(error) }, 'no WebSocket');
-      this.#link = undefined;
-      this.#onClose(false);
+      // With another way in, there is a network.
+      throw isAway(error) && this.#othersAnswer(gateway) ? nodeIsAway() : error;
     }
   }
 
-  #onOpen(): void {
-    this.#failedConnects = 0;
-    this.#noSocketUntil = Number.NEGATIVE_INFINITY;
-    this.#becomes('connected');
-    for (const waiting of this.#waiting) this.#overLink(this.#link!, waiting);
+  #othersAnswer(than: EntryChannel): boolean {
+    return [...this.#channels()].some(
+      (channel) => channel !== than && (channel.state === 'connected' || channel.state === 'fallback'),
+    );
   }
 
-  #onClose(wasOpen: boolean): void {
-    this.#link = undefined;
-    if (this.#isClosed) return;
-    if (!wasOpen) this.#failedConnects++;
-    this.#scheduleReconnect();
-    if (wasOpen) {
-      this.#becomes(this.#waiting.size > 0 ? 'connecting' : 'idle');
-      return;
-    }
-    if (this.#state !== 'fallback') this.#becomes(this.#failedConnects > 1 ? 'unreachable' : 'connecting');
-    // Perhaps only WebSockets do not get through.
-    for (const waiting of [...this.#waiting]) this.#byFetch(waiting);
+  *#channels(): Generator<EntryChannel> {
+    if (this.#throughGateway !== undefined) yield this.#throughGateway;
+    yield* this.#direct.values();
   }
 
-  #scheduleReconnect(): void {
-    if (this.#isClosed || this.#cancelReconnect !== undefined) return;
-    const { clock, random } = this.#env;
-    const isFallback = clock.monotonic() < this.#noSocketUntil;
-    const pause = isFallback
-      ? SOCKET_AGAIN_MS
-      : Math.min(FIRST_PAUSE_MS * 2 ** this.#failedConnects, LONGEST_PAUSE_MS);
-    this.#cancelReconnect = clock.after(pause * (1 + random.unit() / 4), () => {
-      this.#cancelReconnect = undefined;
-      this.#connect();
-    });
-  }
-
-  #byFetch(waiting: Waiting): void {
-    waiting.cancel();
-    const over = new AbortController();
-    waiting.cancel = () => over.abort();
-    const timeoutMs = Math.max(1, waiting.deadline - this.#env.clock.monotonic());
-    const url = `${this.gateway}${GATEWAY_ONION_PATH}${waiting.node}`;
-    const request = { url, body: waiting.body, timeoutMs, signal: over.signal };
-    void this.#ask(url, request).then((answer) => {
-      if (!this.#waiting.has(waiting) || over.signal.aborted) return;
-      if (answer instanceof TransportError) {
-        if (answer.code !== 'no_network') return waiting.settle(answer);
-        this.#noSocketUntil = Number.NEGATIVE_INFINITY;
-        if (this.#state !== 'connected') this.#becomes('unreachable');
-        if (++waiting.losses >= MAX_LOSSES) return waiting.settle(away());
-        return this.#start(waiting);
-      }
-      if (this.#link?.isOpen !== true) {
-        this.#noSocketUntil = this.#env.clock.monotonic() + SOCKET_AGAIN_MS;
-        this.#becomes('fallback');
-      }
-      const failure = failureOf(answer);
-      if (failure !== undefined) this.#onFailure(waiting, failure);
-      else waiting.settle(answer);
-    });
-  }
-
-  async #ask(
-    url: string,
-    { body, headers, timeoutMs, signal }: TransportRequest,
-  ): Promise<TransportResponse | TransportError> {
-    const over = new AbortController();
-    let isLate = false;
-    const cancel = this.#env.clock.after(timeoutMs, () => {
-      isLate = true;
-      over.abort();
-    });
-    const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
-    const type = headers?.['content-type'] ?? 'application/octet-stream';
-    try {
-      const response = await this.#fetch(url, {
-        method: body === undefined ? 'GET' : 'POST',
-        ...(body !== undefined && {
-          body: body as Uint8Array<ArrayBuffer>,
-          headers: { 'content-type': type },
-        }),
-        signal: either,
-        credentials: 'omit',
-        cache: 'no-store',
-        redirect: 'error',
-        referrerPolicy: 'no-referrer',
-      });
-      const bytes = await readBody(response, MAX_ANSWER_BYTES);
-      if (bytes === undefined) return new TransportError('too_large', 'the answer is too large');
-      return { status: response.status, headers: Object.fromEntries(response.headers), body: bytes };
-    } catch (cause) {
-      if (isLate) return new TransportError('timeout', `no answer within ${timeoutMs} ms`, { cause });
-      if (signal?.aborted) return aborted(signal);
-      // Browsers do not tell why; the entry is all that we talk to.
-      return new TransportError('no_network', 'the entry does not answer', { cause });
-    } finally {
-      cancel();
-    }
-  }
-
-  #becomes(state: EntryState): void {
-    if (this.#state === state) return;
+  #look(): void {
+    const states = new Set([...this.#channels()].map(({ state }) => state));
+    const state = BEST_FIRST.find((each) => states.has(each)) ?? 'idle';
+    if (state === this.#state) return;
     this.#state = state;
-    this.#env.log.debug({ state }, 'browser entry');
     this.events.emit('state', state);
   }
 }
 
-const REASONS = { limited: 'asked too much from here', busy: 'busy', no_list: 'not ready' } as const;
-
-const away = () => new TransportError('no_network', 'the entry does not answer');
-
-function aborted(signal: AbortSignal | undefined): TransportError {
-  return new TransportError('aborted', 'the request was aborted', { cause: signal?.reason });
-}
-
-/** What the entry itself says instead of an answer of the guard. */
-function failureOf({ headers, status }: TransportResponse): EntryFailure | undefined {
-  const name = headers[ENTRY_FAILURE_HEADER];
-  if (name === undefined) return undefined;
-  return ENTRY_FAILURES.find((code) => code === name) ?? (status === 429 ? 'limited' : 'busy');
-}
-
-async function readBody(response: Response, limit: number): Promise<Uint8Array | undefined> {
-  const reader = response.body?.getReader();
-  if (reader === undefined) return new Uint8Array(0);
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    size += value.length;
-    if (size > limit) {
-      await reader.cancel();
-      return undefined;
-    }
-    parts.push(value);
-  }
-  const whole = new Uint8Array(size);
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
-}
+const withoutSlash = (url: string) => url.replace(/\/+$/, '');
+const isAway = (error: unknown) => error instanceof TransportError && error.code === 'no_network';
+const nodeIsAway = () => new TransportError('unreachable', 'the entry to this node does not answer');
 
 function watchOnline(onOnline: () => void): Cancel {
   const target = globalThis as Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>>;

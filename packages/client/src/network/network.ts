@@ -123,6 +123,7 @@ export class Network {
       tasks: this.#tasks,
       env: deps.env,
       probe: (path, signal) => this.#probe(path, signal),
+      guards: () => deps.transport.guards,
       testGuard: (node, signal) => this.#onions.answersDirectly(node, signal),
       fillPool: (anew) => this.#list.fill(anew),
       onChange: () => {

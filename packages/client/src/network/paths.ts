@@ -46,6 +46,8 @@ interface PathsDeps {
   readonly env: Env;
   /** Sends something through the path to a node beyond it. Never rejects but for the signal. */
   probe(path: Path, signal: AbortSignal): Promise<ProbeResult>;
+  /** Where paths can begin at present; undefined: anywhere. */
+  guards(): ReadonlySet<string> | undefined;
   /** Whether the node answers when asked directly. */
   testGuard(node: PoolNode, signal: AbortSignal): Promise<boolean>;
   /** Sees to it that the pool has enough nodes; `anew` when no path could be built from those it has. */
@@ -345,8 +347,12 @@ export class Paths {
   /** A guard of the last run, a spare one, or one found now. It is in `#taken` when this returns. */
   async #takeGuard(exclude: ReadonlySet<string>, mayShare: boolean): Promise<PoolNode | undefined> {
     const { pool } = this.#deps;
+    const possible = this.#deps.guards();
     const isFree = (ed25519Hex: string) =>
-      !exclude.has(ed25519Hex) && !this.#taken.has(ed25519Hex) && (mayShare || !this.#isUsed(ed25519Hex));
+      possible?.has(ed25519Hex) !== false &&
+      !exclude.has(ed25519Hex) &&
+      !this.#taken.has(ed25519Hex) &&
+      (mayShare || !this.#isUsed(ed25519Hex));
     const take = (node: PoolNode) => {
       this.#taken.add(node.ed25519Hex);
       return node;
@@ -400,8 +406,11 @@ export class Paths {
   ): readonly PoolNode[] | undefined {
     const { pool } = this.#deps;
     const unfit = new Set([...exclude, guard.ed25519Hex]);
+    // Where paths can begin at few nodes only, these are too good for other places.
+    const scarce = mayShare ? undefined : this.#deps.guards();
     for (const node of pool.all()) {
       const key = node.ed25519Hex;
+      if (scarce?.has(key) === true) unfit.add(key);
       if (!mayShare && (this.#isUsed(key) || this.#taken.has(key) || this.#guards.includes(key)))
         unfit.add(key);
       if (areOneParty(node, guard, this.#preset)) unfit.add(key);
