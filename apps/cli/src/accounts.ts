@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The accounts of this machine: `HOME/accounts/NAME/`, with the account file (encrypted: account.json, or bare:
 // account.phrase) and what the client keeps beside it.
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   AccountFileError,
   readAccountFile,
   readAccountFileId,
+  readAccountFileProtection,
   writeAccountFile,
 } from '@allium/client/node/account-file';
+import { MAX_KEY_FILE_BYTES } from '@allium/client/node/seed-file';
+import { wipeFile } from '@allium/client/node/wipe-file';
 import { Account } from '@allium/protocol/account';
+import { toBase64 } from '@allium/protocol/bytes';
+import { randomBytes } from '@allium/protocol/crypto';
 import { quote } from '@allium/protocol/errors';
-import { CliError, usage } from './cli-error.ts';
+import { CliError, fileTrouble, usage } from './cli-error.ts';
 import { homeFolder, makePrivateFolder } from './home.ts';
 import { choosePassphrase, type PassphraseOptions, readPassphrase } from './passphrase.ts';
+import { remark } from './terminal.ts';
 
 export interface AccountOptions extends PassphraseOptions {
   readonly home?: string;
   readonly account?: string;
+  /** Instead of a passphrase. */
+  readonly keyFile?: string;
 }
 
 export interface AccountEntry {
@@ -78,10 +86,78 @@ export async function chooseEntry(options: AccountOptions): Promise<AccountEntry
 }
 
 /** The account with its keys, after its passphrase where it has one. */
-export async function unlock(entry: AccountEntry, options: PassphraseOptions): Promise<Account> {
+export async function unlock(
+  entry: AccountEntry,
+  options: PassphraseOptions & { readonly keyFile?: string },
+): Promise<Account> {
   if (!entry.encrypted) return readBare(join(entry.folder, BARE));
-  const passphrase = await readPassphrase(`account ${entry.name}`, options);
-  return explained(readAccountFile(join(entry.folder, ENCRYPTED), passphrase), entry.name);
+  const path = join(entry.folder, ENCRYPTED);
+  const protection = await explained(readAccountFileProtection(path), entry.name);
+  const opened = await explained(
+    readAccountFile(
+      path,
+      protection === 'key_file'
+        ? readKeyFile(entry.name, options)
+        : await readPassphrase(`account ${entry.name}`, options),
+    ),
+    entry.name,
+  );
+  // Left behind by a change of protection that was killed.
+  wipeFile(join(entry.folder, BARE));
+  return opened;
+}
+
+/** Protects an account by a passphrase, a key file or nothing (undefined) from now on. A kill leaves one of the two. */
+export async function protect(
+  entry: AccountEntry,
+  account: Account,
+  by: string | Uint8Array | undefined,
+): Promise<void> {
+  const [encrypted, bare] = [join(entry.folder, ENCRYPTED), join(entry.folder, BARE)];
+  if (by !== undefined) {
+    await explained(writeAccountFile(encrypted, account, by, { overwrite: true }), entry.name);
+    wipeFile(bare);
+  } else {
+    wipeFile(`${bare}.new`);
+    writeBare(`${bare}.new`, account);
+    renameSync(`${bare}.new`, bare);
+    wipeFile(encrypted);
+  }
+}
+
+/** The files with the secret. */
+export const secretFiles = ({ folder }: AccountEntry): string[] => [
+  join(folder, ENCRYPTED),
+  join(folder, BARE),
+];
+
+/** The bytes of a new or an existing key file for a new account file. */
+export function chooseKeyFile(path: string): Uint8Array {
+  try {
+    writeFileSync(path, `${toBase64(randomBytes(32))}\n`, { flag: 'wx', mode: 0o600, flush: true });
+    remark(`A new key file: ${path}. Keep a copy of it elsewhere: without it the account cannot be opened.`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fileTrouble('cannot write', path, error);
+  }
+  return readKeyFileAt(path);
+}
+
+function readKeyFile(name: string, { keyFile }: { readonly keyFile?: string }): Uint8Array {
+  const path = keyFile ?? process.env.ALLIUM_KEY_FILE ?? '';
+  if (path === '') {
+    throw usage(`account ${name} is protected by a key file: name it with --key-file or ALLIUM_KEY_FILE`);
+  }
+  return readKeyFileAt(path);
+}
+
+function readKeyFileAt(path: string): Uint8Array {
+  try {
+    if (statSync(path).size > MAX_KEY_FILE_BYTES) throw usage(`${path} is too large for a key file`);
+    return readFileSync(path);
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    throw fileTrouble('cannot read', path, error);
+  }
 }
 
 /** Writes a new account. @throws CliError when the name is taken or not fit for a folder */
@@ -98,17 +174,20 @@ export async function saveAccount(
   if (existsSync(join(folder, ENCRYPTED)) || existsSync(join(folder, BARE))) {
     throw new CliError(`there is an account ${quote(name)} already (${folder}): choose another --account`);
   }
-  const passphrase = options.passphrase ? await choosePassphrase(`account ${name}`, options) : undefined;
+  const by =
+    options.keyFile !== undefined
+      ? chooseKeyFile(options.keyFile)
+      : options.passphrase
+        ? await choosePassphrase(`account ${name}`, options)
+        : undefined;
   makePrivateFolder(folder);
-  if (passphrase !== undefined) {
-    await explained(writeAccountFile(join(folder, ENCRYPTED), account, passphrase), name);
-  } else {
-    const file = openSync(join(folder, BARE), 'wx', 0o600);
-    writeSync(file, `${account.phrase()}\n`);
-    fsyncSync(file);
-    closeSync(file);
-  }
-  return { name, folder, id: account.id, encrypted: passphrase !== undefined };
+  if (by !== undefined) await explained(writeAccountFile(join(folder, ENCRYPTED), account, by), name);
+  else writeBare(join(folder, BARE), account);
+  return { name, folder, id: account.id, encrypted: by !== undefined };
+}
+
+function writeBare(path: string, account: Account): void {
+  writeFileSync(path, `${account.phrase()}\n`, { flag: 'wx', mode: 0o600, flush: true });
 }
 
 function readBare(path: string): Account {

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Histories are taken along by hand: export, import, kill, passphrases, wipe. No network is needed.
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openAccountStorage } from '@allium/client/node/account-storage';
@@ -94,4 +102,38 @@ test('plain formats are for everybody, and say so', async () => {
   expect((await shell.run('export', '--format', 'html', '--resume')).code).toBe(2);
   expect((await shell.run('export', '--conversation', 'x')).code).toBe(2);
   expect((await shell.run('export', '--format', 'jsonl', '--out', '/proc/no/where')).code).toBe(2);
+}, 60_000);
+
+test('protection changes without touching messages, and a wipe leaves nothing', async () => {
+  const { shell, account, place } = await homeWith('kept', 3);
+  const key = join(folder, 'kept.key');
+  const [one, two] = [join(folder, 'one'), join(folder, 'two')];
+  writeFileSync(one, 'first passphrase\n');
+  writeFileSync(two, 'second passphrase\n');
+  const protect = (env: Record<string, string>, ...args: string[]) => {
+    const changed = new Shell({ ALLIUM_HOME: join(folder, 'kept'), ...env });
+    shells.push(changed);
+    return changed.run(...args);
+  };
+  const change = ['account', 'passphrase'];
+  expect(readdirSync(place)).toContain('account.phrase');
+  expect((await protect({ ALLIUM_NEW_PASSPHRASE_FILE: one }, ...change)).code).toBe(0);
+  expect(readdirSync(place)).not.toContain('account.phrase');
+  const wrong = { ALLIUM_PASSPHRASE_FILE: two, ALLIUM_NEW_PASSPHRASE_FILE: two };
+  expect((await protect(wrong, ...change)).stderr).toContain('passphrase is wrong');
+  const byKey = await protect({ ALLIUM_PASSPHRASE_FILE: one }, ...change, '--new-key-file', key);
+  expect(byKey).toMatchObject({ code: 0 });
+  expect((await protect({}, 'account', 'show', '--phrase')).stderr).toContain('--key-file');
+  const shown = await protect({}, 'account', 'show', '--phrase', '--json', '--key-file', key);
+  expect(JSON.parse(shown.stdout).phrase).toBe(account.phrase());
+  const lines = join(folder, 'kept.jsonl');
+  const out = await protect({ ALLIUM_KEY_FILE: key }, 'export', '--format', 'jsonl', '--out', lines);
+  expect([out.code, readFileSync(lines, 'utf8').trimEnd().split('\n').length]).toEqual([0, 4]);
+
+  const refused = await shell.feed('main2\n', 'account', 'wipe');
+  expect(refused).toMatchObject({ code: 1 });
+  expect(existsSync(place)).toBe(true);
+  const wiped = await shell.feed('main\n', 'account', 'wipe', '--json');
+  expect(JSON.parse(wiped.stdout)).toMatchObject({ id: account.id });
+  expect(readdirSync(join(folder, 'kept', 'accounts'))).toEqual([]);
 }, 60_000);

@@ -4,16 +4,20 @@ import type { Command } from 'commander';
 import {
   accountName,
   type Done,
+  newPassphraseDescriptor,
   noPassphrase,
   passphraseDescriptor,
   proxy,
   seed,
   wholeNumber,
+  withNetwork,
   withTrust,
 } from './options.ts';
 
 export function addAccounts(program: Command, done: Done): void {
-  const account = program.command('account').description('make, restore, show and list accounts');
+  const account = program
+    .command('account')
+    .description('make, restore, show, list, protect and wipe accounts');
   account
     .command('new')
     .description('make an account and print its id and recovery phrase')
@@ -74,6 +78,45 @@ Exit codes: 0 restored, 1 the network did not give all of it: "allium devices --
     .action(async (url: string | undefined, _options, command: Command) => {
       const { accountProxy } = await import('../commands/account-proxy.ts');
       done(await accountProxy(url, command.optsWithGlobals()));
+    });
+  account
+    .command('passphrase')
+    .description('protect the account by another passphrase, by a key file, or not at all')
+    .addOption(accountName())
+    .addOption(passphraseDescriptor())
+    .addOption(newPassphraseDescriptor())
+    .option(
+      '--new-key-file <file>',
+      'protect it by this file instead of a passphrase; made if it does not exist',
+    )
+    .addOption(noPassphrase())
+    .addHelpText(
+      'after',
+      `
+The messages stay as they are: they are encrypted with a key of the account. Old backups of the account file keep their
+old passphrase.`,
+    )
+    .action(async (_options, command: Command) => {
+      const { changePassphrase } = await import('../commands/account-protection.ts');
+      done(await changePassphrase(command.optsWithGlobals()));
+    });
+  withNetwork(
+    account
+      .command('wipe')
+      .description('remove an account from this machine: its secret first, then messages and files'),
+  )
+    .option('--swarm', 'before that remove what the network keeps for the account (needs its passphrase)')
+    .option('--yes', 'do not ask')
+    .option('--json', 'print one line of JSON')
+    .addHelpText(
+      'after',
+      `
+Without the recovery phrase or an archive with the secret the account is gone for ever. Other devices of the account, and
+those to whom you wrote, keep what they have.`,
+    )
+    .action(async (_options, command: Command) => {
+      const { wipeAccount } = await import('../commands/account-wipe.ts');
+      done(await wipeAccount(command.optsWithGlobals()));
     });
   account
     .command('list')

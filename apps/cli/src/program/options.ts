@@ -70,6 +70,13 @@ export function passphraseDescriptor(): Option {
   ).argParser(wholeNumber(0, 1023));
 }
 
+export function newPassphraseDescriptor(): Option {
+  return new Option(
+    '--new-passphrase-fd <n>',
+    'read the new passphrase from this file descriptor (else ALLIUM_NEW_PASSPHRASE_FILE, else it is asked for)',
+  ).argParser(wholeNumber(0, 1023));
+}
+
 export function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value];
 }

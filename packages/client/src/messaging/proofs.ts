@@ -4,7 +4,12 @@
 import type { AccountId } from '@allium/protocol/account-id';
 import { fromHex } from '@allium/protocol/bytes';
 import { ParseError } from '@allium/protocol/errors';
-import type { DeleteRequest, ExpireRequest, StoreRequest } from '@allium/protocol/storage/requests';
+import type {
+  DeleteAllRequest,
+  DeleteRequest,
+  ExpireRequest,
+  StoreRequest,
+} from '@allium/protocol/storage/requests';
 import { type NodeResultOf, parseRecursiveResult, type Subresult } from '@allium/protocol/storage/responses';
 import { verifyNodeResult } from '@allium/protocol/storage/signatures';
 import type { Network } from '../network/network.ts';
@@ -26,7 +31,7 @@ export interface StoredBy {
 export function readSigned(
   network: Network,
   recipient: AccountId,
-  request: StoreRequest | DeleteRequest,
+  request: StoreRequest | DeleteRequest | DeleteAllRequest,
   results: readonly Subresult[],
 ): StoredBy {
   const { of, proven } = provenEntries(network, recipient, request, results);
@@ -53,7 +58,7 @@ export function readExpiries(
   return found;
 }
 
-function provenEntries<R extends StoreRequest | DeleteRequest | ExpireRequest>(
+function provenEntries<R extends StoreRequest | DeleteRequest | DeleteAllRequest | ExpireRequest>(
   network: Network,
   account: AccountId,
   request: R,
