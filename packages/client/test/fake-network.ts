@@ -369,6 +369,21 @@ export class FakeNetwork implements Transport {
           ? ok({ swarm, ...stamp })
           : { status: 401, body: 'delete signature verification failed' };
       }
+      case 'delete_all': {
+        const swarm: Record<string, object> = {};
+        for (const member of this.swarm(request.account.hex)) {
+          const deleted: Record<string, string[]> = {};
+          for (const { namespace = 0, hash } of member.inbox(request.account.hex)) {
+            deleted[namespace] = [...(deleted[namespace] ?? []), hash];
+          }
+          member.mailbox.delete(request.account.hex);
+          const signature = ed25519Sign(nodeSignedText(request, { deleted }), member.ed25519.secretKey);
+          swarm[member.ed25519Hex] = { deleted, signature };
+        }
+        return verifyRequest(request)
+          ? ok({ swarm, ...stamp })
+          : { status: 401, body: 'delete_all signature verification failed' };
+      }
       case 'expire':
         return this.#expire(request, stamp);
       case 'retrieve':
