@@ -109,11 +109,12 @@ function measureSize(size: number, client: Client, measure: Measure): Promise<Me
 
 /** From `send` until the recipient's swarm has the message; then from opening until the bytes are there. */
 function measureMessages(alice: Client, bob: Client, measure: Measure): Promise<Medians> {
+  const messages = bob.messages();
   return repeat(`${LARGEST / 1e6} MB in a message`, LARGEST, async (data) => {
     const up = await measure(async () => {
       await alice.conversation(bob.id).send('', { attachments: [{ data }] });
     });
-    const { value: message } = await bob.messages().next();
+    const { value: message } = await messages.next();
     if (message === undefined) throw new Error('no message');
     let fetched: Uint8Array | undefined;
     const down = await measure(async () => {

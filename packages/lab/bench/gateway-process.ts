@@ -8,7 +8,13 @@ const gateway = new Gateway(
   {
     ...{ port: 0, network: 'local', allows: () => true },
     seeds: process.argv.slice(2).map((url) => ({ url })),
-    ...{ burst: unlimited, perSecond: 1_000_000, maxSocketsPerAddress: unlimited, maxSockets: unlimited },
+    ...{
+      burst: unlimited,
+      perSecond: 1_000_000,
+      pageBurst: unlimited,
+      maxSocketsPerAddress: unlimited,
+      maxSockets: unlimited,
+    },
     listener: {
       ...{ connectionBurst: unlimited, connectionsPerSecond: 1_000_000, allConnectionsPerSecond: 1_000_000 },
       maxConnectionsPerAddress: unlimited,

@@ -20,7 +20,6 @@ import {
   requestFrames,
 } from '@allium/protocol/onion/entry';
 import { buildOnion } from '@allium/protocol/onion/request';
-import { WebSocket } from 'ws';
 import { startProcessDevnet } from '../src/process-devnet.ts';
 
 const RUNS = 3;
@@ -103,27 +102,29 @@ async function measure(post: Post, body: Uint8Array, seconds: number): Promise<n
   return count;
 }
 
-async function openSocket(url: string, localAddress?: string) {
-  const ws = new WebSocket(`${url.replace('http', 'ws')}${GATEWAY_SOCKET_PATH}`, ENTRY_PROTOCOL, {
-    ...(localAddress !== undefined && { localAddress }),
-  });
+async function openSocket(url: string) {
+  const ws = new WebSocket(`${url.replace('http', 'ws')}${GATEWAY_SOCKET_PATH}`, ENTRY_PROTOCOL);
+  ws.binaryType = 'arraybuffer';
   const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
-  ws.on('message', (data: Buffer) => {
-    const frame = parseEntryFrame(data);
+  ws.onmessage = ({ data }) => {
+    const frame = parseEntryFrame(new Uint8Array(data as ArrayBuffer));
     const one = waiting.get(frame.id);
     waiting.delete(frame.id);
     if (frame.kind === 'answer' && frame.status === 200) one?.resolve();
     else one?.reject(new Error(JSON.stringify(frame)));
+  };
+  await new Promise((resolve, reject) => {
+    ws.onopen = resolve;
+    ws.onerror = reject;
   });
-  await once(ws, 'open');
   let id = 0;
   return {
     send: (node: string, envelope: Uint8Array) =>
       new Promise<void>((resolve, reject) => {
         waiting.set(++id, { resolve, reject });
-        for (const frame of requestFrames(id, node, envelope)) ws.send(frame);
+        for (const frame of requestFrames(id, node, envelope)) ws.send(frame as Uint8Array<ArrayBuffer>);
       }),
-    close: () => ws.terminate(),
+    close: () => ws.close(),
   };
 }
 
@@ -153,7 +154,7 @@ async function memory(): Promise<void> {
   const envelope = new Uint8Array(2_048).fill(7);
   const links: Awaited<ReturnType<typeof openSocket>>[] = [];
   const empty = await steadyKb(child);
-  for (let i = 0; i < BROWSERS; i++) links.push(await openSocket(url, `127.0.1.${1 + (i % 200)}`));
+  for (let i = 0; i < BROWSERS; i++) links.push(await openSocket(url));
   const connected = await steadyKb(child);
   for (const [i, link] of links.entries()) {
     link.send(keys[i % keys.length]!, envelope).catch(() => undefined);

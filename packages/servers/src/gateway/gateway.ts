@@ -56,6 +56,9 @@ export interface GatewayOptions extends GuardsOptions {
   /** Envelopes of one address or IPv6 /64 at once, and per second; default 600 and 100. */
   readonly burst?: number;
   readonly perSecond?: number;
+  /** Pages, questions and new WebSockets of one address or IPv6 /64 at once, and per second; default 1000 and 50. */
+  readonly pageBurst?: number;
+  readonly pagesPerSecond?: number;
   /** WebSockets in all, and of one address or IPv6 /64; default 10 000 and 100. */
   readonly maxSockets?: number;
   readonly maxSocketsPerAddress?: number;
@@ -75,7 +78,6 @@ const PER_SECOND = 100;
 /** Questions to seeds that no kept answer fits, of one address. */
 const QUESTIONS_BURST = 40;
 const QUESTIONS_PER_SECOND = 2;
-/** Pages and answers to questions, of one address. */
 const PAGES_BURST = 1_000;
 const PAGES_PER_SECOND = 50;
 /** One for each envelope under way; a guard takes 2,000 of one address. */
@@ -168,7 +170,7 @@ export class Gateway {
     const rate = (capacity: number, perSecond: number) =>
       new RateLimiter({ capacity, refillMicroseconds: 1e6 / perSecond }, env.clock);
     this.#envelopeRate = rate(options.burst ?? BURST, options.perSecond ?? PER_SECOND);
-    this.#pageRate = rate(PAGES_BURST, PAGES_PER_SECOND);
+    this.#pageRate = rate(options.pageBurst ?? PAGES_BURST, options.pagesPerSecond ?? PAGES_PER_SECOND);
     this.#seeds = new Seeds(
       {
         seeds: options.seeds,
