@@ -17,7 +17,7 @@ export function messageJson(
   ownId: string,
   saved: readonly SavedFile[] = [],
 ): Record<string, unknown> {
-  const { sender, conversation, timestamp, text, hash, quote, marks = {} } = message;
+  const { sender, conversation, timestamp, text, hash, quote, original, notice, timer, marks = {} } = message;
   const isOwn = sender === ownId;
   const reactions = (marks.reactions ?? [])
     .filter(({ on }) => on)
@@ -32,6 +32,10 @@ export function messageJson(
     ...(quote !== undefined && { replyTo: { from: quote.author, timestamp: quote.timestamp } }),
     ...(isOwn && { delivery: deliveryOf(message) }),
     ...(reactions.length > 0 && { reactions }),
+    ...(marks.edits !== undefined && { original, edits: marks.edits }),
+    ...(notice !== undefined && { notice }),
+    ...(timer !== undefined && { timer }),
+    ...(marks.expiresAt !== undefined && { expiresAt: marks.expiresAt }),
     ...(marks.deletedAt !== undefined && { deletedAt: marks.deletedAt }),
   };
 }

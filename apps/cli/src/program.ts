@@ -12,6 +12,7 @@ import { addHistory } from './program/history.ts';
 import { addLocalNetwork } from './program/local-network.ts';
 import { addLooks } from './program/looks.ts';
 import { addMessages } from './program/messages.ts';
+import { addSearch } from './program/search.ts';
 import { addNames } from './program/names.ts';
 import { addNetworks } from './program/networks.ts';
 import type { Done } from './program/options.ts';
@@ -67,6 +68,7 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
   addLocalNetwork(program, done);
   addAccounts(program, done);
   addMessages(program, done);
+  addSearch(program, done);
   addContacts(program, done);
   addDevices(program, done);
   addHistory(program, done);

@@ -22,10 +22,10 @@ import { type FileProgress, type OutgoingFiles, Uploads } from './files/uploads.
 import { type Contact, Contacts } from './messaging/contacts.ts';
 import { Conversation } from './messaging/conversation.ts';
 import { type ConversationState, ConversationStates } from './messaging/conversation-states.ts';
+import { eraseSwarm } from './messaging/erase-swarm.ts';
 import { Expiring, type ExpiringMessage } from './messaging/expiring.ts';
 import { Expiry } from './messaging/expiry.ts';
 import type { GapCounts } from './messaging/gaps.ts';
-import { eraseSwarm } from './messaging/erase-swarm.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
@@ -409,6 +409,7 @@ export class Client {
       profile: this.#profile,
       storage: this.#options.storage,
       now: () => this.#network.clock.unique(),
+      time: () => this.#network.clock.now(),
       onMarked: (message, before) => this.#onMarked(message, before),
       onNotice: (message) => this.#onMessage(message),
       onRemoved: (message) => this.#onRemoved(message),
@@ -452,7 +453,7 @@ export class Client {
    * @throws ClientError `bad_search`
    */
   search(query: SearchQuery): Promise<SearchPage> {
-    return search(this.#options.storage, query);
+    return search(this.#options.storage, query, this.#network.clock.now());
   }
 
   /** How we call ourselves; empty when that was never said. */

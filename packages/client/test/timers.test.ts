@@ -17,7 +17,7 @@ const BOB = Account.fromSeed(new Uint8Array(16).fill(2));
 const AFTER_SEND: Timer = { mode: 'after_send', seconds: 600 };
 const AFTER_READ: Timer = { mode: 'after_read', seconds: 300 };
 
-async function friends(pollEveryMs = 5_000): Promise<{ phone: Client; laptop: Client; bob: Client }> {
+async function friends(pollEveryMs = 20_000): Promise<{ phone: Client; laptop: Client; bob: Client }> {
   world = new World({}, { pollEveryMs });
   const phone = await world.open(ALICE);
   const laptop = await world.open(ALICE);

@@ -6,6 +6,7 @@ import { type ContactOptions, withContact } from '../contact-session.ts';
 import { printFiles, type SavedFile } from '../message-files.ts';
 import { findMessage, messageJson } from '../message-json.ts';
 import { counted, harmless, print, printJson, styled } from '../terminal.ts';
+import { timerText } from './timer.ts';
 
 const PAGE = 500;
 
@@ -95,6 +96,14 @@ export function showHistory(
   );
 }
 
+/** What stands in the place of the text for people. */
+function shownText({ text, notice, marks }: StoredMessage): string {
+  if (marks?.deletedAt !== undefined) return '(deleted)';
+  if (notice?.kind === 'timer') return `(what they send ${timerText(notice.timer)})`;
+  if (notice !== undefined) return notice.kind === 'screenshot' ? '(took a screenshot)' : '(saved a file)';
+  return marks?.edits === undefined ? harmless(text) : `${harmless(text)} (edited)`;
+}
+
 /** For people: time, who, the text; continued lines below it. */
 export function printMessage(
   message: StoredMessage,
@@ -102,12 +111,12 @@ export function printMessage(
   name?: string,
   saved: readonly SavedFile[] = [],
 ): void {
-  const { sender, timestamp, text, quote, marks } = message;
+  const { sender, timestamp, quote } = message;
   const date = new Date(timestamp);
   const isToday = date.toDateString() === new Date().toDateString();
   const time = `${isToday ? '' : `${date.toLocaleDateString('en-CA')} `}${date.toLocaleTimeString('en-GB')}`;
   const who = sender === ownId ? 'You' : (name ?? `${sender.slice(0, 8)}…${sender.slice(-4)}`);
-  const shown = marks?.deletedAt === undefined ? harmless(text) : '(deleted)';
+  const shown = shownText(message);
   const [first = '', ...rest] = shown.split('\n');
   const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
   print(`${styled('dim', time)}  ${styled('bold', harmless(who))}  ${answer}${first}`);

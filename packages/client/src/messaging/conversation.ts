@@ -29,7 +29,7 @@ import { MAX_NAME_BYTES, type OwnProfile } from './profile.ts';
 import { startTimers } from './read-timers.ts';
 import type { Settings } from './settings.ts';
 import { checkLength, isEmoji } from './text.ts';
-import { checkTimer, EXPIRATION_TIMER_UPDATE, isSameTimer, timerToWire, ttlOf } from './timers.ts';
+import { checkTimer, EXPIRATION_TIMER_UPDATE, isOver, isSameTimer, timerToWire, ttlOf } from './timers.ts';
 
 // From the specification.
 /** §6.4: so many changes in so long. */
@@ -60,6 +60,8 @@ interface ConversationDeps {
   readonly eraseMessages: (id: AccountId) => Promise<void>;
   /** A network time that nothing else of ours has. */
   readonly now: () => number;
+  /** Network time. */
+  readonly time: () => number;
   readonly onMarked: (message: StoredMessage, before: Marks | undefined) => void;
   /** A line that tells of something was added by us. */
   readonly onNotice: (message: StoredMessage) => void;
@@ -106,9 +108,15 @@ export class Conversation {
     return this.#deps.outbox.cancel(timestamp);
   }
 
-  /** Oldest first; the newest that fit. */
-  history(query: Partial<HistoryQuery> = {}): Promise<readonly StoredMessage[]> {
-    return this.#deps.storage.history(this.id, { limit: 50, ...query });
+  /** Oldest first; the newest that fit. What is over is left out, also where it could not be removed yet. */
+  async history(query: Partial<HistoryQuery> = {}): Promise<readonly StoredMessage[]> {
+    const { limit = 50 } = query;
+    const found = await this.#deps.storage.history(this.id, { ...query, limit });
+    const now = this.#deps.time();
+    const there = found.filter((message) => !isOver(message, now));
+    const over = found.length - there.length;
+    if (over === 0 || found.length < limit) return there;
+    return [...(await this.history({ limit: over, before: found[0]! })), ...there];
   }
 
   /** Accepts a request; the other side is told when it has written (§6.2). Nothing happens a second time. */

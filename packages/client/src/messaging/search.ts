@@ -2,6 +2,7 @@
 // What a search shows of the messages that it found: the part of the text around the first match, and where the matches are.
 import { type Range, rangesIn, readQuery, type SearchQuery } from '../storage/search.ts';
 import type { Storage, StoredMessage } from '../storage/storage.ts';
+import { isOver } from './timers.ts';
 
 // Ours, UTF-16 units.
 /** Before the first match. */
@@ -24,11 +25,16 @@ export interface SearchPage {
   readonly next?: string;
 }
 
-/** @throws ClientError `bad_search` */
-export async function search(storage: Storage, query: SearchQuery): Promise<SearchPage> {
+/** `now`: network time; what is over is left out. @throws ClientError `bad_search` */
+export async function search(
+  storage: Pick<Storage, 'search'>,
+  query: SearchQuery,
+  now: number,
+): Promise<SearchPage> {
   const { terms } = readQuery(query);
   const { messages, next } = await storage.search(query);
-  const hits = messages.map((message) => ({
+  const there = messages.filter((message) => !isOver(message, now));
+  const hits = there.map((message) => ({
     message,
     ...snippetOf(message.text, rangesIn(message.text, terms)),
   }));

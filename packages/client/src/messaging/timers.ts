@@ -89,6 +89,10 @@ export function expiryOf(
   return expiration > now ? Math.min(expiration, now + ms) : now + ms;
 }
 
+/** Its time is over, network time in ms. */
+export const isOver = ({ marks }: Pick<StoredMessage, 'marks'>, now: number): boolean =>
+  marks?.expiresAt !== undefined && marks.expiresAt <= now;
+
 /** The same for a message whose sending has ended: a failed one stays to be looked at for as long. */
 export function expiryOfSent(
   { timer, timestamp, state }: Pick<StoredMessage, 'timer' | 'timestamp' | 'state'>,
