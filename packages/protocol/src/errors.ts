@@ -30,6 +30,7 @@ export class ParseError extends AlliumError<
   | 'file_parts'
   | 'file_url'
   | 'hex'
+  | 'invitation'
   | 'json'
   | 'mnemonic'
   | 'monitor'

@@ -36,7 +36,8 @@ export function certificateDigest(bytes: Uint8Array): string {
 
 /**
  * An anchor in a file: the signed list of a network without chain as it is, or
- * `{"kind":"certificate","certificate":base64,"t0":seconds,"epoch_seconds":n}`.
+ * `{"kind":"certificate","certificate":base64,"t0":seconds,"epoch_seconds":n}`,
+ * `{"kind":"certificate_digest","digest":hex,"t0":seconds,"epoch_seconds":n}`, `{"kind":"admins","admins":[hex],"threshold":k}`.
  * @throws ParseError
  */
 export function parseTrustAnchor(bytes: Uint8Array): TrustAnchor {
@@ -45,7 +46,15 @@ export function parseTrustAnchor(bytes: Uint8Array): TrustAnchor {
     parseStaticList(bytes);
     return { kind: 'static_list', list: bytes };
   }
-  const { kind, certificate, t0, epoch_seconds: epochSeconds } = value ?? {};
+  const { kind, certificate, digest, t0, epoch_seconds: epochSeconds } = value ?? {};
+  if (kind === 'admins') return parseAdmins(value);
+  if (kind === 'certificate_digest') {
+    if (!isKey(digest)) throw new ParseError('evidence', 'a digest has 64 hex digits');
+    if (!isWhole(t0) || !isWhole(epochSeconds) || epochSeconds === 0) {
+      throw new ParseError('evidence', 'a digest without t0 and epoch_seconds');
+    }
+    return { kind, digest, t0, epochSeconds };
+  }
   if (kind !== 'certificate' || typeof certificate !== 'string') {
     throw new ParseError('evidence', 'neither a certificate nor a signed list of nodes');
   }
@@ -69,10 +78,34 @@ export function encodeTrustAnchor(certificate: Uint8Array, { t0, epochSeconds }:
   );
 }
 
+/** The same for what fits an invitation. */
+export function encodeShortAnchor(
+  anchor: Extract<TrustAnchor, { kind: 'certificate_digest' | 'admins' }>,
+): Uint8Array {
+  if (anchor.kind === 'admins') return utf8(stringifyJson({ ...anchor, admins: [...anchor.admins] }));
+  const { kind, digest, t0, epochSeconds } = anchor;
+  return utf8(stringifyJson({ kind, digest, t0, epoch_seconds: epochSeconds }));
+}
+
+function parseAdmins({ admins, threshold }: JsonObject): TrustAnchor {
+  if (!Array.isArray(admins) || admins.length > MAX_ADMINS || !admins.every(isKey)) {
+    throw new ParseError('evidence', 'administrators are keys of 64 hex digits');
+  }
+  if (!isWhole(threshold) || threshold < 1 || threshold > admins.length) {
+    throw new ParseError('evidence', 'the threshold of administrators is out of bounds');
+  }
+  return { kind: 'admins', admins: admins as string[], threshold };
+}
+
 /** The same of a certificate that was read. */
 export function statementName(certificate: MembershipStatement): string {
   return toHex(statementDigest(certificate, swarmMapDigest(certificate.swarms)));
 }
+
+const MAX_ADMINS = 100;
+
+const isKey = (value: Json | undefined): value is string =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 
 const isWhole = (value: Json | undefined): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
