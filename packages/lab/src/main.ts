@@ -31,6 +31,8 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --own-devices           keep copies of what is sent for other devices of each account
              --on-disk FOLDER        keep each account in a file there (default: in memory)
              --profile FILE          write a CPU profile of the clients during the traffic
+  proxies    accounts whose only way out is a proxy, in a network namespace: SOCKS5, HTTP, a private Tor network; packets are
+             counted, and none may go past it. Needs root and the packages tor, iproute2 and nftables
   chaos      a simulated network falls apart and heals: is every stored message delivered?
              --nodes N               (default 200)
              --clients N             (default 1000)
@@ -45,6 +47,10 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --runs N                (default 20)
              --seed S                of the first run (default 1)
              --sabotage WHAT         forget, drop: a device loses contacts or messages. The check has to find it
+  restore    an account comes back on an empty device: time and CPU of the first sync, of the next start, and idle
+             --contacts N            (default 500)
+             --messages N            (default 5000)
+             --seconds N             idle (default 60)
   crash      processes die by SIGKILL during stores and swarm changes: is every acknowledged message there?
              --rounds N              (default 100)
   chain-life fourteen processes on a development chain: silence, suspension, return, removal, rewards, exit, killed
@@ -68,6 +74,7 @@ const { values, positionals } = parseArgs({
     nodes: { type: 'string' },
     clients: { type: 'string' },
     devices: { type: 'string' },
+    contacts: { type: 'string' },
     seed: { type: 'string' },
     seconds: { type: 'string' },
     addresses: { type: 'string' },
@@ -91,6 +98,7 @@ function count(
   name:
     | 'nodes'
     | 'runs'
+    | 'contacts'
     | 'clients'
     | 'devices'
     | 'messages'
@@ -173,6 +181,18 @@ switch (values.help ? 'help' : positionals[0]) {
     process.exitCode = meetsAims(result) ? 0 : 1;
     break;
   }
+  case 'proxies': {
+    const { runProxies } = await import('./proxies/proxies.ts');
+    try {
+      const isGood = await runProxies(print);
+      print(isGood ? 'proxies ok: nothing went past them' : 'proxies failed');
+      process.exitCode = isGood ? 0 : 1;
+    } catch (error) {
+      print(`proxies: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+    }
+    break;
+  }
   case 'chaos': {
     const { runChaos, SABOTAGES } = await import('./sim/chaos.ts');
     const { describeChaos, hasFailed } = await import('./sim/chaos-result.ts');
@@ -212,6 +232,16 @@ switch (values.help ? 'help' : positionals[0]) {
     );
     for (const line of describeDevices(result)) print(line);
     process.exitCode = result.diverged > 0 ? 1 : early.exitCode;
+    break;
+  }
+  case 'restore': {
+    const { runRestore } = await import('./load/restore.ts');
+    const options = {
+      contacts: count('contacts', quick ? 50 : 500),
+      messages: count('messages', quick ? 500 : 5_000),
+      idleSeconds: count('seconds', quick ? 5 : 60),
+    };
+    await runRestore(options, print);
     break;
   }
   case 'crash': {
