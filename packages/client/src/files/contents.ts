@@ -8,6 +8,7 @@ import { concat, fromHex, toHex, utf8 } from '@allium/protocol/bytes';
 import {
   blake2b,
   blake2bHasher,
+  loadFastHash,
   randomBytes,
   xchacha20Poly1305Open,
   xchacha20Poly1305Seal,
@@ -133,6 +134,7 @@ export class Contents {
   ): Promise<{ readonly content: ContentRecord; readonly record: StoredRecord }> {
     const { limit, owner, signal } = options;
     const base = { isPinned: true, usedAt: this.#clock.now(), ...(owner !== undefined && { owner }) };
+    await loadFastHash();
     const hasher = blake2bHasher(32);
     let sizeBytes = 0;
     let segments = 0;

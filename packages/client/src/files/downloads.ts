@@ -2,7 +2,7 @@
 // Files of messages that came: fetched when somebody opens them, or by themselves where a rule says so (spec/client §5.6). Files
 // in parts are fetched part by part and go on where they ended.
 import { toHex } from '@allium/protocol/bytes';
-import { blake2bHasher } from '@allium/protocol/crypto';
+import { blake2bHasher, loadFastHash } from '@allium/protocol/crypto';
 import { ParseError } from '@allium/protocol/errors';
 import { paddedAttachmentLength } from '@allium/protocol/files/legacy';
 import { type FileParts, openPart, parseParts, partLength } from '@allium/protocol/files/parts';
@@ -127,6 +127,7 @@ export class Downloads {
     const described = readParts(await transfers.download(toPointer(attachment), { signal }), attachment);
     const { sizeBytes, parts } = described;
     if ((await contents.find(name)) === undefined) await contents.begin(name, sizeBytes, owner);
+    await loadFastHash();
     const hasher = blake2bHasher(32);
     for (let i = 0; i < parts.length; i++) {
       signal?.throwIfAborted();

@@ -2,6 +2,7 @@
 // One encrypted file to one file server (spec/client §5.5): in pieces after tus 1.0.0 where the server offers that (see
 // docs/guides/files.md), else by `POST /file`.
 import { fromUtf8 } from '@allium/protocol/bytes';
+import { loadFastHash } from '@allium/protocol/crypto';
 import { ParseError } from '@allium/protocol/errors';
 import { CONTENT_ID_LENGTH, contentId } from '@allium/protocol/files/content-id';
 import { type Json, parseJson } from '@allium/protocol/json';
@@ -36,6 +37,8 @@ interface Stored {
 export async function uploadFile(body: Uint8Array, parts: UploadParts): Promise<Stored> {
   const { ask, onProgress } = parts;
   onProgress?.({ doneBytes: 0, totalBytes: body.length });
+  // For the id.
+  await loadFastHash();
   const stored = (body.length > PIECE_BYTES && (await inPieces(body, parts))) || (await atOnce(body, ask));
   if (!fits(stored.id, body)) throw new FileTransferError('server_down', 'the server stored something else');
   onProgress?.({ doneBytes: body.length, totalBytes: body.length });

@@ -37,6 +37,8 @@ const MAX_TITLE = 300;
 const DAY_MS = 24 * 3_600_000;
 /** So long the recipient's swarm keeps the message that leads to a file (spec/client §4.4). */
 const NEEDED_MS = 14 * DAY_MS;
+/** How often it is written down how far an upload is; the server knows better when it goes on. */
+const SAVE_EVERY_MS = 2_000;
 /** Padding, block, IV and MAC of a sealed file, about. */
 const SEALED_BYTES = 64;
 
@@ -330,10 +332,13 @@ export class Uploads {
       upload = { ...rest, ...(rest.parts !== undefined && { parts: [] }) };
       await save({ doneBytes: 0, place: undefined });
     }
+    let savedAt = Number.NEGATIVE_INFINITY;
     const tell = (doneBytes: number, totalBytes: number) => {
       this.#deps.onProgress({ ...whose(message), index, doneBytes, totalBytes });
       // Another server than the one that has pieces begins at 0.
-      if (upload.place !== undefined && doneBytes > upload.doneBytes) {
+      const now = this.#deps.env.clock.monotonic();
+      if (upload.place !== undefined && doneBytes > upload.doneBytes && now >= savedAt + SAVE_EVERY_MS) {
+        savedAt = now;
         save({ place: upload.place, doneBytes, totalBytes }).catch(() => undefined);
       }
     };

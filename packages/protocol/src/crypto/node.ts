@@ -45,7 +45,7 @@ export function blake2b(
     options?.salt !== undefined ||
     options?.personal !== undefined
   ) {
-    const state = blake2bHasher(length, options);
+    const state = nobleHasher(length, options);
     if (data instanceof Uint8Array) state.update(data);
     else for (const part of data) state.update(part);
     return state.digest();
@@ -58,6 +58,10 @@ export function blake2b(
 
 export function blake2bHasher(length: number, options?: Blake2bOptions): Hasher {
   checkBlake2b(length, options);
+  return (wasmBlake2bHasher ?? nobleHasher)(length, options);
+}
+
+function nobleHasher(length: number, options?: Blake2bOptions): Hasher {
   const key = options?.key === undefined || options.key.length === 0 ? undefined : options.key;
   return nobleBlake2b.create({
     dkLen: length,
@@ -65,6 +69,13 @@ export function blake2bHasher(length: number, options?: Blake2bOptions): Hasher 
     ...(options?.salt !== undefined && { salt: options.salt }),
     ...(options?.personal !== undefined && { personalization: options.personal }),
   });
+}
+
+/** Not loaded before somebody asks: few programs hash files, and it takes some milliseconds and megabytes. */
+let wasmBlake2bHasher: typeof blake2bHasher | undefined;
+
+export async function loadFastHash(): Promise<void> {
+  wasmBlake2bHasher ??= (await import('./blake2b-wasm.ts')).wasmBlake2bHasher;
 }
 
 function sha2(algorithm: 'sha256' | 'sha512', data: Uint8Array | readonly Uint8Array[]): Uint8Array {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// CryptoProvider for browsers (and any place without native code): libsodium as WASM, noble for AES-GCM, HMAC and
-// BLAKE2b with salt or personalization, which libsodium's wrapper lacks. Importing waits until the WASM is ready.
+// CryptoProvider for browsers (and any place without native code): libsodium as WASM, noble for AES-GCM and HMAC. Importing waits
+// until the WASM is ready.
 import { cbc, gcm } from '@noble/ciphers/aes.js';
-import { blake2b as nobleBlake2b } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
 import sodium from 'libsodium-wrappers-sumo';
 import { concat } from '../bytes.ts';
+import { wasmBlake2bHasher } from './blake2b-wasm.ts';
 import { checkArgon2id, checkBlake2b, checkLength, lowOrder, zeroScalar } from './checks.ts';
 import type { Argon2idOptions, Blake2bOptions, Hasher, KeyPair, Secretstream } from './provider.ts';
 
@@ -38,14 +38,11 @@ export function blake2b(
 
 export function blake2bHasher(length: number, options?: Blake2bOptions): Hasher {
   checkBlake2b(length, options);
-  const key = options?.key === undefined || options.key.length === 0 ? undefined : options.key;
-  return nobleBlake2b.create({
-    dkLen: length,
-    ...(key !== undefined && { key }),
-    ...(options?.salt !== undefined && { salt: options.salt }),
-    ...(options?.personal !== undefined && { personalization: options.personal }),
-  });
+  return wasmBlake2bHasher(length, options);
 }
+
+/** It is always there. */
+export async function loadFastHash(): Promise<void> {}
 
 export function sha256(data: Uint8Array | readonly Uint8Array[]): Uint8Array {
   return sodium.crypto_hash_sha256(inOne(data));

@@ -8,6 +8,18 @@ import { cryptoSuite } from './conformance.ts';
 const node: CryptoProvider = await import('../../src/crypto/node.ts');
 const web: CryptoProvider = await import('../../src/crypto/web.ts');
 cryptoSuite('node', node);
+test('the fast hash is the same hash', async () => {
+  const options = { salt: new Uint8Array(16).fill(1), key: Uint8Array.of(2) };
+  const hash = () => {
+    const state = node.blake2bHasher(33, options);
+    state.update(utf8('a'));
+    state.update(new Uint8Array(200_000));
+    return state.digest();
+  };
+  const before = hash();
+  await node.loadFastHash();
+  expect(hash()).toEqual(before);
+});
 
 test.each([
   ['node', node, web],

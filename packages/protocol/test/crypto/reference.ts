@@ -113,6 +113,7 @@ export const reference: CryptoProvider = {
       ...(options?.personal && { personalization: options.personal }),
     });
   },
+  loadFastHash: async () => undefined,
   sha256: (data) => sha256(whole(data)),
   sha512: (data) => sha512(whole(data)),
   blake2bHasher(length, options) {

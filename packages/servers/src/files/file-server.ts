@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A file server as a whole: folder, key, clean-up and listener.
 import { join } from 'node:path';
+import { loadFastHash } from '@allium/protocol/crypto';
 import type { Env } from '@allium/protocol/env';
 import { type RunningServer, serve } from '../serve.ts';
 import { loadOrCreateServerKey } from '../server-key.ts';
@@ -39,6 +40,8 @@ export interface FileServer extends RunningServer {
 /** @throws FileStoreError, ServerKeyError, errors of the listener */
 export async function startFileServer(options: StartFileServerOptions, env: Env): Promise<FileServer> {
   const all = { ...FILE_SERVER_DEFAULTS, ...options };
+  // For ids of files.
+  await loadFastHash();
   const store = new FileStore(all, env);
   try {
     const key = loadOrCreateServerKey(options.keyFile ?? join(options.folder, 'server.key'));
