@@ -38,7 +38,12 @@ export function builtApp(): Promise<string> {
 
 export async function startWebNetwork(options: { readonly nodes?: number } = {}): Promise<WebNetwork> {
   const folder = await builtApp();
-  const net = await Devnet.start({ nodes: options.nodes ?? 8 });
+  const net = await Devnet.start({
+    nodes: options.nodes ?? 8,
+    rateLimit: false,
+    // The file server is on this machine, where nodes relay to nobody otherwise.
+    node: { relayExemptRanges: ['127.0.0.0/8'] },
+  });
   const store = mkdtempSync(join(tmpdir(), 'allium-web-files-'));
   const files = await startFileServer({ folder: store, host: '127.0.0.1', port: 0 }, systemEnv());
   const web = await WebApp.open({ folder });

@@ -12,6 +12,8 @@ export type ToWorker =
   | { readonly kind: 'cancel'; readonly id: string };
 
 export type FromWorker =
+  /** Work on the call has begun. */
+  | { readonly kind: 'taken'; readonly id: string }
   | { readonly kind: 'result'; readonly id: string; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: string; readonly code: string; readonly message: string }
   | { readonly kind: 'progress'; readonly id: string; readonly value: unknown }
@@ -109,6 +111,7 @@ export class RemoteBackend implements Backend {
     }
     const pending = this.#pending.get(message.id);
     if (pending === undefined) return;
+    if (message.kind === 'taken') return;
     if (message.kind === 'progress') {
       pending.onProgress?.(message.value);
       return;

@@ -53,6 +53,7 @@ export function Composer({ person, draft, replyTo, editing, onDone, ref }: Compo
   const area = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
   const kept = useRef(draft);
+  const touched = useRef(draft !== '');
   const latest = useRef(text);
   latest.current = editing === undefined ? text : kept.current;
   const count = text.length < WARN_TEXT ? 0 : [...text].length;
@@ -67,6 +68,14 @@ export function Composer({ person, draft, replyTo, editing, onDone, ref }: Compo
     if (editing !== undefined) setText(editing.text);
     if (editing !== undefined || replyTo !== undefined) area.current?.focus();
   }, [editing, replyTo]);
+
+  // After a reload the draft comes later than the place for it.
+  useEffect(() => {
+    if (touched.current || draft === '') return;
+    touched.current = true;
+    kept.current = draft;
+    setText(draft);
+  }, [draft]);
 
   // The draft is kept a moment after the last key, and when one leaves.
   useEffect(() => {
@@ -275,6 +284,7 @@ export function Composer({ person, draft, replyTo, editing, onDone, ref }: Compo
               aria-label={t('composer.placeholder')}
               aria-describedby={count > 0 ? 'composer-count' : undefined}
               onChange={({ target }) => {
+                touched.current = true;
                 setText(target.value);
                 void app.backend.call('typing', [person.id, target.value !== '']).catch(() => undefined);
               }}

@@ -48,6 +48,7 @@ export class Host {
   async #serve({ id, method, args }: ToWorker & { kind: 'call' }): Promise<void> {
     const abort = new AbortController();
     this.#running.set(id, abort);
+    this.#post({ kind: 'taken', id });
     const call: Call = {
       signal: abort.signal,
       progress: (value) => this.#post({ kind: 'progress', id, value }),

@@ -22,6 +22,8 @@ const scope = globalThis as unknown as WorkerScope;
 const channel = new BroadcastChannel(CHANNEL);
 /** Calls of this page that have no answer yet. */
 const waiting = new Map<string, ToWorker & { kind: 'call' }>();
+/** Those of them that an owner has begun to work on. */
+const taken = new Set<string>();
 let host: Host | undefined;
 
 /** Runs once more for a new owner without harm: everything that only reads. */
@@ -31,7 +33,14 @@ const REPEATABLE =
 function toOwnPage(message: FromWorker): void {
   if ('id' in message) {
     if (!waiting.has(message.id)) return;
-    if (message.kind !== 'progress') waiting.delete(message.id);
+    if (message.kind === 'taken') {
+      taken.add(message.id);
+      return;
+    }
+    if (message.kind !== 'progress') {
+      waiting.delete(message.id);
+      taken.delete(message.id);
+    }
   }
   scope.postMessage(message);
 }
@@ -59,7 +68,7 @@ channel.onmessage = ({ data }: MessageEvent<Shared>) => {
 
 function askAgain(ask: (call: ToWorker) => void): void {
   for (const call of [...waiting.values()]) {
-    if (REPEATABLE.test(call.method)) ask(call);
+    if (REPEATABLE.test(call.method) || !taken.has(call.id)) ask(call);
     else
       toOwnPage({
         kind: 'error',
