@@ -3,7 +3,7 @@
 // member of its swarm, the newest wins; then the messages of the last 14 days, also from every member, for none need have
 // all. What could not be brought back is said.
 import type { AccountId } from '@allium/protocol/account-id';
-import type { Env } from '@allium/protocol/env';
+import { delay, type Env } from '@allium/protocol/env';
 import type { Poller } from '../messaging/poller.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -14,6 +14,9 @@ const MESSAGES = 0;
 // Ours.
 /** Members that are asked at a time. */
 const AT_ONCE = 3;
+/** Paths fail, and what only one member has is worth it. */
+const TRIES = 3;
+const PAUSE_MS = 1_000;
 /** For whoever looks whether anything was lost: conversations in full would take too long. */
 const MAX_LOOKED_AT = 2_000;
 
@@ -93,10 +96,11 @@ export async function restore(
     const onPage = () => tell(name, asked, members.length);
     const work = async () => {
       for (let member = rest.shift(); member !== undefined; member = rest.shift()) {
-        // A second time: paths fail, and what only this member has is worth it.
-        const options = { only, onPage, signal };
-        const isThere =
-          (await poller.askMember(member, options)) || (await poller.askMember(member, options));
+        let isThere = false;
+        for (let tries = 0; tries < TRIES && !isThere; tries++) {
+          if (tries > 0) await delay(env.clock, PAUSE_MS, signal);
+          isThere = await poller.askMember(member, { only, onPage, signal });
+        }
         if (!isThere) unreached.add(member);
         asked++;
         tell(name, asked, members.length);

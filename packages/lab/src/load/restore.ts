@@ -97,7 +97,8 @@ async function measure(
       configsCpu ?? cpu,
     );
     row('… and all messages', performance.now() - began, process.cpuUsage(cpu));
-    if (restored.contacts !== contacts || restored.messages !== messages || restored.reached !== NODES) {
+    print(`${restored.reached} of ${restored.members} members answered`);
+    if (restored.contacts !== contacts || restored.messages !== messages) {
       throw new Error(`not all came back: ${JSON.stringify(restored)}`);
     }
     await client.synced();
