@@ -121,13 +121,23 @@ export async function openArchive(source: ByteReader, passphrase: string): Promi
 }
 
 /** @throws ArchiveError `too_large` */
-export function sealChunk({ key }: ArchiveKey, { number, isLast, lines }: Chunk): Uint8Array {
+export function sealChunk(archive: ArchiveKey, { number, isLast, lines }: Chunk): Uint8Array {
   const plain = utf8(lines);
   if (plain.length > MAX_LINES_BYTES) {
     throw new ArchiveError('too_large', `a chunk of ${plain.length} bytes does not fit into an archive`);
   }
+  return sealFrame(archive, number, isLast, zstdCompress(plain));
+}
+
+/** A chunk of what is compressed already. */
+export function sealFrame(
+  { key }: ArchiveKey,
+  number: number,
+  isLast: boolean,
+  frame: Uint8Array,
+): Uint8Array {
   const nonce = randomBytes(NONCE_BYTES);
-  const sealed = xchacha20Poly1305Seal(chunkKey(key, number, isLast), nonce, zstdCompress(plain));
+  const sealed = xchacha20Poly1305Seal(chunkKey(key, number, isLast), nonce, frame);
   const length = NONCE_BYTES + sealed.length;
   return concat(u32be((length + (isLast ? LAST : 0)) >>> 0), nonce, sealed);
 }
@@ -212,7 +222,9 @@ export function readerOf(pieces: AsyncIterable<Uint8Array>): ByteReader {
   };
 }
 
-function openChunk({ key }: ArchiveKey, sealed: Uint8Array, number: number, isLast: boolean): string {
+/** @throws ArchiveError `damaged` */
+export function openChunk({ key }: ArchiveKey, sealed: Uint8Array, number: number, isLast: boolean): string {
+  if (sealed.length < NONCE_BYTES + TAG_BYTES) throw damaged(`chunk ${number} is too short`);
   const compressed = xchacha20Poly1305Open(
     chunkKey(key, number, isLast),
     sealed.subarray(0, NONCE_BYTES),

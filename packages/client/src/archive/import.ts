@@ -150,7 +150,8 @@ interface Read {
   readonly end: ExportSummary | undefined;
 }
 
-function readLines({ lines, isLast }: Chunk, digest: SumDigest, counts: Counts, now: number): Read {
+/** What a chunk brings; the digest and the counts grow. @throws ArchiveError `damaged` */
+export function readLines({ lines, isLast }: Chunk, digest: SumDigest, counts: Counts, now: number): Read {
   // The last of several counts, as it would in several chunks.
   const messages = new Map<string, StoredMessage>();
   const records = new Map<string, StoredRecord>();

@@ -16,7 +16,8 @@ export function mergeMessages(ours: StoredMessage, theirs: StoredMessage): Store
   const { hash: _hash, sortTimestamp: _sortTimestamp, ...placed } = isSent ? sent : ours;
   const { hash, sortTimestamp } = isFirst ? theirs : ours;
   const { failure: _theirFailure, ...known } = theirs;
-  const marks = mergeMarks(ours.marks, theirs.marks);
+  const isSame = canonicalJson(ours.marks) === canonicalJson(theirs.marks);
+  const marks = isSame ? ours.marks : mergeMarks(ours.marks, theirs.marks);
   const merged = {
     ...(ours.marks?.deletedAt === undefined && theirs.marks?.deletedAt === undefined && known),
     ...placed,
