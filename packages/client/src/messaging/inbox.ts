@@ -29,13 +29,14 @@ import {
   type StoredRecord,
 } from '../storage/storage.ts';
 import type { Contact, Contacts } from './contacts.ts';
+import { conversationOf, isAcceptable, isLegacy, isNew, isTimerUpdate } from './content-kinds.ts';
 import { editIn } from './edits.ts';
 import { accountIdIn, type Effect, effectsOf } from './effects.ts';
 import type { Notices, Prepared } from './notices.ts';
 import type { Arrived, Follower, TakenIn } from './poller.ts';
 import { MESSAGE_TTL_MS } from './proofs.ts';
 import type { Settings } from './settings.ts';
-import { EXPIRATION_TIMER_UPDATE, expiryOf, timerIn } from './timers.ts';
+import { expiryOf, timerIn } from './timers.ts';
 
 // From the specification.
 /** §4.4: typing that is older is over. */
@@ -365,6 +366,7 @@ export class Inbox implements Follower {
     const { account, contacts, settings } = this.#deps;
     const { sender, content } = incoming;
     if (contacts.get(sender).blocked) return undefined; // §6.9
+    if (isLegacy(content)) return undefined;
     batch.effects.push(...effectsOf(incoming, account.id, settings.now.readReceipts));
     if (content.dataMessage !== undefined) {
       const { body = '', reaction } = content.dataMessage;
@@ -531,25 +533,6 @@ export class Inbox implements Follower {
   }
 }
 
-/** spec/client §3.3: with any other flag desktop refuses the message. */
-function isAcceptable({ flags = 0 }: DataMessage): boolean {
-  return flags === 0 || flags === EXPIRATION_TIMER_UPDATE;
-}
-
-/** spec/client §4.3.9: a syncTarget belongs in messages from ourselves, and only there. */
-function conversationOf(
-  syncTarget: string | undefined,
-  sender: AccountId,
-  own: AccountId,
-): AccountId | undefined {
-  if (sender !== own) return syncTarget === undefined ? sender : undefined;
-  return accountIdIn(syncTarget);
-}
-
-/** §6.7: it sets a timer, and says nothing else. */
-const isTimerUpdate = ({ flags, body = '' }: DataMessage): boolean =>
-  flags === EXPIRATION_TIMER_UPDATE && body === '';
-
 /** What was said first counts: it may have been edited since. */
 const saysSame = (a: StoredMessage, b: StoredMessage): boolean =>
   (a.original ?? a.text) === b.text && a.notice?.kind === b.notice?.kind && sameFiles(a, b);
@@ -563,12 +546,6 @@ function sortTimeOf(timestamp: number, storedAt: number): number {
 }
 
 const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;
-
-/** None of the contents that we know (§3.2). */
-function isNew(content: Content): boolean {
-  const { sigTimestamp: _1, expirationType: _2, expirationTimer: _3, proMessage: _4, ...rest } = content;
-  return Object.keys(rest).length === 0;
-}
 
 const isDeleted = ({ marks }: StoredMessage): boolean => marks?.deletedAt !== undefined;
 

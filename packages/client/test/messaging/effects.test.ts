@@ -2,7 +2,7 @@
 // Messages, reactions, deletions and receipts that arrive in any order, in any batches: all devices end equal.
 import { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
-import { fromBase64 } from '@allium/protocol/bytes';
+import { fromBase64, toBase64 } from '@allium/protocol/bytes';
 import { type Content, decodeContent, encodeContent } from '@allium/protocol/message/content';
 import { encryptMessage } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
@@ -28,12 +28,11 @@ function seal(sender: Account, given: Content, timestamp: number): RetrievedMess
     sender === BOB && given.dataMessage !== undefined
       ? { ...given, dataMessage: { ...given.dataMessage, syncTarget: ALICE.id } }
       : given;
-  const data = encryptMessage({
-    content: encodeContent({ ...content, sigTimestamp: timestamp }),
-    sender,
-    recipient: BOB.id,
-    timestamp,
-  });
+  return sealBytes(sender, encodeContent({ ...content, sigTimestamp: timestamp }), timestamp);
+}
+
+function sealBytes(sender: Account, content: Uint8Array, timestamp: number): RetrievedMessage {
+  const data = encryptMessage({ content, sender, recipient: BOB.id, timestamp });
   const hash = messageHashText(parseAccountPubkey(BOB.id).bytes, 0, data);
   return { hash, timestamp, expiration: timestamp + 14 * 86_400_000, data };
 }
@@ -66,6 +65,7 @@ async function device() {
   });
   return {
     storage,
+    inbox,
     async take(fresh: readonly RetrievedMessage[]) {
       const { changes, onWritten } = await inbox.take({ fresh, retold: [] });
       await storage.write(changes ?? {});
@@ -230,4 +230,71 @@ test('contents that this client does not know are kept for one that does, up to 
   await storage.write({ records });
   await take([seal(ALICE, invitation, START + 5)]);
   expect(await storage.records('kept')).toHaveLength(1_002);
+});
+
+test('what an older version kept is read after an upgrade, once; what is still unknown stays', async () => {
+  const { storage, inbox } = await device();
+  const kept = (content: Content, timestamp: number, sender = ALICE.id) => {
+    const bytes = encodeContent({ ...content, sigTimestamp: timestamp });
+    const value = { sender, timestamp, storedAt: timestamp, hash: `h${timestamp}`, content: toBase64(bytes) };
+    return { kind: 'kept', key: `${timestamp} h${timestamp}`, value };
+  };
+  const picture = {
+    id: 1n,
+    contentType: 'image/png',
+    fileName: 'x.png',
+    url: 'http://files.test/file/1',
+    key: new Uint8Array(32),
+  };
+  const invitation = { dataMessage: { communityInvitation: { url: 'u', name: 'n' } } };
+  await storage.write({
+    records: [
+      kept({ dataMessage: { attachments: [picture] } }, START + 1),
+      kept(invitation, START + 2),
+      kept({ dataMessage: { attachments: [picture] } }, START + 3, EVE.id),
+      {
+        kind: 'kept',
+        key: 'broken',
+        value: { ...kept({}, START + 4).value, content: toBase64(new Uint8Array([255])) },
+      },
+    ],
+  });
+  await inbox.reread();
+  expect(
+    (await storage.history(ALICE.id, { limit: 9 })).map(({ timestamp, attachments }) => [
+      timestamp,
+      attachments?.length,
+    ]),
+  ).toEqual([[START + 1, 1]]);
+  expect(await storage.message(EVE.id, START + 3)).toMatchObject({ hash: `h${START + 3}` });
+  expect((await storage.records('kept')).map(({ key }) => key).sort()).toEqual(
+    [`${START + 2} h${START + 2}`, 'broken'].sort(),
+  );
+  // Deleted since: it does not come back at the next start.
+  await storage.write({
+    removed: [{ sender: ALICE.id, timestamp: START + 1 }],
+    records: [kept({ dataMessage: { body: 'x' } }, START + 5)],
+  });
+  await inbox.reread();
+  expect(await storage.history(ALICE.id, { limit: 9 })).toEqual([]);
+  expect(await storage.records('kept')).toHaveLength(3);
+});
+
+test('closed groups of old clients are ignored: what they say is no message of the person who says it', async () => {
+  const { take, storage } = await device();
+  // DataMessage with the fields 3 (group), 104 (closedGroupControlMessage); Content with 7 (configurationMessage).
+  const raw = (...bytes: number[]) => new Uint8Array(bytes);
+  const legacy = [
+    raw(0x0a, 0x04, 0x1a, 0x02, 0x0a, 0x00), // group { id: '' }, no body
+    raw(0x0a, 0x05, 0xc2, 0x06, 0x02, 0x08, 0x01), // closedGroupControlMessage { type: 1 }
+    raw(0x3a, 0x02, 0x0a, 0x00), // configurationMessage
+  ].map((content, i) => sealBytes(ALICE, content, START + i));
+  await take(legacy);
+  expect(await storage.conversations()).toEqual([]);
+  expect(await storage.records('kept')).toEqual([]);
+  // With a text: it was said to a group, not to us.
+  await take([
+    sealBytes(ALICE, raw(0x0a, 0x0a, 0x0a, 0x02, 0x68, 0x69, 0x1a, 0x04, 0x0a, 0x02, 0x67, 0x67), START + 9),
+  ]);
+  expect(await storage.conversations()).toEqual([]);
 });

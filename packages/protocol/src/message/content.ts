@@ -41,6 +41,8 @@ export interface Content {
   readonly callMessage?: CallMessage;
   readonly receiptMessage?: ReceiptMessage;
   readonly typingMessage?: TypingMessage;
+  /** Legacy, and never sent: a content with it is ignored. */
+  readonly configurationMessage?: Uint8Array;
   readonly dataExtractionNotification?: DataExtractionNotification;
   readonly unsendRequest?: UnsendRequest;
   readonly messageRequestResponse?: MessageRequestResponse;
@@ -58,6 +60,8 @@ export interface DataMessage {
   readonly body?: string;
   /** At most 32. */
   readonly attachments?: readonly AttachmentPointer[];
+  /** Legacy, and never sent, as `closedGroupControlMessage`: a message with it belongs to a closed group, and is ignored. */
+  readonly group?: Uint8Array;
   readonly flags?: number;
   /** Seconds; of old clients, and never sent. */
   readonly expireTimer?: number;
@@ -68,6 +72,7 @@ export interface DataMessage {
   readonly reaction?: Reaction;
   readonly profile?: Profile;
   readonly communityInvitation?: CommunityInvitation;
+  readonly closedGroupControlMessage?: Uint8Array;
   /** In a copy to the own account only: the id of the conversation. */
   readonly syncTarget?: string;
   readonly blocksCommunityMessageRequests?: boolean;

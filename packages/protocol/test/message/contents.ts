@@ -83,6 +83,7 @@ export const contents: fc.Arbitrary<Content> = message<Content, never>(
       {
         body: text,
         attachments: list(attachment),
+        group: bytes,
         flags: u32,
         expireTimer: u32,
         profileKey: bytes,
@@ -94,6 +95,7 @@ export const contents: fc.Arbitrary<Content> = message<Content, never>(
         ),
         profile,
         communityInvitation: fc.record({ url: text, name: text }),
+        closedGroupControlMessage: bytes,
         syncTarget: text,
         blocksCommunityMessageRequests: fc.boolean(),
         groupUpdateMessage: groupUpdate,
@@ -115,6 +117,7 @@ export const contents: fc.Arbitrary<Content> = message<Content, never>(
       { type: fc.constantFrom(0, 1), timestamp: list(time) },
       ['type'],
     ),
+    configurationMessage: bytes,
     typingMessage: fc.record({ timestamp: time, action: fc.constantFrom(0 as const, 1 as const) }),
     dataExtractionNotification: message<NonNullable<Content['dataExtractionNotification']>, 'type'>(
       { type: fc.constantFrom(1, 2), timestamp: time },
