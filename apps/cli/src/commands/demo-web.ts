@@ -5,10 +5,12 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { fetchAnchor } from '@allium/client/network/list-check';
 import { NETWORKS } from '@allium/client/network/presets';
 import type { Devnet } from '@allium/lab';
 import { isFree } from '@allium/lab/ports';
 import { systemEnv } from '@allium/net/system-env';
+import { fromUtf8 } from '@allium/protocol/bytes';
 import { type FileServer, startFileServer } from '@allium/servers/files';
 import { Gateway } from '@allium/servers/gateway';
 import { WebApp } from '@allium/servers/gateway/web-app';
@@ -17,6 +19,7 @@ import { print, progress } from '../terminal.ts';
 const HOST = '127.0.0.1';
 /** So many ports are tried, beginning at the one wanted: a page keeps its accounts under its port. */
 const PORTS_TRIED = 20;
+const ANCHOR_TIMEOUT_MS = 2_000;
 const ROOT = join(import.meta.dirname, '../../../..');
 const APP = join(ROOT, 'apps/web');
 
@@ -40,6 +43,7 @@ export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
     trouble = error instanceof Error ? error.message : String(error);
   }
   const own = await firstFree(port);
+  const anchor = await anchorOf(net);
   const gateway = new Gateway(
     {
       ...{
@@ -50,7 +54,7 @@ export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
       },
       networkId: networkIdOf(net),
       fileServers: [{ url: files.url, ed25519Hex: files.ed25519Hex }],
-      ...(net.chain === undefined && { anchor: readFileSync(net.networkFile, 'utf8') }),
+      ...(anchor !== undefined && { anchor }),
       allows: () => true,
       ...(web !== undefined && { web }),
     },
@@ -76,10 +80,21 @@ export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
   };
 }
 
-/** Where a network was made, a client need not ask: another one in the same folder has another name. */
+/** What browsers check the node list against: the signed list, or the certificate of the chain's members if there is one yet. */
+async function anchorOf(net: Devnet): Promise<string | undefined> {
+  if (net.chain === undefined) return readFileSync(net.networkFile, 'utf8');
+  try {
+    const signal = AbortSignal.timeout(ANCHOR_TIMEOUT_MS);
+    return fromUtf8(await fetchAnchor({ seeds: [{ url: net.seed }], transport: net.transport, signal }));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keys of nodes tell networks apart; contracts of a new development chain have the addresses of the last one. */
 function networkIdOf(net: Devnet): string {
-  const name = net.chain?.deployment.registry ?? net.nodes[0]?.ed25519 ?? '';
-  return createHash('sha256').update(name).digest('hex').slice(0, 16);
+  const keys = net.nodes.map(({ ed25519 }) => ed25519).sort();
+  return createHash('sha256').update(keys.join(' ')).digest('hex').slice(0, 16);
 }
 
 /** At the port of the last time if possible: messages name the server of their files. */
