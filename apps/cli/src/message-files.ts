@@ -29,7 +29,7 @@ export interface SavedFile {
   readonly notSaved?: string;
 }
 
-export const megabytes = (bytes: number): string =>
+const megabytes = (bytes: number): string =>
   bytes < 1_000
     ? `${bytes} bytes`
     : bytes < 1e6

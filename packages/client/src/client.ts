@@ -776,7 +776,12 @@ export class Client {
 
   #eraseMessages(id: AccountId): Promise<void> {
     const { storage } = this.#options;
-    return this.#synced.erasures.finish(id, storage, (hashes) => this.#notices.deletion(hashes));
+    return this.#synced.erasures.finish(
+      id,
+      storage,
+      (hashes) => this.#notices.deletion(hashes),
+      (message) => this.files.forget(message),
+    );
   }
 
   #onMessage(message: StoredMessage): void {

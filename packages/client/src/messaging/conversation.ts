@@ -23,6 +23,7 @@ import {
 import type { Contact, Contacts } from './contacts.ts';
 import type { ConversationState, ConversationStates, StateChange } from './conversation-states.ts';
 import { checkEditable, editToWire } from './edits.ts';
+import { accountIdIn } from './effects.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions, Sent } from './outbox.ts';
 import { MAX_NAME_BYTES, type OwnProfile } from './profile.ts';
@@ -106,6 +107,15 @@ export class Conversation {
    */
   cancel(timestamp: number): boolean {
     return this.#deps.outbox.cancel(timestamp);
+  }
+
+  /** The message that one of this conversation answers, where it is here; for its text and the picture beside it (§6.5). */
+  async quoted({ quote }: Pick<StoredMessage, 'quote'>): Promise<StoredMessage | undefined> {
+    const author = accountIdIn(quote?.author);
+    if (quote === undefined || author === undefined) return undefined;
+    const message = await this.#deps.storage.message(author, quote.timestamp);
+    const isThere = message?.conversation === this.id && !isOver(message, this.#deps.time());
+    return isThere ? message : undefined;
   }
 
   /** Oldest first; the newest that fit. What is over is left out, also where it could not be removed yet. */

@@ -3,7 +3,7 @@
 // what was not finished when the program ended is taken up at the next start.
 import type { AccountId } from '@allium/protocol/account-id';
 import type { Prepared } from '../messaging/notices.ts';
-import type { Storage, StoredRecord } from '../storage/storage.ts';
+import type { Storage, StoredMessage, StoredRecord } from '../storage/storage.ts';
 
 const ERASED = 'erased';
 // Ours.
@@ -56,17 +56,19 @@ export class Erasures {
     return value && { kind: ERASED, key: id, value, expiry: value.at + KEEP_MS };
   }
 
-  /** Removes what is left. */
+  /** Removes what is left. `forget`: what else there is of these messages. */
   async finish(
     id: AccountId,
     storage: Storage,
     deletion: (hashes: readonly string[]) => Prepared,
+    forget: (message: StoredMessage) => Promise<void>,
   ): Promise<void> {
     for (;;) {
       const erasure = this.#erasures.get(id);
       if (erasure?.isPending !== true) return;
       const before = { sender: id, timestamp: erasure.at + 1, hash: '' };
       const page = await storage.history(id, { limit: PAGE, before });
+      for (const message of page) await forget(message);
       const hashes = erasure.isOwn ? page.flatMap(({ hash }) => hash ?? []) : [];
       const deleted = hashes.length > 0 ? deletion(hashes) : undefined;
       const isDone = page.length < PAGE && this.#erasures.get(id) === erasure;

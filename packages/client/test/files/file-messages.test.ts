@@ -414,6 +414,31 @@ test('what a message owned here goes with the message', async () => {
   expect(await world.arrival(bob, ALICE)).not.toHaveProperty('attachments');
 });
 
+test('an erased conversation takes its files along', async () => {
+  world = new FileWorld();
+  const [alice, bob] = [await world.person(ALICE), await world.person(BOB)];
+  await world.clock.run(alice.conversation(bob.id).send('x', { attachments: [{ data: PNG }] }));
+  await world.clock.run(bob.files.open(await world.arrival(bob, ALICE)));
+  await world.clock.run(bob.conversation(alice.id).decline());
+  await world.clock.until(() => bob.files.cachedBytes === 0);
+});
+
+test('an answer leads to the message with the picture', async () => {
+  world = new FileWorld();
+  const [alice, bob] = [await world.person(ALICE), await world.person(BOB)];
+  const { timestamp } = await world.clock.run(
+    alice.conversation(bob.id).send('look', { attachments: [{ data: PNG }] }),
+  );
+  await world.arrival(bob, ALICE);
+  const to = bob.conversation(alice.id);
+  await world.clock.run(to.send('nice', { quote: { author: alice.id, timestamp } }));
+  const answer = await world.arrival(alice, BOB);
+  const quoted = await alice.conversation(bob.id).quoted(answer);
+  expect(quoted).toMatchObject({ text: 'look', attachments: [{ sizeBytes: PNG.length }] });
+  expect(await to.quoted({ quote: { author: alice.id, timestamp: 1 } })).toBeUndefined();
+  expect(await to.quoted({})).toBeUndefined();
+});
+
 test('only the newest files stay when there is no more room', async () => {
   world = new FileWorld();
   const [alice, bob] = [await world.person(ALICE), await world.person(BOB)];
