@@ -48,6 +48,10 @@ export interface Settings {
   readonly seeds?: readonly string[];
   /** URL#KEY each. */
   readonly fileServers?: readonly string[];
+  /** What the network is called by those who invited us. */
+  readonly network?: string;
+  /** Path: what its node list is checked against. */
+  readonly trust?: string;
   /** URL; may hold a key. */
   readonly chainRpc?: string;
   /** Paths. */
@@ -57,12 +61,21 @@ export interface Settings {
 
 /** Remembers the seeds for later commands. */
 export function saveSeeds(home: string, seeds: readonly string[], fileServers: readonly string[] = []): void {
-  // Those of the network before would be asked for nothing.
-  saveSettings(home, { seeds: seeds.map(parseSeed), fileServers });
+  // What belonged to the network before would be wrong for this one.
+  saveSettings(home, { seeds: seeds.map(parseSeed), fileServers, network: undefined, trust: undefined });
 }
 
-/** What `settings` does not name stays. */
-export function saveSettings(home: string, settings: Settings): void {
+/** What later commands check the node list of the kept network against; undefined: nothing, or another network is meant. */
+export function keptTrust(options: SeedOptions): string | undefined {
+  const isOther = options.seed !== undefined || (process.env.ALLIUM_SEED ?? '').trim() !== '';
+  return isOther ? undefined : readSettings(homeFolder(options)).trust;
+}
+
+/** What `settings` does not name stays; what is undefined there goes. */
+export function saveSettings(
+  home: string,
+  settings: { readonly [Name in keyof Settings]: Settings[Name] | undefined },
+): void {
   makePrivateFolder(home);
   const path = join(home, 'settings.json');
   const whole = { ...readSettings(home), ...settings };
@@ -86,7 +99,9 @@ export function readSettings(home: string): Settings {
   try {
     const { seeds, fileServers, ...others } = (JSON.parse(text) ?? {}) as Record<string, unknown>;
     const isText = (value: unknown) => typeof value === 'string' && value !== '';
-    const named = ['chainRpc', 'deployment', 'keystore'].filter((name) => isText(others[name]));
+    const named = ['chainRpc', 'deployment', 'keystore', 'network', 'trust'].filter((name) =>
+      isText(others[name]),
+    );
     return {
       ...(Array.isArray(seeds) && seeds.length > 0 && seeds.every(isText) && { seeds: seeds as string[] }),
       ...(Array.isArray(fileServers) &&

@@ -8,8 +8,9 @@ import { parseTrustAnchor, type TrustAnchor } from '@allium/client/network/trust
 import { systemEnv } from '@allium/net/system-env';
 import { AlliumError, ParseError } from '@allium/protocol/errors';
 import { fileTrouble, usage } from './cli-error.ts';
+import { keptTrust, type SeedOptions } from './home.ts';
 
-export interface TrustSettings {
+export interface TrustSettings extends SeedOptions {
   readonly trust?: string;
   readonly requireVerified?: boolean;
   readonly chainRpc?: readonly string[];
@@ -22,7 +23,8 @@ export interface ChosenTrust extends AsyncDisposable {
 
 /** Reads files, asks nobody yet. @throws CliError */
 export async function chosenTrust(settings: TrustSettings): Promise<ChosenTrust> {
-  const anchor = settings.trust === undefined ? undefined : readAnchor(settings.trust);
+  const file = settings.trust ?? keptTrust(settings);
+  const anchor = file === undefined ? undefined : readAnchor(file);
   const verifier = await chainOf(settings);
   return {
     options: {

@@ -105,13 +105,47 @@ Hand the signed file to one node ("allium node --network-file"); the nodes pass 
     });
   network
     .command('show')
-    .description('print a list; exit code 1 when it has not enough signatures')
-    .argument('<file>', 'list to show')
+    .description(
+      'print a list, exit code 1 when it has not enough signatures; or without a file the network in use, and the invitation ' +
+        'to it',
+    )
+    .argument('[file]', 'list to show')
+    .option('--qr', 'without a file: the invitation as a QR code too')
+    .option('--name <name>', 'without a file: what those who are invited may call the network')
     .option('--trusted <file>', 'the list in force, whose admins must have signed (default: its own admins)')
     .option('--json', 'print one line of JSON')
-    .action(async (file: string, _options, command: Command) => {
+    .action(async (file: string | undefined, _options, command: Command) => {
+      if (file === undefined) {
+        const { showInvitation } = await import('../commands/network-join.ts');
+        done(await showInvitation(command.optsWithGlobals()));
+        return;
+      }
       const { show } = await import('../commands/network.ts');
       done(await show(file, command.optsWithGlobals()));
+    });
+  network
+    .command('join')
+    .description('use the network of an invitation, or of a list that somebody gave you')
+    .argument(
+      '<invitation>',
+      'the text of an invitation (allium:join?…), as in its QR code; a file with it; a signed list or certificate; or a list ' +
+        'of nodes as seeds give it',
+    )
+    .addOption(seed())
+    .option('--json', 'print one line of JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  allium network join "allium:join?v=1&seed=https://203.0.113.7:22021&…"
+  allium network join net.json                  the signed list of a network without a chain
+  allium network join nodes.json                the nodes that a friend knows: seeds, nothing more
+
+Compare what it prints with the one who invited you: an invitation decides whom you believe.`,
+    )
+    .action(async (invitation: string, _options, command: Command) => {
+      const { join } = await import('../commands/network-join.ts');
+      done(await join(invitation, command.optsWithGlobals()));
     });
   network
     .command('anchor')

@@ -12,6 +12,8 @@ import { type OpenOptions, openClient } from './node.ts';
 const AT_ONCE = 16;
 /** On average so long after each other. */
 const APART_MS = 500;
+const READY_WITHIN_MS = 60_000;
+const RETRY_MS = 1_000;
 
 export interface OpenManyOptions extends Omit<OpenOptions, 'account' | 'folder'> {
   /** Each account has a folder of its own in it, named by its id. Absent: everything is in memory. */
@@ -21,8 +23,11 @@ export interface OpenManyOptions extends Omit<OpenOptions, 'account' | 'folder'>
    * are here, as their address is the same without a proxy; but those that begin together look like one person's.
    */
   readonly apartMs?: number;
-  /** Waits for a usable path of each. Default true. */
-  readonly ready?: boolean;
+  /**
+   * Waits for a usable path of each, as long; default 60 000 ms, 0: not at all. An account that fails goes on trying until
+   * then, as it does in any case once it is open.
+   */
+  readonly readyWithinMs?: number;
   /** Told each account that is open. */
   readonly onOpen?: (client: Client) => void;
   readonly signal?: AbortSignal;
@@ -63,10 +68,10 @@ export class Accounts implements AsyncDisposable {
 
 /**
  * Opens many accounts; all are closed again when one of them cannot be opened.
- * @throws as `openClient`, and `Client.ready` unless `ready` is false
+ * @throws as `openClient` and `Client.ready`
  */
 export async function openMany(accounts: Iterable<Account>, options: OpenManyOptions): Promise<Accounts> {
-  const { folder, apartMs = APART_MS, ready = true, onOpen, signal, ...common } = options;
+  const { folder, apartMs = APART_MS, readyWithinMs = READY_WITHIN_MS, onOpen, signal, ...common } = options;
   const opened = new Accounts();
   const left = [...accounts];
   const failed = new AbortController();
@@ -78,7 +83,7 @@ export async function openMany(accounts: Iterable<Account>, options: OpenManyOpt
       ...(folder !== undefined && { folder: join(folder, account.id) }),
     });
     opened.add(client);
-    if (ready) await client.ready({ signal: end });
+    if (readyWithinMs > 0) await untilReady(client, readyWithinMs, end);
     onOpen?.(client);
   };
   let turn: Promise<unknown> = Promise.resolve();
@@ -103,4 +108,17 @@ export async function openMany(accounts: Iterable<Account>, options: OpenManyOpt
   if (failure === undefined) return opened;
   await opened.close().catch(() => undefined);
   throw signal?.aborted ? signal.reason : failed.signal.reason;
+}
+
+async function untilReady(client: Client, withinMs: number, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + withinMs;
+  for (;;) {
+    try {
+      await client.ready({ signal });
+      return;
+    } catch (error) {
+      if (signal.aborted || performance.now() + RETRY_MS >= end) throw error;
+      await sleep(RETRY_MS, undefined, { signal });
+    }
+  }
 }

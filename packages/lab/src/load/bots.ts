@@ -57,6 +57,7 @@ const MIB = 1024 * 1024;
 const IDLE_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 const APART_MS = 20;
+const READY_WITHIN_MS = 300_000;
 
 export async function runBots(options: BotsOptions, print: (line: string) => void): Promise<BotsResult> {
   await using net = await startProcessDevnet({ nodes: options.nodes, rateLimit: false });
@@ -71,6 +72,7 @@ export async function runBots(options: BotsOptions, print: (line: string) => voi
       network: PRESET,
       seeds: [net.seed],
       apartMs: APART_MS,
+      readyWithinMs: READY_WITHIN_MS,
       ownCopies: options.devices,
       ...(options.onDisk !== undefined && { folder: options.onDisk }),
       onOpen: () => {
@@ -85,7 +87,7 @@ export async function runBots(options: BotsOptions, print: (line: string) => voi
   const idleRssMb = mb(process.memoryUsage().rss);
   print(`${bots.size} accounts idle: ${idleRssMb} MB`);
   const traffic = new Traffic(bots);
-  await traffic.introduce(options.inFlight);
+  await traffic.introduce(options.inFlight, print);
   print('all know each other');
   const stopProfile = options.profile === undefined ? undefined : await startProfile(options.profile);
   const run = await measure(pids, () => traffic.run(options.inFlight, options.seconds * 1000));
@@ -153,6 +155,8 @@ class Traffic {
   }[];
   readonly #free: number[];
   #isMeasured = false;
+  /** How often what failed with which code. */
+  readonly #failures = new Map<string, number>();
 
   constructor(bots: Accounts) {
     const all = [...bots];
@@ -170,20 +174,25 @@ class Traffic {
         void pair.answerer
           .conversation(pair.asker.id)
           .send(text)
-          .catch(() => undefined);
+          .catch((error: unknown) => this.#failed('answer', error));
       });
     }
   }
 
   /** Swarms are found, requests accepted: what follows is everyday traffic. */
-  async introduce(inFlight: number): Promise<void> {
+  async introduce(inFlight: number, print: (line: string) => void): Promise<void> {
     const left = this.#pairs.map((_, i) => i);
     await Promise.all(
       Array.from({ length: inFlight }, async () => {
-        for (let i = left.shift(); i !== undefined; i = left.shift()) await this.#ask(i);
+        for (let i = left.shift(); i !== undefined; i = left.shift()) {
+          await this.#ask(i);
+          if (left.length % 100 === 0 && left.length > 0) print(`${left.length} pairs are still strangers`);
+        }
       }),
     );
-    if (this.lost > 0) throw new Error(`${this.lost} bots did not answer the first message`);
+    if (this.lost > 0) print(`introductions: ${this.lost} without an answer (${this.#reasons()})`);
+    this.lost = 0;
+    this.#failures.clear();
     this.times.length = 0;
     this.#isMeasured = true;
   }
@@ -202,6 +211,15 @@ class Traffic {
     );
   }
 
+  #failed(what: string, error: unknown): void {
+    const text = `${what} ${(error as { code?: string }).code ?? String(error)}`;
+    this.#failures.set(text, (this.#failures.get(text) ?? 0) + 1);
+  }
+
+  #reasons(): string {
+    return [...this.#failures].map(([text, times]) => `${text}: ${times}`).join(', ') || 'all were stored';
+  }
+
   async #ask(i: number): Promise<void> {
     const pair = this.#pairs[i]!;
     const text = `${i} ${Math.random()}`;
@@ -217,7 +235,7 @@ class Traffic {
     await pair.asker
       .conversation(pair.answerer.id)
       .send(text)
-      .catch(() => undefined);
+      .catch((error: unknown) => this.#failed('message', error));
     if (await answered) this.times.push(performance.now() - began);
     else this.lost += 1;
     pair.waiting = undefined;
