@@ -229,7 +229,9 @@ export class SqliteStorage implements Storage {
       this.#search.follow();
     });
     // What was removed is not to stay in the log of writes until it is full; while somebody else reads, it does.
-    if ((changes.removed ?? []).length > 0) this.#database.pragma('wal_checkpoint(TRUNCATE)');
+    const isDeleted = ({ marks }: { readonly marks?: Marks }) => marks?.deletedAt !== undefined;
+    const deletes = changes.marked?.some(isDeleted) === true || changes.messages?.some(isDeleted) === true;
+    if (deletes || (changes.removed ?? []).length > 0) this.#database.pragma('wal_checkpoint(TRUNCATE)');
   }
 
   async message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -92,4 +92,51 @@ test('a file that is no database is refused', () => {
   expect(() => new SqliteStorage(join(folder, 'nowhere', 'x.sqlite'))).toThrow(
     expect.objectContaining({ code: 'failed' }),
   );
+});
+
+test('what was removed is in the file no more, nor in its index of words', async () => {
+  const path = freshPath();
+  const storage = new SqliteStorage(path);
+  const sender = `05${'b'.repeat(64)}` as AccountId;
+  const message = (timestamp: number, text: string) => ({
+    ...{ sender, timestamp, conversation: sender, text },
+    ...{ state: 'received' as const, handled: true },
+  });
+  const others = Array.from({ length: 300 }, (_, i) => message(i + 10, `something else ${i}`));
+  await storage.write({ messages: [message(1, 'xylophonesecret'), message(2, 'zitherhidden'), ...others] });
+  const holds = (word: string) =>
+    ['', '-wal'].some((suffix) => existsSync(path + suffix) && readFileSync(path + suffix).includes(word));
+  expect([holds('xylophone'), holds('zither')]).toEqual([true, true]);
+  await storage.write({ removed: [{ sender, timestamp: 1 }] });
+  expect([holds('xylophone'), holds('zither')]).toEqual([false, true]);
+  expect((await storage.search({ text: 'xylophonesecret', limit: 1 })).messages).toEqual([]);
+  await storage.write({ marked: [{ sender, timestamp: 2, marks: { deletedAt: 9 } }] });
+  expect(holds('zither')).toBe(false);
+  await storage.close();
+});
+
+test('the index of words is built anew where words were cut in another way', async () => {
+  const path = freshPath();
+  const first = new SqliteStorage(path);
+  const sender = `05${'b'.repeat(64)}` as AccountId;
+  const kept = {
+    sender,
+    timestamp: 1,
+    conversation: sender,
+    text: 'onion',
+    state: 'received',
+    handled: true,
+  } as const;
+  await first.write({ messages: [kept] });
+  await first.close();
+  const database = new DatabaseSync(path);
+  database.exec(
+    `UPDATE search_version SET version = 'another'; INSERT INTO search (search) VALUES ('delete-all')`,
+  );
+  database.close();
+  const second = new SqliteStorage(path);
+  expect((await second.search({ text: 'onion', limit: 1 })).messages).toEqual([kept]);
+  await second.write({ removed: [kept] });
+  expect((await second.search({ text: 'onion', limit: 1 })).messages).toEqual([]);
+  await second.close();
 });
