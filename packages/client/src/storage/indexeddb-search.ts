@@ -27,8 +27,8 @@ const timeText = (time: number): string =>
 const beginningOf = (word: string): string => `XXB${[...word].slice(0, BEGINNING).join('')}`;
 const isLong = (word: string): boolean => [...word].length >= BEGINNING;
 
-/** Each once. */
-export function tokensOf(message: StoredMessage): string[] {
+/** Each once. `name`: how tokens are written. */
+export function tokensOf(message: StoredMessage, name: (token: string) => string): string[] {
   const tags = tagsOf(message);
   if (tags.length === 0) return [];
   const tokens = new Set(tags);
@@ -37,7 +37,7 @@ export function tokensOf(message: StoredMessage): string[] {
     if (isLong(word)) tokens.add(beginningOf(word));
   }
   const time = timeText(placeTime(message));
-  return [...tokens].map((token) => `${token}${SEPARATOR}${time}`);
+  return [...tokens].map((token) => `${name(token)}${SEPARATOR}${time}`);
 }
 
 /** What `idb` gives for the index. */
@@ -55,12 +55,18 @@ export async function searchTokens<Row>(
   index: TokenIndex<Row>,
   wanted: Wanted,
   toMessage: (row: Row) => StoredMessage,
+  name: (token: string) => string,
 ): Promise<FoundMessages> {
   const { before, limit, from, to } = wanted;
   const last = before === undefined ? to - 1 : Math.min(to - 1, before.time);
   if (wanted.isHopeless || from > last) return { messages: [] };
-  const rangeOf = (token: string) =>
-    IDBKeyRange.bound(`${token}${SEPARATOR}${timeText(from)}`, `${token}${SEPARATOR}${timeText(last)}`);
+  const rangeOf = (given: string) => {
+    const token = name(given);
+    return IDBKeyRange.bound(
+      `${token}${SEPARATOR}${timeText(from)}`,
+      `${token}${SEPARATOR}${timeText(last)}`,
+    );
+  };
   let range = rangeOf(ANY_TAG);
   let fewest = Number.POSITIVE_INFINITY;
   for (const token of [...wantedTags(wanted), ...wanted.terms.flatMap(leadsTo)]) {

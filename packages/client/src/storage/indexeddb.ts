@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Storage in the browser's IndexedDB. The database version is the schema.
+// Storage in the browser's IndexedDB, plain or sealed (`indexeddb-seal.ts`). The database version is the schema.
 import type { AccountId } from '@allium/protocol/account-id';
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb';
+import { PLAIN, type Seal, type SealedContent, sealUnder } from './indexeddb-seal.ts';
 import { searchTokens, tokensOf } from './indexeddb-search.ts';
 import { marked } from './marks.ts';
 import { type FoundMessages, readQuery, type SearchQuery } from './search.ts';
@@ -25,9 +26,15 @@ import {
   type StoredSwarm,
 } from './storage.ts';
 
-/** IndexedDB has no partial indexes, but leaves out rows without the key: four of these exist only while they matter. */
-interface MessageRow extends StoredMessage {
+/**
+ * What indexes need of a message, and the message, sealed or not. IndexedDB has no partial indexes, but leaves out rows without
+ * the key: four of these exist only while they matter.
+ */
+interface MessageIndexes {
   readonly id?: number;
+  readonly sender: string;
+  readonly timestamp: number;
+  readonly conversation: string;
   readonly placeTime: number;
   readonly placeHash: string;
   readonly movedHash?: string;
@@ -37,6 +44,8 @@ interface MessageRow extends StoredMessage {
   /** Words and tags, each with the place time. */
   readonly tokens: readonly string[];
 }
+type MessageRow = MessageIndexes & (StoredMessage | SealedContent);
+type Sealable<T> = T | SealedContent;
 
 interface Schema extends DBSchema {
   messages: {
@@ -53,29 +62,46 @@ interface Schema extends DBSchema {
     };
   };
   seen: { key: string; value: { hash: string; expiry: number }; indexes: { expiry: number } };
-  lastHashes: { key: [string, string, number]; value: LastHash; indexes: { expiry: number } };
-  swarms: { key: string; value: StoredSwarm };
-  records: { key: [string, string]; value: StoredRecord; indexes: { expiry: number } };
-  /** `nodes`, `guards`, and the settings under `setting:` and their name. */
-  values: { key: string; value: unknown };
+  lastHashes: {
+    key: [string, string, number];
+    value: Sealable<LastHash> & Pick<LastHash, 'namespace' | 'expiry'> & { node: string; account: string };
+    indexes: { expiry: number };
+  };
+  swarms: { key: string; value: Sealable<StoredSwarm> & { account: string } };
+  records: {
+    key: [string, string];
+    value: Sealable<StoredRecord> & { kind: string; key: string; expiry?: number };
+    indexes: { expiry: number };
+  };
+  /** `nodes`, `guards`, the settings under `setting:` and their name; `seal`: it is sealed. */
+  values: { key: string; value: object | string };
 }
 
+const SEAL = 'seal';
 const STORES = ['messages', 'seen', 'lastHashes', 'swarms', 'records', 'values'] as const;
 
 export class IndexedDbStorage implements Storage {
   readonly #database: IDBPDatabase<Schema>;
+  readonly #seal: Seal;
   #closed = false;
 
-  private constructor(database: IDBPDatabase<Schema>) {
+  private constructor(database: IDBPDatabase<Schema>, seal: Seal) {
     this.#database = database;
+    this.#seal = seal;
   }
 
   /**
    * Opens or creates the database `name`. `onBlocking`: another tab wants to delete or upgrade it; this one has been
-   * closed then and every further call rejects.
-   * @throws StorageError `newer_schema`, `failed`
+   * closed then and every further call rejects. `key`: 32 bytes; everything is sealed under it, also what was there
+   * before. Times, and how much there is, are not hidden.
+   * @throws StorageError `newer_schema`, `wrong_key` (also: sealed, and no key given), `failed`
    */
-  static async open(name: string, onBlocking?: () => void): Promise<IndexedDbStorage> {
+  static async open(
+    name: string,
+    onBlocking?: () => void,
+    options: { readonly key?: Uint8Array } = {},
+  ): Promise<IndexedDbStorage> {
+    const seal = options.key === undefined ? PLAIN : sealUnder(options.key);
     let storage: IndexedDbStorage | undefined;
     let database: IDBPDatabase<Schema>;
     try {
@@ -99,7 +125,7 @@ export class IndexedDbStorage implements Storage {
             messages.createIndex('order', ['conversation', 'placeTime', 'placeHash', 'sender', 'timestamp']);
             messages.createIndex('moved', 'movedHash');
             for (let row = await messages.openCursor(); row !== null; row = await row.continue()) {
-              await row.update(toRow(toMessage(row.value), row.value.id));
+              await row.update(toRow(PLAIN, toMessage(PLAIN, row.value), row.value.id));
             }
           }
           if (from < 3) {
@@ -112,7 +138,7 @@ export class IndexedDbStorage implements Storage {
             messages.createIndex('expiring', 'expiresAt');
             messages.createIndex('tokens', 'tokens', { multiEntry: true });
             for (let row = await messages.openCursor(); row !== null; row = await row.continue()) {
-              await row.update(toRow(toMessage(row.value), row.value.id));
+              await row.update(toRow(PLAIN, toMessage(PLAIN, row.value), row.value.id));
             }
           }
         },
@@ -129,7 +155,13 @@ export class IndexedDbStorage implements Storage {
       }
       throw new StorageError('failed', 'the storage cannot be opened', { cause });
     }
-    storage = new IndexedDbStorage(database);
+    try {
+      await checkSeal(database, seal);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+    storage = new IndexedDbStorage(database, seal);
     return storage;
   }
 
@@ -146,24 +178,26 @@ export class IndexedDbStorage implements Storage {
     const store = <Name extends (typeof STORES)[number]>(name: Name) => transaction.objectStore(name);
     const work = async () => {
       const requests: Promise<unknown>[] = [];
-      for (const { sender, timestamp } of changes.removed ?? []) {
-        const id = await store('messages').index('identity').getKey([sender, timestamp]);
+      const seal = this.#seal;
+      const identity = ({ sender, timestamp }: MessageIdentity) =>
+        [seal.name(sender), timestamp] satisfies [string, number];
+      for (const removed of changes.removed ?? []) {
+        const id = await store('messages').index('identity').getKey(identity(removed));
         if (id !== undefined) await store('messages').delete(id);
       }
       for (const message of changes.messages ?? []) {
-        const old = await store('messages').index('identity').get([message.sender, message.timestamp]);
+        const old = await store('messages').index('identity').get(identity(message));
+        const marks = old && toMessage(seal, old).marks;
         // Awaited, so that a message given twice in one change finds its own row.
-        await store('messages').put(toRow(marked(message, old?.marks), old?.id));
+        await store('messages').put(toRow(seal, marked(message, marks), old?.id));
       }
-      const change = async (
-        { sender, timestamp }: MessageIdentity,
-        changed: (old: StoredMessage) => StoredMessage,
-      ) => {
-        const row = await store('messages').index('identity').get([sender, timestamp]);
-        if (row !== undefined) await store('messages').put(toRow(changed(toMessage(row)), row.id));
+      const change = async (one: MessageIdentity, changed: (old: StoredMessage) => StoredMessage) => {
+        const row = await store('messages').index('identity').get(identity(one));
+        if (row !== undefined)
+          await store('messages').put(toRow(seal, changed(toMessage(seal, row)), row.id));
       };
-      for (const identity of changes.handled ?? []) {
-        await change(identity, (message) => ({ ...message, handled: true }));
+      for (const handled of changes.handled ?? []) {
+        await change(handled, (message) => ({ ...message, handled: true }));
       }
       for (const place of changes.placed ?? []) {
         await change(place, (message) => placedAt(message, place));
@@ -174,20 +208,25 @@ export class IndexedDbStorage implements Storage {
       for (const record of changes.records ?? []) {
         const { kind, key, value } = record;
         requests.push(
-          value === undefined ? store('records').delete([kind, key]) : store('records').put(record),
+          value === undefined
+            ? store('records').delete([seal.name(kind), seal.name(key)])
+            : store('records').put(recordRow(seal, record)),
         );
       }
-      for (const { hash, expiry } of changes.seen ?? []) requests.push(store('seen').put({ hash, expiry }));
-      for (const last of changes.lastHashes ?? []) requests.push(store('lastHashes').put(last));
-      for (const swarm of changes.swarms ?? []) {
-        requests.push(store('swarms').put(swarm));
+      for (const { hash, expiry } of changes.seen ?? []) {
+        requests.push(store('seen').put({ hash: seal.name(hash), expiry }));
       }
-      const values = store('values');
-      if (changes.nodes !== undefined) requests.push(values.put(changes.nodes, 'nodes'));
-      if (changes.guards !== undefined) requests.push(values.put(changes.guards, 'guards'));
+      for (const last of changes.lastHashes ?? [])
+        requests.push(store('lastHashes').put(lastHashRow(seal, last)));
+      for (const swarm of changes.swarms ?? []) requests.push(store('swarms').put(swarmRow(seal, swarm)));
+      const put = (name: string, value: object | string) =>
+        requests.push(store('values').put(valueRow(seal, name, value), seal.name(name)));
+      if (changes.nodes !== undefined) put('nodes', changes.nodes);
+      if (changes.guards !== undefined) put('guards', changes.guards);
       for (const [name, value] of Object.entries(changes.settings ?? {})) {
         const key = `setting:${name}`;
-        requests.push(value === undefined ? values.delete(key) : values.put(value, key));
+        if (value === undefined) requests.push(store('values').delete(seal.name(key)));
+        else put(key, value);
       }
       await Promise.all(requests);
     };
@@ -201,40 +240,48 @@ export class IndexedDbStorage implements Storage {
 
   async message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined> {
     this.#check();
-    const row = await this.#database.getFromIndex('messages', 'identity', [sender, timestamp]);
-    return row === undefined ? undefined : toMessage(row);
+    const identity = [this.#seal.name(sender), timestamp] as [string, number];
+    const row = await this.#database.getFromIndex('messages', 'identity', identity);
+    return row === undefined ? undefined : this.#message(row);
   }
 
   async history(conversation: AccountId, { limit, before }: HistoryQuery): Promise<readonly StoredMessage[]> {
     this.#check();
-    // An empty list is greater than every number.
-    const end =
-      before === undefined
-        ? [conversation, []]
-        : [conversation, placeTime(before), placeHash(before), before.sender, before.timestamp];
-    const range = IDBKeyRange.bound([conversation], end, false, true);
+    if (limit <= 0) return [];
+    // Sealed names are not in the order of what they stand for: all that has one place time is read and put in order. An
+    // empty list is greater than every number and every text.
+    const name = this.#seal.name(conversation);
+    const end = before === undefined ? [name, []] : [name, placeTime(before), []];
+    const range = IDBKeyRange.bound([name], end, false, true);
     const newest: StoredMessage[] = [];
     const index = this.#database.transaction('messages').store.index('order');
+    let time: number | undefined;
     for (
-      let cursor = limit > 0 ? await index.openCursor(range, 'prev') : null;
+      let cursor = await index.openCursor(range, 'prev');
       cursor !== null;
-      cursor = newest.length < limit ? await cursor.continue() : null
+      cursor = await cursor.continue()
     ) {
-      newest.push(toMessage(cursor.value));
+      if (newest.length >= limit && cursor.value.placeTime !== time) break;
+      const message = this.#message(cursor.value);
+      if (before !== undefined && compareMessages(message, before) >= 0) continue;
+      time = cursor.value.placeTime;
+      newest.push(message);
     }
-    return newest.reverse();
+    return newest.sort(compareMessages).slice(-limit);
   }
 
   async conversations(): Promise<readonly ConversationSummary[]> {
     this.#check();
     const found: ConversationSummary[] = [];
     const index = this.#database.transaction('messages').store.index('order');
-    // From each conversation's newest message to the conversation before it.
+    // From each conversation's newest messages to the conversation before it.
     let cursor = await index.openCursor(null, 'prev');
     while (cursor !== null) {
-      const last = toMessage(cursor.value);
-      found.push({ id: last.conversation, last });
-      cursor = await index.openCursor(IDBKeyRange.upperBound([last.conversation], true), 'prev');
+      const { conversation, placeTime } = cursor.value;
+      const rows = await index.getAll(IDBKeyRange.bound([conversation, placeTime], [conversation, []]));
+      const [last] = rows.map((row) => this.#message(row)).sort((a, b) => compareMessages(b, a));
+      if (last !== undefined) found.push({ id: last.conversation, last });
+      cursor = await index.openCursor(IDBKeyRange.upperBound([conversation], true), 'prev');
     }
     return found.sort((a, b) => compareMessages(b.last, a.last));
   }
@@ -242,40 +289,49 @@ export class IndexedDbStorage implements Storage {
   async unhandled(limit: number): Promise<readonly StoredMessage[]> {
     this.#check();
     if (limit <= 0) return [];
-    return (await this.#database.getAllFromIndex('messages', 'unhandled', null, limit)).map(toMessage);
+    return (await this.#database.getAllFromIndex('messages', 'unhandled', null, limit)).map((row) =>
+      this.#message(row),
+    );
   }
 
   async moved(hashes: readonly string[]): Promise<readonly StoredMessage[]> {
     this.#check();
     const index = this.#database.transaction('messages').store.index('moved');
-    const rows = await Promise.all(hashes.map((hash) => index.getAll(hash)));
-    return rows.flat().map(toMessage);
+    const rows = await Promise.all(hashes.map((hash) => index.getAll(this.#seal.name(hash))));
+    return rows.flat().map((row) => this.#message(row));
   }
 
   async unsent(): Promise<readonly StoredMessage[]> {
     this.#check();
     const rows = await this.#database.getAllFromIndex('messages', 'unsent');
-    return rows.map(toMessage).sort((a, b) => a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1));
+    return rows
+      .map((row) => this.#message(row))
+      .sort((a, b) => a.timestamp - b.timestamp || (a.sender < b.sender ? -1 : 1));
   }
 
   async expiring(limit: number): Promise<readonly StoredMessage[]> {
     this.#check();
     if (limit <= 0) return [];
-    return (await this.#database.getAllFromIndex('messages', 'expiring', null, limit)).map(toMessage);
+    return (await this.#database.getAllFromIndex('messages', 'expiring', null, limit)).map((row) =>
+      this.#message(row),
+    );
   }
 
   async sentBy(sender: AccountId, from: number, to: number): Promise<readonly StoredMessage[]> {
     this.#check();
     if (from >= to) return [];
-    const range = IDBKeyRange.bound([sender, from], [sender, to], false, true);
-    return (await this.#database.getAllFromIndex('messages', 'identity', range)).map(toMessage);
+    const name = this.#seal.name(sender);
+    const range = IDBKeyRange.bound([name, from], [name, to], false, true);
+    return (await this.#database.getAllFromIndex('messages', 'identity', range)).map((row) =>
+      this.#message(row),
+    );
   }
 
   async scan(after: number, limit: number): Promise<readonly PlacedMessage[]> {
     this.#check();
     if (limit <= 0) return [];
     const rows = await this.#database.getAll('messages', IDBKeyRange.lowerBound(after, true), limit);
-    return rows.map((row) => ({ place: row.id!, message: toMessage(row) }));
+    return rows.map((row) => ({ place: row.id!, message: this.#message(row) }));
   }
 
   async lastPlace(): Promise<number> {
@@ -287,49 +343,61 @@ export class IndexedDbStorage implements Storage {
   async search(query: SearchQuery): Promise<FoundMessages> {
     const wanted = readQuery(query);
     this.#check();
-    return searchTokens(this.#database.transaction('messages').store.index('tokens'), wanted, toMessage);
+    const index = this.#database.transaction('messages').store.index('tokens');
+    return searchTokens(
+      index,
+      wanted,
+      (row) => this.#message(row),
+      (token) => this.#seal.name(token),
+    );
   }
 
   async seen(hashes: readonly string[]): Promise<ReadonlySet<string>> {
     this.#check();
     const { store } = this.#database.transaction('seen');
-    const keys = await Promise.all(hashes.map((hash) => store.getKey(hash)));
-    return new Set(keys.filter((key) => key !== undefined));
+    const keys = await Promise.all(hashes.map((hash) => store.getKey(this.#seal.name(hash))));
+    return new Set(hashes.filter((_, at) => keys[at] !== undefined));
   }
 
   async lastHash(node: string, account: AccountId, namespace: number): Promise<LastHash | undefined> {
     this.#check();
-    return this.#database.get('lastHashes', [node, account, namespace]);
+    const seal = this.#seal;
+    const key: [string, string, number] = [seal.name(node), seal.name(account), namespace];
+    const row = await this.#database.get('lastHashes', key);
+    return row && seal.open<LastHash>(row, `lastHashes ${key.join(' ')}`);
   }
 
   async swarm(account: AccountId): Promise<StoredSwarm | undefined> {
     this.#check();
-    return this.#database.get('swarms', account);
+    const name = this.#seal.name(account);
+    const row = await this.#database.get('swarms', name);
+    return row && this.#seal.open<StoredSwarm>(row, `swarms ${name}`);
   }
 
   async nodes(): Promise<readonly PoolNode[]> {
-    this.#check();
-    return ((await this.#database.get('values', 'nodes')) ?? []) as readonly PoolNode[];
+    return ((await this.#value('nodes')) ?? []) as readonly PoolNode[];
   }
 
   async guards(): Promise<readonly string[]> {
-    this.#check();
-    return ((await this.#database.get('values', 'guards')) ?? []) as readonly string[];
+    return ((await this.#value('guards')) ?? []) as readonly string[];
   }
 
   async setting(name: string): Promise<string | undefined> {
-    this.#check();
-    return (await this.#database.get('values', `setting:${name}`)) as string | undefined;
+    return (await this.#value(`setting:${name}`)) as string | undefined;
   }
 
   async record(kind: string, key: string): Promise<StoredRecord | undefined> {
     this.#check();
-    return this.#database.get('records', [kind, key]);
+    const row = await this.#database.get('records', [this.#seal.name(kind), this.#seal.name(key)]);
+    return row && toRecord(this.#seal, row);
   }
 
   async records(kind: string): Promise<readonly StoredRecord[]> {
     this.#check();
-    return this.#database.getAll('records', IDBKeyRange.bound([kind], [kind, []]));
+    const name = this.#seal.name(kind);
+    const rows = await this.#database.getAll('records', IDBKeyRange.bound([name], [name, []]));
+    const records = rows.map((row) => toRecord(this.#seal, row));
+    return this.#seal.isSealed ? records.sort((a, b) => (a.key < b.key ? -1 : 1)) : records;
   }
 
   async prune(now: number): Promise<void> {
@@ -348,36 +416,131 @@ export class IndexedDbStorage implements Storage {
     this.#database.close();
   }
 
+  async #value(name: string): Promise<unknown> {
+    this.#check();
+    const value = await this.#database.get('values', this.#seal.name(name));
+    return value === undefined ? undefined : readValue(this.#seal, name, value);
+  }
+
+  #message(row: MessageRow): StoredMessage {
+    return toMessage(this.#seal, row);
+  }
+
   #check(): void {
     if (this.#closed) throw new StorageError('closed', 'this storage is closed');
   }
 }
 
-function toRow(message: StoredMessage, id: number | undefined): MessageRow {
-  const { hash, sortTimestamp, state, copyPending, handled, marks } = message;
+function toRow(seal: Seal, message: StoredMessage, id: number | undefined): MessageRow {
+  const { sender, timestamp, conversation, hash, sortTimestamp, state, copyPending, handled, marks } =
+    message;
+  const name = seal.name(sender);
   return {
-    ...message,
+    ...seal.close(message, `messages ${name} ${timestamp}`),
     ...(id !== undefined && { id }),
+    sender: name,
+    timestamp,
+    conversation: seal.name(conversation),
     placeTime: placeTime(message),
-    placeHash: placeHash(message),
-    ...(sortTimestamp !== undefined && hash !== undefined && { movedHash: hash }),
+    placeHash: seal.name(placeHash(message)),
+    ...(sortTimestamp !== undefined && hash !== undefined && { movedHash: seal.name(hash) }),
     ...(!handled && { isUnhandled: 1 }),
     ...((state === 'sending' || copyPending === true) && { isUnsent: 1 }),
     ...(marks?.expiresAt !== undefined && { expiresAt: marks.expiresAt }),
-    tokens: tokensOf(message),
-  };
+    tokens: tokensOf(message, (token) => seal.name(token)),
+  } as MessageRow;
 }
 
-function toMessage({
-  id: _id,
-  placeTime: _placeTime,
-  placeHash: _placeHash,
-  movedHash: _movedHash,
-  isUnhandled: _unhandled,
-  isUnsent: _unsent,
-  expiresAt: _expiresAt,
-  tokens: _tokens,
-  ...message
-}: MessageRow): StoredMessage {
+function toMessage(seal: Seal, row: MessageRow): StoredMessage {
+  if (seal.isSealed)
+    return seal.open<StoredMessage>(row as SealedContent, `messages ${row.sender} ${row.timestamp}`);
+  const {
+    id: _id,
+    placeTime: _placeTime,
+    placeHash: _placeHash,
+    movedHash: _movedHash,
+    isUnhandled: _unhandled,
+    isUnsent: _unsent,
+    expiresAt: _expiresAt,
+    tokens: _tokens,
+    ...message
+  } = row as MessageIndexes & StoredMessage;
   return message;
+}
+
+function recordRow(seal: Seal, record: StoredRecord): Schema['records']['value'] {
+  const [kind, key] = [seal.name(record.kind), seal.name(record.key)];
+  const { expiry } = record;
+  const content = seal.close(record, `records ${kind} ${key}`);
+  return { ...content, kind, key, ...(expiry !== undefined && { expiry }) };
+}
+
+const toRecord = (seal: Seal, row: Schema['records']['value']): StoredRecord =>
+  seal.open<StoredRecord>(row, `records ${row.kind} ${row.key}`);
+
+function lastHashRow(seal: Seal, last: LastHash): Schema['lastHashes']['value'] {
+  const [node, account] = [seal.name(last.node), seal.name(last.account)];
+  const { namespace, expiry } = last;
+  return {
+    ...seal.close(last, `lastHashes ${node} ${account} ${namespace}`),
+    node,
+    account,
+    namespace,
+    expiry,
+  } as Schema['lastHashes']['value'];
+}
+
+function swarmRow(seal: Seal, swarm: StoredSwarm): Schema['swarms']['value'] {
+  const account = seal.name(swarm.account);
+  return { ...seal.close(swarm, `swarms ${account}`), account } as Schema['swarms']['value'];
+}
+
+const valueRow = (seal: Seal, name: string, value: object | string): object | string =>
+  seal.isSealed ? seal.close({ value }, `values ${name}`) : value;
+
+const readValue = (seal: Seal, name: string, value: object | string): unknown =>
+  seal.isSealed ? seal.open<{ value: unknown }>(value as SealedContent, `values ${name}`).value : value;
+
+/** Whether the key is right; seals what is plain. @throws StorageError `wrong_key` */
+async function checkSeal(database: IDBPDatabase<Schema>, seal: Seal): Promise<void> {
+  const mark = await database.get('values', SEAL);
+  if (mark === undefined && !seal.isSealed) return;
+  if (mark !== undefined) {
+    try {
+      if (seal.isSealed) {
+        seal.open(mark as SealedContent, SEAL);
+        return;
+      }
+    } catch (cause) {
+      throw new StorageError('wrong_key', 'the storage is sealed under another key', { cause });
+    }
+    throw new StorageError('wrong_key', 'the storage is sealed and needs its key');
+  }
+  const transaction = database.transaction(STORES, 'readwrite', { durability: 'strict' });
+  const store = <Name extends (typeof STORES)[number]>(name: Name) => transaction.objectStore(name);
+  // Another tab may have done it meanwhile.
+  if ((await store('values').get(SEAL)) === undefined) {
+    for (let row = await store('messages').openCursor(); row !== null; row = await row.continue()) {
+      await row.update(toRow(seal, toMessage(PLAIN, row.value), row.value.id));
+    }
+    const [seen, lastHashes, swarms, records, names, values] = await Promise.all([
+      store('seen').getAll(),
+      store('lastHashes').getAll(),
+      store('swarms').getAll(),
+      store('records').getAll(),
+      store('values').getAllKeys(),
+      store('values').getAll(),
+    ]);
+    for (const name of ['seen', 'lastHashes', 'swarms', 'records', 'values'] as const)
+      await store(name).clear();
+    for (const { hash, expiry } of seen) await store('seen').put({ hash: seal.name(hash), expiry });
+    for (const last of lastHashes) await store('lastHashes').put(lastHashRow(seal, last as LastHash));
+    for (const swarm of swarms) await store('swarms').put(swarmRow(seal, swarm as StoredSwarm));
+    for (const record of records) await store('records').put(recordRow(seal, record as StoredRecord));
+    for (const [at, name] of names.entries()) {
+      await store('values').put(valueRow(seal, name, values[at]!), seal.name(name));
+    }
+    await store('values').put(seal.close({}, SEAL), SEAL);
+  }
+  await transaction.done;
 }

@@ -26,6 +26,117 @@ storageSuite('IndexedDB', async () => {
   };
 });
 
+storageSuite('sealed IndexedDB', async () => {
+  const name = freshName();
+  const key = new Uint8Array(32).fill(7);
+  let storage = await IndexedDbStorage.open(name, undefined, { key });
+  return {
+    storage,
+    reopen: async () => {
+      await storage.close();
+      storage = await IndexedDbStorage.open(name, undefined, { key });
+      return storage;
+    },
+    remove: async () => {
+      await storage.close();
+      await IndexedDbStorage.delete(name);
+    },
+  };
+});
+
+/** All that the browser keeps, as text. */
+async function rawContent(name: string): Promise<string> {
+  const database = await openDB(name);
+  const rows: unknown[] = [];
+  for (const store of database.objectStoreNames) {
+    rows.push(await database.getAllKeys(store), await database.getAll(store));
+  }
+  database.close();
+  return JSON.stringify(rows, (_key, value) =>
+    value instanceof Uint8Array ? new TextDecoder('latin1').decode(value) : value,
+  );
+}
+
+test('a plain database is sealed when it is opened with a key, and shows nothing then', async () => {
+  const name = freshName();
+  const [id, secret, hash] = [`05${'b'.repeat(64)}` as AccountId, 'onions at dawn', 'HASH-OF-THE-SWARM'];
+  const message = {
+    sender: id,
+    conversation: id,
+    text: secret,
+    state: 'received',
+    handled: false,
+    hash,
+  } as const;
+  const content = {
+    messages: [
+      { ...message, timestamp: 1, sortTimestamp: 5 },
+      { ...message, timestamp: 2, hash: 'other' },
+    ],
+    records: [{ kind: 'contact', key: id, value: { name: secret }, expiry: 9 }],
+    seen: [{ hash, expiry: 10 }],
+    lastHashes: [{ node: secret, account: id, namespace: 0, hash, expiry: 20 }],
+    swarms: [{ account: id, members: [secret], fetchedAt: 1 }],
+    nodes: [{ ed25519Hex: secret, x25519Hex: 'x', host: 'h', httpsPort: 1 }],
+    guards: [secret],
+    settings: { secret },
+  };
+  const plain = await IndexedDbStorage.open(name);
+  await plain.write(content);
+  const before = await plain.scan(0, 10);
+  await plain.close();
+  expect(await rawContent(name)).toContain(secret);
+  const key = new Uint8Array(32).fill(7);
+  for (let round = 0; round < 2; round++) {
+    const sealed = await IndexedDbStorage.open(name, undefined, { key });
+    expect(await sealed.scan(0, 10)).toEqual(before);
+    expect(await sealed.moved([hash])).toHaveLength(1);
+    expect(await sealed.records('contact')).toEqual(content.records);
+    expect(await sealed.seen([hash, 'other'])).toEqual(new Set([hash]));
+    expect(await sealed.lastHash(secret, id, 0)).toEqual(content.lastHashes[0]);
+    expect(await sealed.swarm(id)).toEqual(content.swarms[0]);
+    expect(await sealed.nodes()).toEqual(content.nodes);
+    expect(await sealed.guards()).toEqual([secret]);
+    expect(await sealed.setting('secret')).toBe(secret);
+    expect((await sealed.search({ text: 'daw', limit: 9 })).messages).toHaveLength(2);
+    expect((await sealed.search({ phrase: 'onions at dawn', person: id, limit: 9 })).messages).toHaveLength(
+      2,
+    );
+    await sealed.close();
+    const raw = await rawContent(name);
+    for (const word of [secret, 'onions', 'dawn', 'bbbbbbbb', 'contact', hash])
+      expect(raw).not.toContain(word);
+  }
+  const refused = { name: 'StorageError', code: 'wrong_key' };
+  await expect(IndexedDbStorage.open(name)).rejects.toMatchObject(refused);
+  const other = { key: new Uint8Array(32).fill(8) };
+  await expect(IndexedDbStorage.open(name, undefined, other)).rejects.toMatchObject(refused);
+  await IndexedDbStorage.delete(name);
+});
+
+test('a sealed row cannot take the place of another', async () => {
+  const name = freshName();
+  const options = { key: new Uint8Array(32).fill(7) };
+  const sealed = await IndexedDbStorage.open(name, undefined, options);
+  await sealed.write({ settings: { one: 'a', other: 'b' }, guards: ['x'] });
+  await sealed.close();
+  const database = await openDB(name);
+  const keys = await database.getAllKeys('values');
+  const values = await database.getAll('values');
+  const from = keys.findIndex((key) => key !== 'seal');
+  for (const key of keys)
+    if (key !== 'seal' && key !== keys[from]) await database.put('values', values[from], key);
+  database.close();
+  const again = await IndexedDbStorage.open(name, undefined, options);
+  const read = [again.setting('one'), again.setting('other'), again.guards()];
+  const codes = (await Promise.allSettled(read)).map((one) =>
+    one.status === 'rejected' ? one.reason.code : 'fine',
+  );
+  expect(codes.sort()).toEqual(['damaged', 'damaged', 'fine']);
+  await again.close();
+  await IndexedDbStorage.delete(name);
+});
+
 test('a database of schema 1 is taken over with its messages', async () => {
   const name = freshName();
   const old = await openDB(name, 1, {
