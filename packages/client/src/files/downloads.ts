@@ -35,10 +35,17 @@ export class Downloads {
     this.#deps = deps;
   }
 
-  /** The name under which the content is or would be kept; undefined when there is nothing to fetch. */
-  nameOf({ content, url, key }: StoredAttachment): string | undefined {
-    if (content !== undefined) return content;
-    return url === undefined || key === undefined ? undefined : this.#deps.contents.nameOf(url, key);
+  /** Under which the content may be kept: what this device sent, and what was fetched. */
+  namesOf({ content, url, key }: StoredAttachment): readonly string[] {
+    const fetched = url === undefined || key === undefined ? [] : [this.#deps.contents.nameOf(url, key)];
+    return content === undefined ? fetched : [content, ...fetched];
+  }
+
+  async isHere(file: StoredAttachment): Promise<boolean> {
+    for (const name of this.namesOf(file)) {
+      if ((await this.#deps.contents.find(name))?.isWhole === true) return true;
+    }
+    return false;
   }
 
   /**

@@ -60,8 +60,7 @@ export class Files {
 
   /** Whether `open` needs no network. */
   async isHere(message: StoredMessage, index: number | 'preview' = 0): Promise<boolean> {
-    const name = this.#deps.downloads.nameOf(fileAt(message, index));
-    return name !== undefined && (await this.#deps.contents.find(name))?.isWhole === true;
+    return await this.#deps.downloads.isHere(fileAt(message, index));
   }
 
   /** How far the files of a message are that is being sent. */
@@ -73,10 +72,8 @@ export class Files {
   async forget(message: StoredMessage): Promise<void> {
     const { contents, downloads, uploads } = this.#deps;
     await uploads.drop(filesOf(message));
-    for (const file of filesOf(message)) {
-      const name = downloads.nameOf(file);
-      if (name !== undefined) await contents.remove(name);
-    }
+    for (const name of filesOf(message).flatMap((file) => downloads.namesOf(file)))
+      await contents.remove(name);
     // A deleted one does not say any more which files it had.
     if (message.marks?.deletedAt !== undefined) await contents.removeOf(message);
   }

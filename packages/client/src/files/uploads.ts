@@ -16,8 +16,15 @@ import {
 import { cleanContentType, cleanFileName } from '@allium/protocol/files/names';
 import { formatParts, MAX_WHOLE_BYTES, partCount, partLength, sealPart } from '@allium/protocol/files/parts';
 import { ClientError } from '../errors.ts';
+import { Semaphore } from '../network/semaphore.ts';
 import type { MessageIdentity, Storage, StoredMessage, StoredRecord } from '../storage/storage.ts';
-import { type ContentRecord, type Contents, type FileSource, segmentCount } from './contents.ts';
+import {
+  type ContentRecord,
+  type Contents,
+  type FileSource,
+  SEGMENT_BYTES,
+  segmentCount,
+} from './contents.ts';
 import { FileTransferError } from './file-transfer-error.ts';
 import {
   filesOf,
@@ -34,6 +41,7 @@ const MAX_ATTACHMENTS = 32; // spec/client §3.3
 const MAX_CAPTION = 2_000;
 const MAX_TITLE = 300;
 // Ours.
+const AT_ONCE = 3;
 const DAY_MS = 24 * 3_600_000;
 /** So long the recipient's swarm keeps the message that leads to a file (spec/client §4.4). */
 const NEEDED_MS = 14 * DAY_MS;
@@ -116,6 +124,7 @@ export interface PreparedFiles {
 
 export class Uploads {
   readonly #deps: UploadsDeps;
+  readonly #places = new Semaphore(AT_ONCE);
 
   constructor(deps: UploadsDeps) {
     this.#deps = deps;
@@ -217,6 +226,8 @@ export class Uploads {
         if (!this.#isDue(file)) return file;
         const isImage = index === (message.attachments?.length ?? 0);
         try {
+          // Each takes the memory of its file twice.
+          using _place = await this.#places.acquire(end);
           return await this.#upload(file, message, isImage ? 'preview' : index, end);
         } catch (error) {
           failed.abort(error);
@@ -365,10 +376,10 @@ export class Uploads {
         const part = await contents.segment(name, i);
         if (part?.length !== partLength(content.sizeBytes, i)) throw lost();
         const sealed = sealPart(part, wholeKey, i);
-        const { url } = await send(sealed.body, i * part.length);
+        const { url } = await send(sealed.body, i * SEGMENT_BYTES);
         signal.throwIfAborted();
         const parts = [...(upload.parts ?? []), [url, toHex(sealed.digest)] as const];
-        await save({ parts, place: undefined, doneBytes: i * part.length + part.length });
+        await save({ parts, place: undefined, doneBytes: i * SEGMENT_BYTES + part.length });
       }
       const parts = (upload.parts ?? []).map(([url, digest]) => ({ url, digest: fromHex(digest) }));
       body = formatParts(
