@@ -72,7 +72,7 @@ export class Session {
     account: Account,
     options: { database: string; databaseKey: Uint8Array; tell: Tell },
   ): Promise<Session> {
-    const storage = await IndexedDbStorage.open(options.database);
+    const storage = await IndexedDbStorage.open(options.database, undefined, { key: options.databaseKey });
     const verified = new Set<string>(JSON.parse((await storage.setting(VERIFIED)) ?? '[]'));
     const transport = new BrowserTransport({ env: browserEnv() });
     const blobs = await IndexedDbBlobs.open(filesOf(options.database));
