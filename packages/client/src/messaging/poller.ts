@@ -215,7 +215,9 @@ export class Poller {
         }
         const pause = this.#options.pollEveryMs * 2 ** Math.min(failures, 10);
         const longest = Math.max(LONGEST_PAUSE_MS, this.#options.pollEveryMs);
-        await delay(clock, Math.min(pause, longest), either).catch(() => signal.throwIfAborted());
+        // Accounts that lost the network together must not come back together.
+        const share = failures === 0 ? 1 : 0.5 + random.unit() / 2;
+        await delay(clock, Math.round(share * Math.min(pause, longest)), either).catch(() => signal.throwIfAborted());
       }
     });
     this.#tasks.run('cross-checks', async () => {
