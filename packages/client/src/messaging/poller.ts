@@ -196,7 +196,7 @@ export class Poller {
 
   /** Asks until `stop`. */
   start(): void {
-    const { clock } = this.#deps.env;
+    const { clock, random } = this.#deps.env;
     const { signal } = this.#tasks;
     this.#tasks.run('polling', async () => {
       let failures = 0;
