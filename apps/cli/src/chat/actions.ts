@@ -66,6 +66,7 @@ export function conversationMenu(
   if (input === 'p') return then(() => conversation.change({ pin: item.isPinned ? undefined : 1 }));
   if (input === 'm')
     return then(() => conversation.change({ mutedUntil: item.isMuted ? undefined : FOR_EVER }));
+  if (input === 'u') return then(() => conversation.markUnread());
   if (input === 'b') return blockMenu(chat, item.id);
   if (input === 't') return timerMenu(chat, item.id);
   if (input === 'h') {

@@ -13,7 +13,7 @@ const LIST_KEYS: readonly KeyHelp[] = [
   { keys: '/', does: 'find a conversation or contact' },
   { keys: 'f', does: 'search all messages' },
   { keys: 'a x b', does: 'request: accept, decline, block' },
-  { keys: 'p m h', does: 'pin, mute, hide' },
+  { keys: 'p m h u', does: 'pin, mute, hide, mark as unread' },
   { keys: 't', does: 'let messages disappear' },
   { keys: 'c', does: 'contacts' },
   { keys: 's', does: 'settings: name, receipts, typing' },

@@ -160,7 +160,7 @@ export function fileLines({ attachments = [], preview }: StoredMessage): readonl
   return title === '' ? lines : [...lines, `[link: ${title}]`];
 }
 
-export function sizeText(bytes: number): string {
+function sizeText(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB'];
   let value = bytes;
   let unit = 0;
@@ -232,7 +232,7 @@ function withMark(rows: Row[], message: StoredMessage, width: number): void {
 }
 
 /** Told apart without colours. */
-export const DELIVERY_MARKS = { queued: '…', stored: '✓', delivered: '✓✓', read: '✓✓✓' } as const;
+const DELIVERY_MARKS = { queued: '…', stored: '✓', delivered: '✓✓', read: '✓✓✓' } as const;
 
 function reactionText({ marks }: StoredMessage): string {
   const counts = new Map<string, number>();
@@ -321,7 +321,7 @@ function dayText(at: number, now: number): string {
   return formatted(sameYear ? WEEKDAY : WITH_YEAR, at);
 }
 
-export const timeText = (at: number): string => formatted(CLOCK, at);
+const timeText = (at: number): string => formatted(CLOCK, at);
 
 /** Of a list: the time of today, else the day. */
 export function listTime(at: number, now: number): string {
@@ -329,7 +329,7 @@ export function listTime(at: number, now: number): string {
   return dayOf(at) === dayOf(now) ? timeText(at) : formatted(SHORT_DAY, at);
 }
 
-export const fullTime = (at: number): string => formatted(FULL, at);
+const fullTime = (at: number): string => formatted(FULL, at);
 
 /** Finds messages by identity, of those that are loaded. */
 export function finderOf(messages: readonly StoredMessage[]): RowContext['find'] {

@@ -22,6 +22,8 @@ export interface ListItem {
   readonly at: number;
   readonly unread: number;
   readonly isPinned: boolean;
+  /** Somebody wants to see it as unread. */
+  readonly isMarkedUnread: boolean;
   readonly isMuted: boolean;
   readonly isRequest: boolean;
   readonly isTyping: boolean;
@@ -279,6 +281,7 @@ export class ChatStore {
       conversations.push({
         ...(await this.#itemOf(id, last, state.readTo)),
         isPinned: state.pin !== undefined && state.pin > 0,
+        isMarkedUnread: state.isMarkedUnread === true,
         isMuted: state.mutedUntil !== undefined && state.mutedUntil > Date.now(),
         ...(state.draft !== undefined &&
           state.draft !== '' && { preview: `Draft: ${shownInLine(state.draft)}` }),
@@ -306,6 +309,7 @@ export class ChatStore {
       at,
       unread: this.#unread.get(id) ?? 0,
       isPinned: false,
+      isMarkedUnread: false,
       isMuted: false,
       isRequest: false,
       isTyping: this.#typing.has(id),

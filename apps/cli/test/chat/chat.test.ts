@@ -142,6 +142,8 @@ test('two people: a request, answers, reactions, deletion, delivery, an unread c
   await ben.sees('1 unread');
   ben.keys(ENTER);
   await until(() => !ben.screen.includes('1 unread'));
+  ben.keys(ESC, 'u');
+  await until(() => ben.store.snapshot().conversations[0]?.isMarkedUnread === true);
 });
 
 test('files, new versions of a text, search, timers, names of one’s own', async () => {

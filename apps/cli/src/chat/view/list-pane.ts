@@ -65,7 +65,8 @@ function itemRows(
 ): readonly ListRow[] {
   const time = listTime(item.at, now);
   const signs = `${item.isPinned ? ' ^' : ''}${item.isMuted ? ' ~' : ''}`;
-  const count = item.unread === 0 ? '' : item.unread > 99 ? '99+' : String(item.unread);
+  const count =
+    item.unread === 0 ? (item.isMarkedUnread ? '*' : '') : item.unread > 99 ? '99+' : String(item.unread);
   const isNew = item.unread > 0 && !item.isMuted;
   const nameWidth = Math.max(1, width - 3 - time.length - signs.length);
   const previewWidth = Math.max(1, width - 3 - count.length);
