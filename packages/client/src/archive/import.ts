@@ -7,6 +7,7 @@ import type { AccountId } from '@allium/protocol/account-id';
 import { fromHex } from '@allium/protocol/bytes';
 import type { Contents } from '../files/contents.ts';
 import type { Changes, Storage, StoredMessage, StoredRecord } from '../storage/storage.ts';
+import { JOURNAL } from '../sync/journal.ts';
 import { ArchiveError } from './archive-error.ts';
 import { MediaImport } from './archive-media.ts';
 import { SumDigest } from './canonical.ts';
@@ -120,7 +121,7 @@ export async function importArchive(storage: Storage, options: ImportOptions): P
     }
     const read = readLines(chunk, digest, counts, now);
     end = read.end;
-    const changes = await changesOf(storage, read, counts);
+    const changes = await changesOf(storage, read, counts, now);
     for (const json of media === undefined ? [] : read.media) {
       if (!(await media?.take(json))) counts.refused++;
     }
@@ -204,7 +205,7 @@ export function readLines({ lines, isLast }: Chunk, digest: SumDigest, counts: C
   return { messages: [...messages.values()], records: [...records.values()], media, end };
 }
 
-async function changesOf(storage: Storage, read: Read, counts: Counts): Promise<Changes> {
+async function changesOf(storage: Storage, read: Read, counts: Counts, now: number): Promise<Changes> {
   const messages: StoredMessage[] = [];
   for (const theirs of read.messages) {
     const ours = await storage.message(theirs.sender, theirs.timestamp);
@@ -223,7 +224,13 @@ async function changesOf(storage: Storage, read: Read, counts: Counts): Promise<
     if (merged !== undefined) records.push(merged);
   }
   counts.records += records.length;
-  return { messages, records };
+  // Our other devices learn of it as of what any process without configs changed.
+  const noted = records.map(({ kind, key }) => ({
+    kind: JOURNAL,
+    key: `${kind} ${key}`,
+    value: { at: now },
+  }));
+  return { messages, records: [...records, ...noted] };
 }
 
 /** The first line of the first chunk. @throws ArchiveError `damaged` */

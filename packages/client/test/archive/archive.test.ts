@@ -91,6 +91,9 @@ describe('an archive', () => {
     const { records } = await read(target, bytes);
     expect(records).toBe(3);
     expect(await target.record('contact', BOB)).toEqual(await source.record('contact', BOB));
+    const noted = ['contact', 'conversation', 'settings'].map((kind) => expect.stringMatching(`^${kind} `));
+    expect((await target.records('unsynced')).map(({ key }) => key)).toEqual(noted);
+    expect((await read(target, bytes)).records).toBe(0);
     expect(await target.records('upload')).toEqual([]);
     expect(await target.setting('files_key')).toBeUndefined();
     expect(await target.setting('import')).toBeUndefined();
