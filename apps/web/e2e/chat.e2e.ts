@@ -152,6 +152,7 @@ describe('two people and their browsers', () => {
   });
 
   test('a lost guard is replaced', async () => {
+    await ada.online();
     await ada.page.getByRole('button', { name: /Connected/ }).click();
     const where = await ada.page.locator('.path__stop--hop .path__where').first().textContent();
     const port = Number(where?.split(':').at(-1));

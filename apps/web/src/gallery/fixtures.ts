@@ -33,7 +33,7 @@ export const PEOPLE = {
   mara: person(11, 'Mara Lindqvist', { verified: true }),
   jonas: person(24, 'Jonas'),
   amina: person(37, 'أمينة'),
-  kenji: person(52, '健二'),
+  eleni: person(52, 'Ελένη'),
   ines: person(68, 'Inés Ortega'),
   theo: person(93, 'Theo van Dijk'),
   stranger: person(120, undefined),
@@ -144,7 +144,7 @@ export function histories(now: number): Readonly<Record<string, readonly Message
       message(mara, mara, now - 4 * MINUTE, 'Brilliant. Train at 7:40 then, platform 3?', {
         reactions: [{ emoji: '👍', by: [ME], mine: true }],
       }),
-      message('me', mara, now - 3 * MINUTE, 'See you there. I bring coffee ☕', {
+      message('me', mara, now - 3 * MINUTE, 'See you there. I bring croissants 🥐', {
         editedAt: now - 2.5 * MINUTE,
         delivery: { state: 'delivered', stored: 7, of: 7, deliveredAt: now - 3 * MINUTE },
       }),
@@ -235,7 +235,7 @@ export function histories(now: number): Readonly<Record<string, readonly Message
 }
 
 export function conversationsOf(now: number): readonly ConversationView[] {
-  const { mara, jonas, amina, kenji, ines, theo, stranger, hostile, self } = PEOPLE;
+  const { mara, jonas, amina, eleni, ines, theo, stranger, hostile, self } = PEOPLE;
   const row = (
     who: PersonView,
     at: number,
@@ -253,7 +253,7 @@ export function conversationsOf(now: number): readonly ConversationView[] {
       pinned: true,
       preview: { text: 'And the map.', mine: true, at: now - MINUTE, deleted: false, delivery: 'stored' },
     }),
-    row(self, now - 4 * 60 * MINUTE, 'Passport number, milk, call the landlord', {
+    row(self, now - 4 * 60 * MINUTE, 'Milk, bread, call the landlord', {
       preview: {
         text: 'Milk, bread, call the landlord',
         mine: true,
@@ -267,7 +267,7 @@ export function conversationsOf(now: number): readonly ConversationView[] {
       preview: { text: '', mine: false, at: now - 49 * MINUTE, deleted: false, attachment: 'file' },
     }),
     row(amina, now - 88 * MINUTE, 'صباح الخير! هل وصلت الرسالة؟', { unread: 1 }),
-    row(kenji, now - 27 * 60 * MINUTE, '了解です、また明日！', { mutedUntil: now + 86_400_000, unread: 12 }),
+    row(eleni, now - 27 * 60 * MINUTE, 'Τα λέμε αύριο!', { mutedUntil: now + 86_400_000, unread: 12 }),
     row(ines, now - 50 * 60 * MINUTE, 'Nos vemos el jueves', { draft: 'Claro, ¿a qué hora' }),
     row(theo, now - 4 * 24 * 60 * MINUTE, 'Thanks again for the ride!', {
       preview: { text: '', mine: false, at: now - 4 * 24 * 60 * MINUTE, deleted: false, attachment: 'voice' },

@@ -39,7 +39,7 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
   const list = useRef<VirtualizerHandle>(null);
   const atEnd = useRef(true);
   const began = useRef(false);
-  const size = useRef(0);
+  const last = useRef({ offset: 0, size: 0 });
   const [isAway, setAway] = useState(false);
   const [missed, setMissed] = useState(0);
   const [marked, setMarked] = useState<string>();
@@ -115,10 +115,11 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
     const handle = list.current;
     if (handle === null) return;
     const isAtEnd = handle.scrollSize - offset - handle.viewportSize < AT_END;
-    const grew = handle.scrollSize !== size.current;
-    size.current = handle.scrollSize;
-    // It was measured, nobody scrolled: the end moves along.
-    if (atEnd.current && !isAtEnd && grew) {
+    // Up by more than what became smaller: somebody scrolled. Else things were measured, and the end moves along.
+    const before = last.current;
+    last.current = { offset, size: handle.scrollSize };
+    const wentUp = before.offset - offset > Math.max(0, before.size - handle.scrollSize) + 2;
+    if (atEnd.current && !isAtEnd && !wentUp) {
       requestAnimationFrame(toEnd);
       return;
     }

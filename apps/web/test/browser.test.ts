@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The built page in Chromium: every scene of the gallery is accessible, hostile messages run nothing, two people chat over a
+// real network and nothing but sealed bytes leaves. The long story is `npm run e2e`.
+import type { Browser, Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findChromium } from '../../../scripts/chromium.ts';
+import { violationsIn } from '../e2e/axe.ts';
+import { launch, type PageServer, servePage } from '../e2e/browser.ts';
+import { builtApp, startWebNetwork } from '../e2e/network.ts';
+import { formsOf } from '../e2e/recorder.ts';
+import { User } from '../e2e/user.ts';
+
+/** All of them: `npm run e2e`. */
+const SCENES = [
+  'welcome',
+  'create-phrase',
+  'chat',
+  'request',
+  'contact',
+  'settings-accounts',
+  'network-lost',
+];
+
+describe.skipIf(findChromium() === undefined)(
+  'the page in Chromium (skipped where none is installed)',
+  () => {
+    let browser: Browser;
+    let server: PageServer;
+    let page: Page;
+    const complaints: string[] = [];
+
+    beforeAll(async () => {
+      browser = await launch();
+      server = await servePage(await builtApp());
+      page = await browser.newPage({ locale: 'en-GB' });
+      page.on('console', (message) => {
+        if (message.type() === 'error') complaints.push(message.text());
+      });
+      page.on('pageerror', (error) => complaints.push(String(error)));
+    }, 60_000);
+    afterAll(async () => {
+      await browser?.close();
+      await server?.stop();
+    });
+
+    const show = async (scene: string, query = '') => {
+      await page.goto('about:blank');
+      await page.goto(`${server.url}/#/gallery/${scene}?${query}`);
+      await page.locator('.shell, .onboarding').first().waitFor();
+      // Pictures and lists have come, motion is over.
+      await page.waitForTimeout(250);
+    };
+    test.each(['light', 'dark'])(
+      'no scene has a barrier that axe finds (%s)',
+      { timeout: 90_000 },
+      async (theme) => {
+        await page.emulateMedia({ reducedMotion: 'reduce' });
+        const found: Record<string, readonly string[]> = {};
+        for (const scene of theme === 'light' ? SCENES : ['chat', 'create-check']) {
+          await show(scene, `theme=${theme}`);
+          const here = await violationsIn(page);
+          if (here.length > 0) found[scene] = here;
+        }
+        expect(found).toEqual({});
+      },
+    );
+
+    test('nothing that a stranger writes runs, leads away or breaks the frame', async () => {
+      await show('chat-hostile');
+      await page.locator('.message').last().waitFor();
+      expect(await page.evaluate(() => (globalThis as { pwned?: number }).pwned)).toBeUndefined();
+      expect(
+        await page.locator('.messages img:not([src^="blob:"]), .messages script, .messages iframe').count(),
+      ).toBe(0);
+      const hrefs = await page
+        .locator('.messages a')
+        .evaluateAll((links) => links.map((link) => (link as HTMLAnchorElement).href));
+      for (const href of hrefs) expect(href).toMatch(/^https?:/);
+      const width = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      expect(width[0]).toBeLessThanOrEqual(width[1]!);
+      // Of the file that says to be a picture, and of the one that says to be a voice, only saving is left.
+      expect(await page.locator('.messages .voice').count()).toBe(0);
+      await page.locator('.messages').evaluate((list) => list.scrollTo(0, 0));
+      const link = page.locator('.rich-text__link').first();
+      await link.click();
+      await page.getByRole('dialog', { name: 'Open this link?' }).waitFor();
+      await page.getByRole('button', { name: 'Cancel' }).click();
+    });
+
+    test('a narrow window shows one thing at a time, and the way back', async () => {
+      await page.setViewportSize({ width: 390, height: 780 });
+      await show('chat');
+      expect(await page.locator('.sidebar').isVisible()).toBe(false);
+      await page.getByRole('button', { name: 'Back' }).click();
+      expect(await page.locator('.sidebar').isVisible()).toBe(true);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+      await page.setViewportSize({ width: 1280, height: 720 });
+    });
+
+    test.each(['de', 'es'])('speaks %s; right to left, too', async (language) => {
+      await show('settings', `lang=${language}&dir=rtl`);
+      await page.locator(`html[lang=${language}][dir=rtl]`).waitFor();
+      await page
+        .getByRole('heading', { name: language === 'de' ? 'Einstellungen' : 'Ajustes' })
+        .first()
+        .waitFor();
+      const [list, main] = await Promise.all(
+        ['.sidebar', '.shell__main'].map((part) =>
+          page.locator(part).evaluate((box) => box.getBoundingClientRect().left),
+        ),
+      );
+      expect(list).toBeGreaterThan(main!);
+    });
+
+    test('a hundred thousand messages: the end is shown, and one can go to the beginning', {
+      timeout: 60_000,
+    }, async () => {
+      await show('chat-long');
+      await page.locator('.message', { hasText: '100000:' }).waitFor();
+      expect(await page.locator('.message').count()).toBeLessThan(80);
+      // Each time one arrives at the top, older ones come above, and what one looks at stays.
+      const goUp = () => page.locator('.messages').evaluate((list) => list.scrollTo(0, 0));
+      const isThere = async () => {
+        await goUp();
+        return await page.locator('.message', { hasText: /^\s*99[0-4]\d\d: / }).count();
+      };
+      await expect.poll(isThere, { timeout: 30_000, interval: 100 }).toBeGreaterThan(0);
+    });
+
+    test('neither page nor gallery broke a rule of the policy', () => {
+      expect(complaints).toEqual([]);
+    });
+
+    test('two people chat over a real network; only the entry is contacted, only sealed bytes leave', {
+      timeout: 90_000,
+    }, async () => {
+      await using web = await startWebNetwork({ nodes: 6 });
+      const [ada, ben] = await Promise.all(
+        ['Ada', 'Ben'].map(async (name) => (await User.arrive(browser, web.url, name)).create()),
+      );
+      await ada!.begin(ben!.id);
+      await ada!.write('Meet me at the sundial');
+      await ben!.accept('Ada');
+      await ben!.sees('Meet me at the sundial');
+      await ben!.write('<b>bold</b> as ever');
+      await ada!.sees('<b>bold</b> as ever');
+      const secrets = ['sundial', '<b>bold', ada!.id, ben!.id, ada!.phrase, ben!.phrase];
+      for (const { name, recorder, complaints: own } of [ada!, ben!]) {
+        expect([...recorder.targets]).toEqual([new URL(web.url).host]);
+        const sent = recorder.sent();
+        for (const secret of secrets) {
+          for (const form of formsOf(secret))
+            expect(sent.includes(form), `${name} sent ${secret}`).toBe(false);
+        }
+        expect(own).toEqual([]);
+      }
+      await Promise.all([ada!.leave(), ben!.leave()]);
+    });
+  },
+);
