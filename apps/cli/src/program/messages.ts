@@ -75,6 +75,8 @@ Exit codes: 0 stored by the recipient's swarm (with --wait: delivered), 1 not st
         'conversations in the terminal: read, write, answer, react; keyboard only, F1 shows the keys',
       ),
   ).action(async (_options, command: Command) => {
+    // React's other build checks itself at every render.
+    process.env.NODE_ENV ??= 'production';
     const { runChat } = await import('../commands/chat.ts');
     done(await runChat(command.optsWithGlobals()));
   });
