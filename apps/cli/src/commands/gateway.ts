@@ -32,6 +32,7 @@ export interface GatewayCommandOptions extends SeedOptions {
   readonly behindProxy?: boolean;
   readonly web?: string;
   readonly fileServer?: readonly string[];
+  readonly entry?: readonly string[];
   readonly anchor?: string;
   readonly allowPrivate?: boolean;
   readonly burst?: number;
@@ -83,6 +84,9 @@ async function settingsOf(
 ): Promise<GatewayOptions> {
   const { host, port, burst, perSecond, maxSockets, maxSocketsPerAddress } = options;
   const { network, seeds } = networkOf(options);
+  const entries = (options.entry ?? []).map(entryOf);
+  // The page may talk to them as well.
+  const connect = entries.flatMap(({ url }) => [url, url.replace(/^http/, 'ws')]);
   const rules = new AddressRules();
   const isOpen = options.allowPrivate ?? network === 'local';
   return {
@@ -91,8 +95,9 @@ async function settingsOf(
     ...(options.behindProxy === true && { behindProxy: true }),
     allows: isOpen ? () => true : (address) => rules.allows(address),
     fileServers: (options.fileServer ?? []).map(fileServerOf),
+    entries,
     ...(options.anchor !== undefined && { anchor: anchorIn(options.anchor) }),
-    ...(options.web !== undefined && { web: await webIn(options.web) }),
+    ...(options.web !== undefined && { web: await webIn(options.web, connect) }),
     ...(burst !== undefined && { burst }),
     ...(perSecond !== undefined && { perSecond }),
     ...(maxSockets !== undefined && { maxSockets }),
@@ -152,9 +157,16 @@ function anchorIn(path: string): string {
   }
 }
 
-async function webIn(folder: string): Promise<WebApp> {
+function entryOf(text: string): { url: string; ed25519Hex: string } {
+  const [, url, key] = /^(https:\/\/[^/?#\s]+)\/?#([0-9a-fA-F]{64})$/.exec(text) ?? [];
+  if (url !== undefined && key !== undefined && URL.canParse(url))
+    return { url, ed25519Hex: key.toLowerCase() };
+  throw usage(`"${text}" (--entry) is not URL#KEY, such as https://node.example.org:22021#abab…`);
+}
+
+async function webIn(folder: string, connect: readonly string[]): Promise<WebApp> {
   try {
-    return await WebApp.open({ folder });
+    return await WebApp.open({ folder, connect });
   } catch (error) {
     if (!(error instanceof WebAppError)) throw error;
     throw new CliError(`${error.message} (--web)`, 1, { cause: error });

@@ -21,6 +21,11 @@ export function addGateway(program: Command, done: Done): void {
     .option('--behind-proxy', "take clients' addresses from X-Forwarded-For: only behind a proxy of your own")
     .option('--web <folder>', 'serve this built web app')
     .option('--file-server <url#key>', 'a file server that browsers may use (repeat)', collect)
+    .option(
+      '--entry <url#key>',
+      'a node with --browser-certificate that pages may use directly (repeat)',
+      collect,
+    )
     .option('--anchor <file>', 'what browsers check the node list against ("allium network anchor")')
     .option(
       '--allow-private',

@@ -5,7 +5,7 @@ import type { Account } from '@allium/protocol/account';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import { type Logger, TransportError } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import { type JsonObject, parseJson } from '@allium/protocol/json';
+import { type Json, type JsonObject, parseJson, stringifyJson } from '@allium/protocol/json';
 import { Client } from '../client.ts';
 import { ClientError } from '../errors.ts';
 import { type FileServerAddress, NETWORKS, type NetworkPreset } from '../network/presets.ts';
@@ -16,7 +16,7 @@ import { IndexedDbStorage } from '../storage/indexeddb.ts';
 import { IndexedDbBlobs } from '../storage/indexeddb-blobs.ts';
 import type { Storage } from '../storage/storage.ts';
 import { browserEnv } from './env.ts';
-import { BrowserTransport } from './transport.ts';
+import { BrowserTransport, type NodeEntry } from './transport.ts';
 
 export type { EntryState } from './entry-channel.ts';
 export { browserEnv } from './env.ts';
@@ -60,6 +60,8 @@ export interface GatewayNetwork {
   /** Nodes of its list; 0: it has none yet. */
   readonly nodes: number;
   readonly fileServers: readonly FileServerAddress[];
+  /** Nodes that let pages in; they are there when the gateway is not. */
+  readonly entries: readonly NodeEntry[];
   readonly anchor: TrustAnchor | undefined;
 }
 
@@ -68,7 +70,7 @@ const SETTING = 'gateway_network';
 const INFO_TIMEOUT_MS = 10_000;
 /** Of a gateway that is known: offline a page must open all the same. */
 const AGAIN_TIMEOUT_MS = 2_000;
-const MAX_FILE_SERVERS = 16;
+const MAX_SERVERS = 16;
 
 /**
  * Opens a client; close it with `close` or `await using`. Needs the gateway for the first start only.
@@ -84,6 +86,7 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
     if (storage === undefined) blobs ??= await IndexedDbBlobs.open(`allium-${account.id}-files`);
     storage ??= await IndexedDbStorage.open(`allium-${account.id}`);
     const known = options.network ?? (await knownNetwork(storage, transport));
+    transport.addEntries(known.entries);
     const trust = options.trust ?? (known.anchor === undefined ? undefined : { anchor: known.anchor });
     const client = await Client.open({
       account,
@@ -131,7 +134,10 @@ async function knownNetwork(storage: Storage, transport: BrowserTransport): Prom
   const text = await storage.setting(SETTING);
   const kept = text === undefined ? undefined : parseGatewayNetwork(text);
   // What was trusted once stays; but a network for tests may be another one every day.
-  if (kept !== undefined && kept.network !== 'local') return kept;
+  if (text !== undefined && kept !== undefined && kept.network !== 'local') {
+    void renewAddresses(text, storage, transport).catch(() => undefined);
+    return kept;
+  }
   try {
     const answer = await askGateway(transport, kept === undefined ? INFO_TIMEOUT_MS : AGAIN_TIMEOUT_MS);
     await storage.write({ settings: { [SETTING]: answer } });
@@ -140,6 +146,15 @@ async function knownNetwork(storage: Storage, transport: BrowserTransport): Prom
     if (kept === undefined) throw error;
     return kept;
   }
+}
+
+/** For the next start: where servers and entries are now. Network and anchor stay as they are. */
+async function renewAddresses(text: string, storage: Storage, transport: BrowserTransport): Promise<void> {
+  const now = parseJson(await askGateway(transport, INFO_TIMEOUT_MS)) as JsonObject;
+  const kept = parseJson(text) as JsonObject;
+  if (now.network !== kept.network || now.id !== kept.id) return;
+  const { file_servers = [], entries = [] } = now;
+  await storage.write({ settings: { [SETTING]: stringifyJson({ ...kept, file_servers, entries }) } });
 }
 
 async function askGateway(transport: BrowserTransport, timeoutMs: number): Promise<string> {
@@ -165,6 +180,7 @@ export function parseGatewayNetwork(text: string): GatewayNetwork {
     id = '',
     nodes,
     file_servers: servers = [],
+    entries = [],
     anchor,
   } = (parseJson(text) ?? {}) as JsonObject;
   const isKnown = typeof network === 'string' && Object.hasOwn(NETWORKS, network);
@@ -175,24 +191,27 @@ export function parseGatewayNetwork(text: string): GatewayNetwork {
   if (typeof nodes !== 'number' || !Number.isSafeInteger(nodes) || nodes < 0) {
     throw new ParseError('node_list', 'a gateway without the number of its nodes');
   }
-  if (!Array.isArray(servers) || servers.length > MAX_FILE_SERVERS) {
-    throw new ParseError('node_list', 'malformed file servers of a gateway');
-  }
   const isAnchor = anchor !== undefined && anchor !== null;
   return {
     network: network as keyof typeof NETWORKS,
     id,
     nodes,
-    fileServers: servers.map((server) => {
-      const { url, ed25519_key: ed25519Hex } = (server ?? {}) as JsonObject;
-      const isServer =
-        typeof url === 'string' &&
-        /^https?:\/\/[^/?#]+$/.test(url) &&
-        typeof ed25519Hex === 'string' &&
-        /^[0-9a-f]{64}$/.test(ed25519Hex);
-      if (!isServer) throw new ParseError('node_list', 'a malformed file server of a gateway');
-      return { url, ed25519Hex };
-    }),
+    fileServers: addresses(servers, /^https?:\/\/[^/?#]+$/),
+    entries: addresses(entries, /^https:\/\/[^/?#]+$/),
     anchor: isAnchor ? parseTrustAnchor(new TextEncoder().encode(String(anchor))) : undefined,
   };
+}
+
+function addresses(list: Json, form: RegExp): readonly { url: string; ed25519Hex: string }[] {
+  if (!Array.isArray(list) || list.length > MAX_SERVERS) {
+    throw new ParseError('node_list', 'malformed addresses of a gateway');
+  }
+  return (list as readonly Json[]).map((one) => {
+    const { url, ed25519_key: ed25519Hex } = (one ?? {}) as JsonObject;
+    const isAddress = typeof url === 'string' && form.test(url) && URL.canParse(url);
+    if (!isAddress || typeof ed25519Hex !== 'string' || !/^[0-9a-f]{64}$/.test(ed25519Hex)) {
+      throw new ParseError('node_list', 'a malformed address of a gateway');
+    }
+    return { url, ed25519Hex };
+  });
 }

@@ -49,14 +49,15 @@ export class BrowserTransport implements Transport {
   readonly onlyOnions = true;
   /** Origin of the gateway; empty: there is none. */
   readonly gateway: string;
-  readonly entries: readonly NodeEntry[];
+  #entries: readonly NodeEntry[] = [];
   readonly events: Events<BrowserTransportEvents>;
   readonly #env: Env;
   readonly #fetch: typeof globalThis.fetch;
   readonly #isOnline: () => boolean;
   readonly #throughGateway: EntryChannel | undefined;
   /** By the key of the node. */
-  readonly #direct: ReadonlyMap<string, EntryChannel>;
+  readonly #direct = new Map<string, EntryChannel>();
+  readonly #channel: (url: string, socketPath: string, postUrl: (node: string) => string) => EntryChannel;
   #state: EntryState = 'idle';
   readonly #stopWatching: Cancel;
   #isClosed = false;
@@ -64,7 +65,6 @@ export class BrowserTransport implements Transport {
   constructor(options: BrowserTransportOptions) {
     const { env, gateway = globalThis.location.origin, entries = [] } = options;
     this.gateway = gateway === false ? '' : withoutSlash(gateway);
-    this.entries = entries.map(({ url, ed25519Hex }) => ({ url: withoutSlash(url), ed25519Hex }));
     this.#env = env;
     this.events = new Events(env.log);
     this.#fetch = options.fetch ?? ((...given) => globalThis.fetch(...given));
@@ -72,7 +72,7 @@ export class BrowserTransport implements Transport {
       options.makeSocket ??
       ((url, protocol) => new WebSocket(url, protocol) as unknown as ReturnType<MakeSocket>);
     this.#isOnline = options.isOnline ?? (() => globalThis.navigator?.onLine !== false);
-    const channel = (url: string, socketPath: string, postUrl: (node: string) => string) =>
+    this.#channel = (url, socketPath, postUrl) =>
       new EntryChannel({
         ...{ env, makeSocket, postUrl, fetch: this.#fetch },
         socketUrl: `${url.replace(/^http/, 'ws')}${socketPath}`,
@@ -81,18 +81,30 @@ export class BrowserTransport implements Transport {
     this.#throughGateway =
       this.gateway === ''
         ? undefined
-        : channel(this.gateway, GATEWAY_SOCKET_PATH, (node) => `${this.gateway}${GATEWAY_ONION_PATH}${node}`);
-    this.#direct = new Map(
-      this.entries.map(({ url, ed25519Hex }) => [
-        ed25519Hex,
-        channel(url, NODE_SOCKET_PATH, () => `${url}/onion_req/v2`),
-      ]),
-    );
+        : this.#channel(this.gateway, GATEWAY_SOCKET_PATH, (node) => `${this.gateway}${GATEWAY_ONION_PATH}${node}`);
+    this.addEntries(entries);
     this.#stopWatching = watchOnline(() => this.wake());
   }
 
   get state(): EntryState {
     return this.#state;
+  }
+
+  get entries(): readonly NodeEntry[] {
+    return this.#entries;
+  }
+
+  /** More guards that are reached without the gateway. */
+  addEntries(entries: readonly NodeEntry[]): void {
+    for (const { url: given, ed25519Hex } of entries) {
+      if (this.#isClosed || this.#direct.has(ed25519Hex)) continue;
+      const url = withoutSlash(given);
+      this.#direct.set(
+        ed25519Hex,
+        this.#channel(url, NODE_SOCKET_PATH, () => `${url}/onion_req/v2`),
+      );
+      this.#entries = [...this.#entries, { url, ed25519Hex }];
+    }
   }
 
   /** Where paths can begin; undefined: anywhere. */

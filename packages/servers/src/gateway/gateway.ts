@@ -48,6 +48,8 @@ export interface GatewayOptions extends GuardsOptions {
   readonly networkId?: string;
   readonly seeds: readonly GatewaySeed[];
   readonly fileServers?: readonly { readonly url: string; readonly ed25519Hex: string }[];
+  /** Nodes that let pages in themselves; pages then need the gateway for a part of their guards only. */
+  readonly entries?: readonly { readonly url: string; readonly ed25519Hex: string }[];
   /** File of an anchor that a browser takes at its first start: a signed list, or a certificate in JSON. */
   readonly anchor?: string;
   /** Which addresses of members may be connected to. */
@@ -357,13 +359,18 @@ export class Gateway {
   }
 
   #network(): string {
-    const { network, networkId, fileServers = [], anchor } = this.#options;
+    const { network, networkId, fileServers = [], entries = [], anchor } = this.#options;
+    const addressOf = ({ url, ed25519Hex }: { url: string; ed25519Hex: string }) => ({
+      url,
+      ed25519_key: ed25519Hex,
+    });
     return stringifyJson({
       version: 1,
       network,
       ...(networkId !== undefined && { id: networkId }),
       nodes: this.#seeds.members.size,
-      file_servers: fileServers.map(({ url, ed25519Hex }) => ({ url, ed25519_key: ed25519Hex })),
+      file_servers: fileServers.map(addressOf),
+      ...(entries.length > 0 && { entries: entries.map(addressOf) }),
       ...(anchor !== undefined && { anchor }),
     });
   }

@@ -114,11 +114,13 @@ describe('what a browser begins with', () => {
 
   test('the network, its list, and whether the gateway works', async () => {
     const fileServers = [{ url: 'http://files.example', ed25519Hex: 'cc'.repeat(32) }];
-    await using made = await world({ fileServers, networkId: 'ab12' });
+    const entries = [{ url: 'https://node.example:22021', ed25519Hex: 'dd'.repeat(32) }];
+    await using made = await world({ fileServers, entries, networkId: 'ab12' });
     const info = JSON.parse((await ask(made.port, '/v1/network')).body.toString());
     expect(info).toEqual({
       ...{ version: 1, network: 'local', id: 'ab12', nodes: 1 },
       file_servers: [{ url: 'http://files.example', ed25519_key: 'cc'.repeat(32) }],
+      entries: [{ url: 'https://node.example:22021', ed25519_key: 'dd'.repeat(32) }],
     });
     const list = JSON.parse((await ask(made.port, '/v1/nodes')).body.toString());
     expect(list.result.service_node_states[0].pubkey_ed25519).toBe(GUARD);
