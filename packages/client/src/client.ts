@@ -250,7 +250,14 @@ export class Client {
     this.#contents = contents;
     this.#files = new Tasks(env.log);
     contents.limitBytes = settings.now.fileCacheBytes;
-    this.#autoDownloads = new AutoDownloads({ files: this.files, contacts, settings, storage, env });
+    this.#autoDownloads = new AutoDownloads({
+      own: account.id,
+      files: this.files,
+      contacts,
+      settings,
+      storage,
+      env,
+    });
     this.#pictures = new Pictures({
       ...{ transfers, contents, profile, storage, env },
       now: () => this.#network.clock.now(),
@@ -656,6 +663,8 @@ export class Client {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#closing.abort(new ClientError('closed', 'the client was closed'));
+      // Nothing that is under way can end well then: nobody waits for seeds that do not answer.
+      if (this.path() === undefined) await this.#network.stop();
       await this.#poller.stop();
       await this.#sync.stop();
       await this.#outbox.stop();

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '@allium/client';
+import type { FileServerAddress } from '@allium/client/network/presets';
 import { systemEnv } from '@allium/net/system-env';
 import { Account } from '@allium/protocol/account';
 import { type FileServer, startFileServer } from '@allium/servers/files';
@@ -34,9 +35,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function open(account = Account.create()): Promise<Client> {
+async function open(account = Account.create(), before: readonly FileServerAddress[] = []): Promise<Client> {
   const { url, ed25519Hex } = server;
-  const client = await net.client({ account, fileServers: [{ url, ed25519Hex }] });
+  const client = await net.client({ account, fileServers: [...before, { url, ed25519Hex }] });
   clients.push(client);
   return client;
 }
@@ -55,8 +56,40 @@ test('a picture goes from one client to the other', async () => {
   const message = await next(bob);
   expect(message).toMatchObject({
     text: 'look',
-    attachments: [{ contentType: 'image/png', fileName: 'cat.png', sizeBytes: 50_000, width: 640, height: 480 }],
+    attachments: [
+      { contentType: 'image/png', fileName: 'cat.png', sizeBytes: 50_000, width: 640, height: 480 },
+    ],
   });
   const file = await bob.files.open(message, 0);
   expect(Buffer.compare(await file.bytes(), data)).toBe(0);
+});
+
+test('a file above what servers take, while the first server is down', async () => {
+  const dead = { url: 'http://127.0.0.1:9', ed25519Hex: server.ed25519Hex };
+  const [alice, bob] = [await open(Account.create(), [dead]), await open()];
+  const data = picture(11_000_000);
+  await alice.conversation(bob.id).send('film', {
+    attachments: [{ data: new Blob([data]), fileName: 'film.mp4', contentType: 'video/mp4' }],
+  });
+  const message = await next(bob);
+  expect(message.attachments).toMatchObject([
+    { fileName: 'film.mp4', contentType: 'video/mp4', sizeBytes: 11_000_000 },
+  ]);
+  const file = await bob.files.open(message);
+  let at = 0;
+  for await (const piece of file.stream()) {
+    expect(Buffer.compare(piece, data.subarray(at, at + piece.length))).toBe(0);
+    at += piece.length;
+  }
+  expect(at).toBe(data.length);
+});
+
+test('the picture of a profile', async () => {
+  const [alice, bob] = [await open(), await open()];
+  const png = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 9, 9);
+  await alice.setPicture(png);
+  await alice.conversation(bob.id).send('hi');
+  await next(bob);
+  const seen = await bob.picture(alice.id);
+  expect([seen?.contentType, [...((await seen?.bytes()) ?? [])]]).toEqual(['image/png', [...png]]);
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Files that are fetched without anybody asking, where the settings allow it: of people whom we accept and of our other devices, up
 // to a size, never of strangers (spec/client §5.6). What is to be fetched is in the storage until it is here or is given up.
+import type { AccountId } from '@allium/protocol/account-id';
 import { delay, type Env } from '@allium/protocol/env';
 import { AlliumError } from '@allium/protocol/errors';
 import { ClientError } from '../errors.ts';
@@ -26,6 +27,7 @@ interface Wanted extends MessageIdentity {
 }
 
 interface AutoDownloadsDeps {
+  readonly own: AccountId;
   readonly files: Pick<Files, 'open' | 'isHere'>;
   readonly contacts: Contacts;
   readonly settings: Settings;
@@ -57,11 +59,10 @@ export class AutoDownloads {
 
   /** Of a message that came. */
   consider(message: StoredMessage): void {
-    const { contacts, settings, storage } = this.#deps;
+    const { own, contacts, settings, storage } = this.#deps;
     const { from, maxBytes } = settings.now.autoDownload;
-    const { sender, timestamp, conversation } = message;
-    const isOwn = sender !== conversation;
-    if (from === 'nobody' || !(isOwn || contacts.isTrusted(sender))) return;
+    const { sender, timestamp } = message;
+    if (from === 'nobody' || !(sender === own || contacts.isTrusted(sender))) return;
     const count = message.attachments?.length ?? 0;
     filesOf(message).forEach(({ url, sizeBytes }, place) => {
       // A size that is not told may be any.

@@ -492,7 +492,7 @@ export class Outbox {
   #contentOf(message: StoredMessage, isCopy: boolean): Content {
     return {
       dataMessage: {
-        body: message.text,
+        ...(message.text !== '' && { body: message.text }),
         ...writeFiles(message),
         ...(!isCopy && this.#deps.profile.toWire()),
         ...(message.quote !== undefined && {

@@ -107,6 +107,8 @@ test('a picture with its words, and a voice message without any', async () => {
   const answer = await world.arrival(alice, BOB);
   expect(answer.text).toBe('');
   expect(answer.attachments?.[0]).toMatchObject({ contentType: 'application/octet-stream', sizeBytes: 500 });
+  const confirmed = alice.sendWithConfirmation(bob.id, '', { attachments: [{ data: PNG }] });
+  expect(await world.clock.run(confirmed)).toBe(true);
 });
 
 test('what was sent is on the other devices of the account too, and opens there', async () => {
