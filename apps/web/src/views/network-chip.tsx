@@ -22,7 +22,7 @@ export function NetworkChip() {
         <i />
         <i />
       </span>
-      <span className="network-chip__text" role="status">
+      <span className="network-chip__text" aria-live="polite">
         {status === 'online' && path !== undefined
           ? t('status.online', { n: path.hops.length })
           : t(status === 'offline' ? 'status.offline' : 'status.connecting')}
