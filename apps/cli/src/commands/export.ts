@@ -150,7 +150,7 @@ async function toPlain(
     await rm(part, { force: true });
     if (stop.signal.aborted) throw new CliError('stopped; nothing was written', 130, { cause: error });
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw fileTrouble('cannot write', out, error);
+    throw new CliError(fileTrouble('cannot write', out, error).message, 1, { cause: error });
   }
 }
 

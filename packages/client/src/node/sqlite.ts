@@ -131,8 +131,11 @@ export class SqliteStorage implements Storage {
             `storage of schema ${version}, this program knows ${STORAGE_SCHEMA}`,
           );
         }
-        for (const migration of MIGRATIONS.slice(version)) this.#database.exec(migration);
-        this.#database.exec(`PRAGMA user_version = ${STORAGE_SCHEMA}`);
+        // Nothing is written without need: on a full disk it can be read.
+        if (version < STORAGE_SCHEMA) {
+          for (const migration of MIGRATIONS.slice(version)) this.#database.exec(migration);
+          this.#database.exec(`PRAGMA user_version = ${STORAGE_SCHEMA}`);
+        }
         const search = new SqliteSearch(this.#database);
         search.refresh();
         return search;
