@@ -22,8 +22,8 @@ import {
 import { buildOnion } from '@allium/protocol/onion/request';
 import { startProcessDevnet } from '../src/process-devnet.ts';
 
-const RUNS = 3;
-const SECONDS = 3;
+const RUNS = 9;
+const SECONDS = 1;
 const AT_ONCE = 16;
 const BROWSERS = 2_000;
 const TICKS_PER_SECOND = 100;
