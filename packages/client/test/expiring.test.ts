@@ -52,7 +52,7 @@ test('a message that nobody is known to have is told two days before swarms forg
   expect(told[0]!.expiresAt).toBe(now + DAY_MS);
   expect(told[0]!.nextStep).toContain('send it again');
   expect(first.health().expiring).toBe(1);
-  await clock.pass(2 * 3_600_000);
+  await clock.pass(3 * 3_600_000);
   expect(told.map(({ message }) => message.text)).toEqual(['13', '11.95']);
   expect(first.health().expiring).toBe(2);
   await clock.run(first.close());

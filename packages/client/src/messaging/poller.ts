@@ -43,6 +43,8 @@ const ATTEMPTS = 2;
 const LONGEST_PAUSE_MS = 30_000;
 /** Further members that are asked when one was found not to tell all; each learns that somebody asks for the account. */
 const MAX_FILLERS = 3;
+/** From a suspicion to the cross-check. */
+const SUSPICION_MS = [10_000, 30_000] as const;
 const PRUNE_EVERY_ROUNDS = 1_000;
 
 export interface PollState {
@@ -217,7 +219,9 @@ export class Poller {
         const longest = Math.max(LONGEST_PAUSE_MS, this.#options.pollEveryMs);
         // Accounts that lost the network together must not come back together.
         const share = failures === 0 ? 1 : 0.5 + random.unit() / 2;
-        await delay(clock, Math.round(share * Math.min(pause, longest)), either).catch(() => signal.throwIfAborted());
+        await delay(clock, Math.round(share * Math.min(pause, longest)), either).catch(() =>
+          signal.throwIfAborted(),
+        );
       }
     });
     this.#tasks.run('cross-checks', async () => {
@@ -292,7 +296,12 @@ export class Poller {
       );
       this.#waiter = told.canWait ? told.node : undefined;
       if (told.hasForgotten && this.#gaps.isToBeChecked(env.clock.monotonic())) {
-        this.#tasks.run('cross-check', () => this.#crossCheck(this.#tasks.signal));
+        // Not at once: after a start there may be one path only, which the second one must not be asked over.
+        const pause = SUSPICION_MS[0] + env.random.below(SUSPICION_MS[1] - SUSPICION_MS[0]);
+        this.#tasks.run('cross-check', async () => {
+          await delay(env.clock, pause, this.#tasks.signal);
+          await this.#crossCheck(this.#tasks.signal);
+        });
       }
       if (told.node !== undefined) {
         if (told.node === first) this.#firstAskedAt = askedAt;
@@ -323,8 +332,11 @@ export class Poller {
     }
   }
 
-  /** After a start: whichever path is there first must not be the one that counts. */
-  async #awaitPath(signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * After a start: whichever path is there first must not be the one that counts. For the first member the one over its
+   * guard; `isSecond`: another one.
+   */
+  async #awaitPath(signal: AbortSignal | undefined, isSecond = false): Promise<void> {
     const { network, env } = this.#deps;
     const end = this.#startedAt + PATH_PATIENCE_MS;
     for (;;) {
@@ -333,7 +345,7 @@ export class Poller {
       await network.ready(signal);
       const isThere = network
         .paths()
-        .some(({ hops, state }) => state === 'usable' && hops[0]?.ed25519Hex === guard);
+        .some(({ hops, state }) => state === 'usable' && (hops[0]?.ed25519Hex === guard) !== isSecond);
       if (isThere) return;
       await delay(env.clock, PATH_LOOK_MS, signal);
     }
@@ -342,6 +354,7 @@ export class Poller {
   /** A second member, over another path, for what the first may hide. */
   async #crossCheck(signal: AbortSignal | undefined): Promise<void> {
     this.#nextCrossCheckAt = this.#drawCrossCheck();
+    await this.#awaitPath(signal, true).catch(() => this.#tasks.signal.throwIfAborted());
     const first = await this.#guards.first();
     const second = await this.#guards.second();
     try {
@@ -518,7 +531,9 @@ export class Poller {
             const taken = await this.#takeInOf(node, follower, result);
             fresh.push(...taken.fresh);
             if (taken.lied) lied = true;
-            if (lastHashes[i] !== undefined && taken.isRetold) hasForgotten = true;
+            // Of configs the last one is often replaced, and deleted, by another device.
+            const isMain = MAIN_NAMESPACES.has(follower.namespace);
+            if (isMain && lastHashes[i] !== undefined && taken.isRetold) hasForgotten = true;
             if (taken.last === undefined || taken.last === lastHashes[i]) continue;
             moved = true;
             if (result.more || result.messages.length >= FULL_PAGE) unfinished.push(follower);
