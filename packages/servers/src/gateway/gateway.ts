@@ -336,10 +336,15 @@ export class Gateway {
           body: 'A WebSocket is here\n',
         };
       default:
-        return (
-          this.#options.web?.answer(path, request.headers, method === 'HEAD') ?? refusal(404, 'Not found')
-        );
+        return this.#page(request) ?? refusal(404, 'Not found');
     }
+  }
+
+  #page({ method, path, headers }: HttpsRequest): HttpsResponse | undefined {
+    const { web, tls } = this.#options;
+    const page = web?.answer(path, headers, method === 'HEAD');
+    if (page === undefined || tls === undefined) return page;
+    return { ...page, headers: { ...page.headers, 'Strict-Transport-Security': 'max-age=31536000' } };
   }
 
   async #onion(request: HttpsRequest, node: string): Promise<HttpsResponse> {
@@ -389,12 +394,15 @@ export class Gateway {
   }
 
   #upgrade(head: HttpsRequestHead, request: IncomingMessage, socket: Socket, first: Buffer): void {
-    if (head.path === GATEWAY_SOCKET_PATH && this.#pageRate.take(head.remoteAddress)) {
+    const isOurs = head.path === GATEWAY_SOCKET_PATH;
+    if (isOurs && this.#pageRate.take(head.remoteAddress)) {
       this.#sockets.upgrade(request, socket, first, head.remoteAddress);
       return;
     }
+    if (isOurs) this.#count('page_rate');
     socket.on('error', () => socket.destroy());
-    socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    const status = isOurs ? '429 Too Many Requests' : '404 Not Found';
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     socket.destroySoon();
   }
 }

@@ -269,6 +269,15 @@ describe('floods', () => {
     again.ws.close();
   });
 
+  test('new WebSockets of one address have a rate', async () => {
+    await using made = await world({ pageBurst: 2, pagesPerSecond: 0.001 });
+    const open = () => Browser.open(made.port);
+    const browsers = [await open(), await open()];
+    await expect(open()).rejects.toThrow('429');
+    expect(made.gateway.numbers.refused.get('page_rate')).toBe(1);
+    for (const { ws } of browsers) ws.close();
+  });
+
   test('one connection has so many envelopes under way and no more', async () => {
     await using made = await world();
     made.answer = () => new Promise(() => {});
