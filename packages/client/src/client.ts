@@ -292,6 +292,7 @@ export class Client {
       onMarked: (message, before) => this.#onMarked(message, before),
       onTyping: (id, isTyping) => this.#onTyping(id, isTyping),
       isErased: (...given) => synced.isErased(...given),
+      isBeforeLink: (place) => synced.isBeforeLink(place),
       onRequest: (contact) => this.#events.emit('request', contact),
       onAccepted: (contact) => this.#events.emit('accepted', contact),
     });

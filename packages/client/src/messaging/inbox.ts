@@ -94,6 +94,8 @@ interface Batch {
 }
 
 interface InboxDeps {
+  /** Whether what stands at this place is older than this device, which is not the first of its account. */
+  readonly isBeforeLink: (place: number) => boolean;
   /** Whether a conversation was erased after a message at this place, which a swarm took then. */
   readonly isErased: (conversation: AccountId, place: number, storedAt: number) => boolean;
   readonly account: Account;
@@ -251,8 +253,10 @@ export class Inbox implements Follower {
     const { contacts, receipts, settings } = this.#deps;
     if (!settings.now.deliveryReceipts) return [];
     const bySender = new Map<AccountId, number[]>();
-    for (const { sender, timestamp, notice } of messages) {
+    for (const message of messages) {
+      const { sender, timestamp, notice } = message;
       if (notice !== undefined || !contacts.isTrusted(sender)) continue;
+      if (this.#deps.isBeforeLink(placeTime(message))) continue;
       const times = bySender.get(sender);
       if (times === undefined) bySender.set(sender, [timestamp]);
       else times.push(timestamp);

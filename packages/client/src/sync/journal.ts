@@ -11,6 +11,13 @@ import type { StoredRecord } from '../storage/storage.ts';
 /** Of the records that say what was changed by a process without configs; keys are kind and key. */
 export const JOURNAL = 'unsynced';
 
+/** When a device that was empty found that there are others, network time in ms. */
+export interface Link {
+  readonly at: number;
+  /** When the newest contacts that it found were stored. */
+  readonly contactsAt: number;
+}
+
 /** What differs from the storage. */
 export class Touched {
   readonly contacts = new Set<AccountId>();
@@ -18,8 +25,7 @@ export class Touched {
   readonly erasures = new Set<AccountId>();
   profile = false;
   settings = false;
-  /** When the newest contacts that an empty device found were stored. */
-  linkedAt: number | undefined;
+  link: Link | undefined;
 
   add(other: Touched): void {
     for (const name of ['contacts', 'states', 'erasures'] as const) {
@@ -27,7 +33,7 @@ export class Touched {
     }
     this.profile ||= other.profile;
     this.settings ||= other.settings;
-    this.linkedAt ??= other.linkedAt;
+    this.link ??= other.link;
   }
 }
 

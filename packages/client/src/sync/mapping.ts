@@ -122,7 +122,7 @@ export function pictureToConfig(picture: Profile['picture']): Picture | undefine
   return picture === undefined ? undefined : { url: picture.url, key: fromHex(picture.key, 32) };
 }
 
-export function pictureFromConfig(picture: Picture | undefined): Pick<Profile, 'picture'> {
+function pictureFromConfig(picture: Picture | undefined): Pick<Profile, 'picture'> {
   return picture === undefined ? {} : { picture: { url: picture.url, key: toHex(picture.key) } };
 }
 

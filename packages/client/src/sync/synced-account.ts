@@ -31,7 +31,7 @@ import {
   type StoredRecord,
 } from '../storage/storage.ts';
 import { Erasures } from './erasures.ts';
-import { JOURNAL, journalOf, Touched } from './journal.ts';
+import { JOURNAL, journalOf, type Link, Touched } from './journal.ts';
 import { type ConfigName, KeptConfig } from './kept-config.ts';
 import {
   contactFromConfig,
@@ -56,8 +56,8 @@ const MAX_STRANGERS = 500;
 const TELL_ERASED_MS = 30 * 86_400_000;
 /** spec/client §6.10. */
 const OLD_MS = 2 * 60_000;
-/** When the newest contacts that an empty device found were stored, network time in ms. */
-const LINKED_AT = 'linked_at';
+/** A `Link`, as JSON. */
+const LINK = 'link';
 /** What another device changed. */
 export interface SyncedChanges {
   readonly contacts: readonly AccountId[];
@@ -85,7 +85,7 @@ interface Configs {
  * `configs`: this process has them. `journal`: another process of this account may have them, or will; what is changed here
  * is noted for it. `alone`: there are no other devices.
  */
-export type SyncMode = 'configs' | 'journal' | 'alone';
+type SyncMode = 'configs' | 'journal' | 'alone';
 
 interface SyncedAccountDeps extends ReadModels {
   readonly mode: SyncMode;
@@ -105,7 +105,7 @@ export class SyncedAccount {
   /** In memory, and in no write that went well. */
   #touched = new Touched();
   #strangers: number;
-  #linkedAt: number | undefined;
+  #link: Link | undefined;
 
   private constructor(own: AccountId, configs: Configs, erasures: Erasures, deps: SyncedAccountDeps) {
     this.#own = own;
@@ -131,8 +131,8 @@ export class SyncedAccount {
       await Erasures.load(storage),
       deps,
     );
-    const linkedAt = await storage.setting(LINKED_AT);
-    if (linkedAt !== undefined) synced.#linkedAt = Number(linkedAt);
+    const link = await storage.setting(LINK);
+    if (link !== undefined) synced.#link = JSON.parse(link) as Link;
     // What was there before configs were.
     if (deps.mode === 'configs' && contacts.isNew) {
       for (const { id } of deps.contacts.all()) synced.#touched.contacts.add(id);
@@ -192,10 +192,16 @@ export class SyncedAccount {
    */
   isErased(conversation: AccountId, place: number, storedAt: number): boolean {
     if (this.erasures.covers(conversation, place)) return true;
-    if (this.#linkedAt === undefined || conversation === this.#own) return false;
+    if (this.#link === undefined || conversation === this.#own) return false;
     return (
-      storedAt < this.#linkedAt - OLD_MS && this.configs.contacts.config.contact(conversation) === undefined
+      storedAt < this.#link.contactsAt - OLD_MS &&
+      this.configs.contacts.config.contact(conversation) === undefined
     );
+  }
+
+  /** Whether a message is older than this device, which was linked to others: they have told its sender already. */
+  isBeforeLink(place: number): boolean {
+    return this.#link !== undefined && place < this.#link.at;
   }
 
   /** Takes versions of other devices. What follows from them is in memory at once, and in the next write. */
@@ -217,9 +223,9 @@ export class SyncedAccount {
     if (current !== undefined) kept.storedBytes = current.data.length;
     kept.addObsolete(config.takeObsolete());
     const storedAt = Math.min(now, Math.max(0, ...stored.map(({ timestamp }) => timestamp)));
-    if (before !== undefined && wasEmpty && accepted.length > 0 && this.#linkedAt === undefined) {
-      this.#linkedAt = storedAt;
-      this.#touched.linkedAt = storedAt;
+    if (before !== undefined && wasEmpty && accepted.length > 0 && this.#link === undefined) {
+      this.#link = { at: now, contactsAt: storedAt };
+      this.#touched.link = this.#link;
     }
     if (!changed && !overtaken) return NOTHING_SYNCED;
     switch (name) {
@@ -562,8 +568,8 @@ export class SyncedAccount {
       ...given,
       ...(given.messages !== undefined && { messages }),
       ...(records.length > 0 && { records }),
-      ...(merged.linkedAt !== undefined && {
-        settings: { ...given.settings, [LINKED_AT]: String(merged.linkedAt) },
+      ...(merged.link !== undefined && {
+        settings: { ...given.settings, [LINK]: JSON.stringify(merged.link) },
       }),
     };
     return { changes, dumped, touched: merged };

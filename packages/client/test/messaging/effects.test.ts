@@ -61,6 +61,7 @@ async function device() {
     shortening: ([first]) => ({ record: { kind: 'notice', key: first!.hash, value: {} }, taken: () => {} }),
     readTo: async () => undefined,
     isErased: () => false,
+    isBeforeLink: () => false,
     onTyping: () => {},
   });
   return {

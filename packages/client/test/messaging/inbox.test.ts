@@ -64,6 +64,7 @@ class Device {
       settings,
       now: () => env.clock.now(),
       isErased: () => false,
+      isBeforeLink: () => false,
       receipts: (recipient) => ({ record: { kind: 'notice', key: recipient, value: {} }, taken: () => {} }),
       onMessage: (message) => this.shown.push(message),
       onMarked: () => {},

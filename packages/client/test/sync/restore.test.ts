@@ -65,6 +65,26 @@ test('restoring brings back id, name, contacts, read state and messages, and tel
   expect(told.at(-1)).toEqual({ stage: 'done', asked: 7, members: 7, contacts: 2, messages: 4 });
 });
 
+test('a restored device confirms nothing that another device has confirmed, and what comes later', async () => {
+  const bob = await lose();
+  const { clock, network } = world;
+  const confirmations = () =>
+    network.destinations.filter(
+      ({ request }) =>
+        request.method === 'sequence' &&
+        request.requests.some((sub) => sub.method === 'store' && sub.account.hex === BOB.id),
+    ).length;
+  const laptop = await world.open(ALICE);
+  await clock.run(laptop.restore());
+  const before = confirmations();
+  await clock.pass(60_000);
+  expect(confirmations()).toBe(before);
+  const { timestamp } = await clock.run(bob.conversation(ALICE.id).send('and now?'));
+  await clock.until(() => bob.isDelivered(timestamp));
+  // His own copy, and the confirmation.
+  expect(confirmations()).toBe(before + 2);
+});
+
 test('what only one member has is found, and members that are gone are told', async () => {
   await lose();
   const { clock, network } = world;

@@ -39,14 +39,14 @@ const PRESET = {
   secondMemberMs: NETWORKS.main.secondMemberMs,
 };
 /** All of them in one swarm. */
-const NODES = 5;
+const NODES = 7;
 const AT_ONCE = 4;
 const BATCH = 20;
 const TTL_MS = 14 * 86_400_000;
 /** Messages lie so far back. */
 const SPAN_MS = 13 * 86_400_000;
-/** Longer than the first pushes and the first extension of time take. */
-const CALM_MS = 5_000;
+/** After the first sync: paths are completed, the time of configs is extended for the first time. */
+const CALM_MS = 30_000;
 
 export async function runRestore(options: RestoreOptions, print: (line: string) => void): Promise<void> {
   await using net = await startProcessDevnet({ nodes: NODES, rateLimit: false });

@@ -146,7 +146,7 @@ export class SyncDevice {
     const conversations = await this.#storage.conversations();
     const ids = new Set([...conversations, ...client.contacts()].map(({ id }) => id));
     const entries = await Promise.all(
-      [...ids].map(async (id): Promise<[string, unknown]> => {
+      [...ids].map(async (id): Promise<[string, { state: object; messages: readonly unknown[] }]> => {
         const { draft: _draft, hiddenAt, ...state } = await client.conversation(id).state();
         const history = await this.#storage.history(id, { limit: HISTORY });
         // Of what was taken back only some devices show that it was there.
@@ -157,6 +157,11 @@ export class SyncDevice {
         return [id, { state: { ...state, isHidden: hiddenAt !== undefined }, messages }];
       }),
     );
+    const shownIn = new Set(
+      entries
+        .filter(([id, { messages }]) => messages.length > 0 && !leftOut.has(id as AccountId))
+        .map(([id]) => id),
+    );
     const contacts = client.contacts().map(({ timerChangedAt: _, ...contact }) => contact);
     return sorted({
       profile: client.profile,
@@ -164,11 +169,9 @@ export class SyncDevice {
       contacts: contacts.sort((a, b) => (a.id < b.id ? -1 : 1)).map(sorted),
       // A conversation of which only left out messages are there is nothing to compare.
       conversations: Object.fromEntries(
-        entries
-          .filter(([id]) => !leftOut.has(id as AccountId))
-          .map(([id, value]) => [id, sorted(value as object)]),
+        entries.filter(([id]) => !leftOut.has(id as AccountId)).map(([id, value]) => [id, sorted(value)]),
       ),
-      listed: (await client.conversations()).map(({ id }) => id).filter((id) => !leftOut.has(id)),
+      listed: (await client.conversations()).map(({ id }) => id).filter((id) => shownIn.has(id)),
       versions: client.syncStatus().configs.map(({ name, seqno }) => `${name} ${seqno}`),
     });
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Linked devices: three devices of one account and two people who write to it. Everything that a user can do is done on
 // devices at random, while they are restarted, die, also in the middle of a write, and lose their network, and while nodes
-// go. Afterwards everything heals, and all devices, each started once more from its storage, must show the same.
+// go. Afterwards everything heals, and all devices, each started once more from its storage, must show the same; and so must
+// one more that has only the phrase.
 //
 // Left out: what somebody wrote whom one device blocked before another heard of it. What is dropped is dropped for good.
 import { Account } from '@allium/protocol/account';
@@ -43,6 +44,7 @@ const MS = 240_000;
 const SETTLE_MS = 30 * 60_000;
 const LOOK_MS = 10_000;
 const EMOJI = ['👍', '🧅', '😂'] as const;
+const DAY_SECONDS = 86_400;
 const TOLD = 12;
 
 export async function runDevices(
@@ -88,6 +90,7 @@ class Story {
   readonly #net: Sim;
   readonly #devices: readonly SyncDevice[];
   readonly #peers: readonly SyncDevice[];
+  readonly #account: Account;
   readonly #own: AccountId;
   readonly #writers: readonly AccountId[];
   /** Known by their ids only. */
@@ -109,6 +112,7 @@ class Story {
     this.#options = options;
     const account = () => Account.fromSeed(net.random.bytes(16));
     const own = account();
+    this.#account = own;
     this.#own = own.id;
     this.#devices = Array.from(
       { length: DEVICES },
@@ -170,7 +174,7 @@ class Story {
     const id = random.pick([...this.#writers, ...this.#silent], 1)[0]!;
     const index = this.#devices.indexOf(device);
     const text = `text ${this.#texts++}`;
-    const chance = random.below(24);
+    const chance = random.below(26);
     this.actions++;
     await device.act(async (client) => {
       const conversation = client.conversation(id);
@@ -225,6 +229,12 @@ class Story {
           return;
         }
         case 21:
+          return conversation.setTimer(
+            random.unit() < 0.6 ? { mode: 'after_send', seconds: DAY_SECONDS } : undefined,
+          );
+        case 22:
+          return this.#rewrite(client, id, text);
+        case 23:
           void client
             .noteToSelf()
             .send(text, { keepTrying: true })
@@ -252,6 +262,12 @@ class Story {
     const own = (await client.conversation(id).history()).filter(({ sender }) => sender === this.#own);
     const [message] = this.#net.random.pick(own, 1);
     if (message !== undefined) await client.conversation(id).deleteForEveryone(message.timestamp);
+  }
+
+  async #rewrite(client: NonNullable<SyncDevice['client']>, id: AccountId, text: string): Promise<void> {
+    const own = (await client.conversation(id).history()).filter(({ sender }) => sender === this.#own);
+    const [message] = this.#net.random.pick(own, 1);
+    if (message !== undefined) await client.conversation(id).edit(message.timestamp, text);
   }
 
   async #peerActs(): Promise<void> {
@@ -321,7 +337,7 @@ class Story {
       if (found.length > 0) continue;
       if (isReopened) {
         this.versions += versionsOf(snapshots[0]!);
-        return [];
+        return this.#restored(snapshots[0]!);
       }
       isReopened = true;
       // Whatever is on its way still.
@@ -329,6 +345,24 @@ class Story {
       await Promise.all(this.#devices.map((device) => device.restart(1_000)));
     }
     return found;
+  }
+
+  /** One more device, which has only the phrase. */
+  async #restored(wanted: Snapshot): Promise<string[]> {
+    const options = { name: 'restored device', account: this.#account, pollEveryMs: POLL_MS };
+    const device = new SyncDevice(this.#net, options);
+    await device.open();
+    try {
+      let missing: readonly string[] = [];
+      await device.act(async (client) => {
+        missing = (await client.restore()).missing.map(({ code }) => code);
+      });
+      await this.#net.pass(60_000);
+      const found = differences(wanted, await device.snapshot(this.#blocked));
+      return found.map((line) => `restored device (missing: ${missing.join(', ')}): ${line}`);
+    } finally {
+      await device.close();
+    }
   }
 
   #compare(snapshots: readonly Snapshot[]): string[] {
