@@ -57,6 +57,7 @@ async function timed<T>(what: string, path: string, work: () => Promise<T>): Pro
     return await work();
   } finally {
     clearInterval(watch);
+    peak = process.resourceUsage().maxRSS * 1024;
     const seconds = (performance.now() - start) / 1000;
     const { user, system } = process.cpuUsage(cpu);
     const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;

@@ -134,7 +134,7 @@ export function storageError(error: unknown, what: string): StorageError {
 }
 
 /** Removes the file and what SQLite keeps beside it. */
-export function removeDatabase(path: string): void {
+function removeDatabase(path: string): void {
   for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${suffix}`, { force: true });
 }
 

@@ -40,7 +40,7 @@ const marks = fc.record(
   optional,
 );
 
-export const anyMessage: fc.Arbitrary<StoredMessage> = fc
+const anyMessage: fc.Arbitrary<StoredMessage> = fc
   .record(
     {
       sender: person,
