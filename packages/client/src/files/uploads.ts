@@ -3,7 +3,7 @@
 // uploaded; a message is sent only when all its files are on a server. Every attempt, also after a restart, gives the server
 // the same bytes under the same id, and goes on where pieces arrived. Larger files go in parts (docs/decisions/0028).
 import type { AccountId } from '@allium/protocol/account-id';
-import { fromHex, toHex } from '@allium/protocol/bytes';
+import { toHex } from '@allium/protocol/bytes';
 import { randomBytes } from '@allium/protocol/crypto';
 import type { Env } from '@allium/protocol/env';
 import {
@@ -11,21 +11,15 @@ import {
   ATTACHMENT_KEY_BYTES,
   MAX_ATTACHMENT_BYTES,
   paddedAttachmentLength,
-  sealAttachment,
 } from '@allium/protocol/files/legacy';
 import { cleanContentType, cleanFileName } from '@allium/protocol/files/names';
-import { formatParts, MAX_WHOLE_BYTES, partCount, partLength, sealPart } from '@allium/protocol/files/parts';
+import { MAX_WHOLE_BYTES } from '@allium/protocol/files/parts';
 import { ClientError } from '../errors.ts';
 import { Semaphore } from '../network/semaphore.ts';
 import type { MessageIdentity, Storage, StoredMessage, StoredRecord } from '../storage/storage.ts';
-import {
-  type ContentRecord,
-  type Contents,
-  type FileSource,
-  SEGMENT_BYTES,
-  segmentCount,
-} from './contents.ts';
+import type { Contents, FileSource } from './contents.ts';
 import { FileTransferError } from './file-transfer-error.ts';
+import { FileUpload, lost, UPLOAD, type UploadRecord } from './file-upload.ts';
 import {
   filesOf,
   isLink,
@@ -34,9 +28,8 @@ import {
   type StoredFiles,
   withFiles,
 } from './stored-attachment.ts';
-import type { Transfers, UploadPlace } from './transfers.ts';
+import type { Transfers } from './transfers.ts';
 
-const KIND = 'upload';
 const MAX_ATTACHMENTS = 32; // spec/client §3.3
 const MAX_CAPTION = 2_000;
 const MAX_TITLE = 300;
@@ -45,8 +38,6 @@ const AT_ONCE = 3;
 const DAY_MS = 24 * 3_600_000;
 /** So long the recipient's swarm keeps the message that leads to a file (spec/client §4.4). */
 const NEEDED_MS = 14 * DAY_MS;
-/** How often it is written down how far an upload is; the server knows better when it goes on. */
-const SAVE_EVERY_MS = 2_000;
 /** Padding, block, IV and MAC of a sealed file, about. */
 const SEALED_BYTES = 64;
 
@@ -86,26 +77,6 @@ export interface FileProgress extends MessageIdentity {
   readonly index: number | 'preview';
   readonly doneBytes: number;
   readonly totalBytes: number;
-}
-
-/** Of one content, until the message that needs it is sent. */
-interface UploadRecord {
-  /** Hex: with the same key and IV the same bytes go up again. */
-  readonly key: string;
-  readonly iv: string;
-  readonly isPadded: boolean;
-  /** Hex, of a file in parts. */
-  readonly wholeKey?: string;
-  readonly parts?: readonly (readonly [url: string, digest: string])[];
-  /** Of the file, or the part, that is under way. */
-  readonly place?: UploadPlace;
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  /** A server has all of it. */
-  readonly done?: Pick<
-    StoredAttachment,
-    'url' | 'key' | 'digest' | 'partsTextBytes' | 'uploadedAt' | 'expiresAt'
-  >;
 }
 
 interface UploadsDeps {
@@ -188,7 +159,7 @@ export class Uploads {
       key: toHex(randomBytes(ATTACHMENT_KEY_BYTES)),
       iv: toHex(randomBytes(ATTACHMENT_IV_BYTES)),
       isPadded: options.isPadded,
-      ...(inParts && { wholeKey: toHex(randomBytes(32)), parts: [] }),
+      ...(inParts && { wholeKey: toHex(randomBytes(32)), parts: {} }),
       doneBytes: 0,
       totalBytes: inParts
         ? sizeBytes
@@ -207,7 +178,7 @@ export class Uploads {
         ...(durationMs !== undefined && { durationMs: Math.round(durationMs) }),
         content: name,
       },
-      records: [record, { kind: KIND, key: name, value: upload }],
+      records: [record, { kind: UPLOAD, key: name, value: upload }],
     };
   }
 
@@ -250,7 +221,7 @@ export class Uploads {
     for (const name of namesOf(filesOf(message))) {
       const content = await this.#deps.contents.find(name);
       if (content !== undefined) records.push(this.#deps.contents.unpinned(name, content));
-      records.push({ kind: KIND, key: name, value: undefined });
+      records.push({ kind: UPLOAD, key: name, value: undefined });
     }
     return records;
   }
@@ -274,7 +245,7 @@ export class Uploads {
   async drop(files: readonly StoredAttachment[]): Promise<void> {
     for (const name of namesOf(files)) {
       await this.#deps.contents.remove(name);
-      await this.#deps.storage.write({ records: [{ kind: KIND, key: name, value: undefined }] });
+      await this.#deps.storage.write({ records: [{ kind: UPLOAD, key: name, value: undefined }] });
     }
   }
 
@@ -317,110 +288,33 @@ export class Uploads {
     index: FileProgress['index'],
     signal: AbortSignal,
   ): Promise<StoredAttachment> {
-    const { contents, storage } = this.#deps;
+    const { contents, transfers, storage, env } = this.#deps;
     const { content: name } = file;
     const content = name === undefined ? undefined : await contents.use(name);
-    const before = name === undefined ? undefined : await this.#record(name);
-    if (name === undefined || content === undefined || before === undefined) {
+    const record = name === undefined ? undefined : await this.#record(name);
+    if (name === undefined || content === undefined || record === undefined) {
       if (file.url !== undefined) return file;
-      throw new ClientError('file_lost', 'the content of a file is no longer on this device');
+      throw lost();
     }
-    if (before.done !== undefined && file.url === undefined) {
-      const uploaded = { ...file, ...before.done };
+    if (record.done !== undefined && file.url === undefined) {
+      const uploaded = { ...file, ...record.done };
       if (!this.#isDue(uploaded)) return uploaded;
     }
-    let upload = before;
-    const save = async (
-      change: Omit<Partial<UploadRecord>, 'place'> & { place: UploadPlace | undefined },
-    ) => {
-      const { place, ...rest } = { ...upload, ...change };
-      upload = { ...rest, ...(place !== undefined && { place }) };
-      await storage.write({ records: [{ kind: KIND, key: name, value: upload }] });
-    };
-    // What is there too old comes back with the same bytes.
-    if (before.done !== undefined) {
-      const { done: _done, ...rest } = before;
-      upload = { ...rest, ...(rest.parts !== undefined && { parts: [] }) };
-      await save({ doneBytes: 0, place: undefined });
-    }
-    let savedAt = Number.NEGATIVE_INFINITY;
-    const tell = (doneBytes: number, totalBytes: number) => {
-      this.#deps.onProgress({ ...whose(message), index, doneBytes, totalBytes });
-      // Another server than the one that has pieces begins at 0.
-      const now = this.#deps.env.clock.monotonic();
-      if (upload.place !== undefined && doneBytes > upload.doneBytes && now >= savedAt + SAVE_EVERY_MS) {
-        savedAt = now;
-        save({ place: upload.place, doneBytes, totalBytes }).catch(() => undefined);
-      }
-    };
-    const send = (body: Uint8Array, doneBefore: number) =>
-      this.#deps.transfers.sendBody(body, {
-        signal,
-        forget: false,
-        resume: upload.place,
-        onBegun: (place) => save({ place }),
-        onProgress: ({ doneBytes, totalBytes }) => {
-          const whole = upload.parts === undefined ? totalBytes : upload.totalBytes;
-          tell(Math.min(doneBefore + doneBytes, whole), whole);
-        },
-      });
-    let body: Uint8Array;
-    let partsTextBytes: number | undefined;
-    const fixed = { key: fromHex(upload.key), iv: fromHex(upload.iv) };
-    if (upload.wholeKey === undefined) {
-      body = await this.#whole(name, content);
-    } else {
-      const wholeKey = fromHex(upload.wholeKey);
-      const count = partCount(content.sizeBytes);
-      for (let i = upload.parts?.length ?? 0; i < count; i++) {
-        const part = await contents.segment(name, i);
-        if (part?.length !== partLength(content.sizeBytes, i)) throw lost();
-        const sealed = sealPart(part, wholeKey, i);
-        const { url } = await send(sealed.body, i * SEGMENT_BYTES);
-        signal.throwIfAborted();
-        const parts = [...(upload.parts ?? []), [url, toHex(sealed.digest)] as const];
-        await save({ parts, place: undefined, doneBytes: i * SEGMENT_BYTES + part.length });
-      }
-      const parts = (upload.parts ?? []).map(([url, digest]) => ({ url, digest: fromHex(digest) }));
-      body = formatParts(
-        {
-          ...{ sizeBytes: content.sizeBytes, contentType: file.contentType, key: wholeKey, parts },
-          digest: fromHex(content.digest ?? ''),
-        },
-        file.fileName ?? 'file',
-      );
-      partsTextBytes = body.length;
-    }
-    const sealed = sealAttachment(body, { padded: upload.isPadded }, fixed);
-    const { url, expiresAt } = await send(sealed.body, partsTextBytes === undefined ? 0 : content.sizeBytes);
-    const done: UploadRecord['done'] = {
-      url,
-      key: upload.key,
-      digest: toHex(sealed.digest),
-      ...(partsTextBytes !== undefined && { partsTextBytes }),
-      uploadedAt: this.#deps.env.clock.now(),
-      ...(expiresAt !== undefined && { expiresAt }),
-    };
-    await save({ place: undefined, doneBytes: upload.totalBytes, done });
-    tell(upload.totalBytes, upload.totalBytes);
-    return { ...file, ...done };
-  }
-
-  async #whole(name: string, { sizeBytes }: ContentRecord): Promise<Uint8Array> {
-    const whole = new Uint8Array(sizeBytes);
-    let at = 0;
-    for (let i = 0; i < segmentCount(sizeBytes); i++) {
-      const part = await this.#deps.contents.segment(name, i);
-      if (part === undefined || at + part.length > sizeBytes) throw lost();
-      whole.set(part, at);
-      at += part.length;
-    }
-    if (at !== sizeBytes) throw lost();
-    return whole;
+    const upload = new FileUpload(name, content, record, {
+      ...{ transfers, contents, storage, clock: env.clock },
+      onProgress: (doneBytes, totalBytes) =>
+        this.#deps.onProgress({ ...whose(message), index, doneBytes, totalBytes }),
+    });
+    if (record.done !== undefined) await upload.again();
+    const uploaded = { ...file, ...(await upload.run(file, signal)) };
+    if (!this.#isDue(uploaded)) return uploaded;
+    // Its first parts are too old.
+    await upload.again();
+    return { ...file, ...(await upload.run(file, signal)) };
   }
 
   async #record(name: string): Promise<UploadRecord | undefined> {
-    return (await this.#deps.storage.record(KIND, name))?.value as UploadRecord | undefined;
+    return (await this.#deps.storage.record(UPLOAD, name))?.value as UploadRecord | undefined;
   }
 }
 
@@ -428,8 +322,6 @@ interface Taken {
   readonly attachment: StoredAttachment;
   readonly records: readonly StoredRecord[];
 }
-
-const lost = () => new ClientError('file_lost', 'the content of a file is no longer on this device');
 
 const whose = ({ sender, timestamp, conversation }: StoredMessage) => ({ sender, timestamp, conversation });
 

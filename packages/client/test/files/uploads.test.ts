@@ -163,6 +163,21 @@ test('parts that arrived are not sent again after a restart, and progress only g
   });
 });
 
+test('parts that would be gone before the message go up again', async () => {
+  lifeMs = 14 * DAY_MS;
+  const message = await written(MAX_ATTACHMENT_BYTES + 1);
+  let parts = 0;
+  send = (body) => {
+    if (body.length > 1_000_000 && ++parts === 2) throw new FileTransferError('servers_down', 'down');
+  };
+  await expect(uploads.run(message, live)).rejects.toMatchObject({ code: 'not_uploaded' });
+  await clock.pass(2 * DAY_MS);
+  const done = await uploads.run(message, live);
+  expect(done.attachments?.[0]).toMatchObject({ uploadedAt: clock.now(), expiresAt: clock.now() + lifeMs });
+  expect(given.length).toBe(6);
+  expect(new Set(given).size).toBe(3);
+});
+
 test('content that is no longer here is said, and not sent as something else', async () => {
   const message = await written(100);
   const name = message.attachments?.[0]?.content ?? '';
