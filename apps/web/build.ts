@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
+import { brotliCompressSync } from 'node:zlib';
 import react from '@vitejs/plugin-react';
 import { build } from 'vite';
 
@@ -14,6 +15,9 @@ const ROOT = import.meta.dirname;
 /** Names neither code nor data of the app, and is made last. */
 const BUNDLE = 'bundle.json';
 const SERVICE_WORKER = 'sw.js';
+/** Beside each file of text: what servers send instead. Another form of the same, so no part of the digest. */
+const COMPRESSED = '.br';
+const WORTH_BYTES = 1_024;
 
 export interface WebBuild {
   /** SHA-256 in hex over the sorted lines `digest  path` of all files but `bundle.json`. */
@@ -60,6 +64,10 @@ export async function buildWeb(outDir: string): Promise<WebBuild> {
   const lines = Object.entries(files).map(([path, { sha256 }]) => `${sha256}  ${path}\n`);
   const hash = createHash('sha256').update(lines.join('')).digest('hex');
   writeFileSync(join(outDir, BUNDLE), `${JSON.stringify({ hash, files }, null, 1)}\n`);
+  for (const [path, { bytes }] of Object.entries(files)) {
+    if (bytes < WORTH_BYTES || !/\.(?:js|css|wasm|svg|html)$/.test(path)) continue;
+    writeFileSync(join(outDir, path + COMPRESSED), brotliCompressSync(readFileSync(join(outDir, path))));
+  }
   return { hash, files };
 }
 
@@ -67,7 +75,7 @@ function digestsOf(folder: string): Record<string, { sha256: string; bytes: numb
   const found = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
-    .filter((path) => path !== BUNDLE && !path.startsWith('.'))
+    .filter((path) => path !== BUNDLE && !path.startsWith('.') && !path.endsWith(COMPRESSED))
     .sort();
   return Object.fromEntries(
     found.map((path) => {

@@ -3,7 +3,7 @@
 // 100 000 messages. Each figure beside its aim; the ratio is measured ÷ aim: at most 1 is good.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import type { Page } from 'playwright';
 import { launch, servePage } from '../e2e/browser.ts';
 import { builtApp } from '../e2e/network.ts';
@@ -75,9 +75,12 @@ export async function run(): Promise<void> {
     const files = [...fetched].filter((path) => !/icon-|manifest/.test(path));
     const size = (compress: (bytes: Buffer) => Buffer) =>
       files.reduce((sum, path) => sum + compress(readFileSync(join(folder, path))).length, 0) / 1000;
-    const brotli = (bytes: Buffer) =>
-      brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } });
-    rows.push({ what: 'first load, brotli 5 as served', value: size(brotli), unit: 'kB', aim: 500 });
+    rows.push({
+      what: 'first load, brotli as served',
+      value: size((bytes) => brotliCompressSync(bytes)),
+      unit: 'kB',
+      aim: 500,
+    });
     rows.push({ what: 'first load, gzip', value: size((bytes) => gzipSync(bytes)), unit: 'kB', aim: 500 });
     rows.push({
       what: `first paint, CPU ${SLOWER} × slower`,
@@ -138,6 +141,7 @@ export async function run(): Promise<void> {
     );
   }
   const assets = readdirSync(join(folder, 'assets'))
+    .filter((name) => !name.endsWith('.br'))
     .map((name) => ({
       name,
       kB: brotliCompressSync(readFileSync(join(folder, 'assets', name))).length / 1000,

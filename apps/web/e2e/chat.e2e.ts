@@ -70,7 +70,7 @@ describe('two people and their browsers', () => {
     await ada.page.getByRole('menuitem', { name: 'Delete' }).click();
     await ada.page.getByRole('button', { name: 'For everyone' }).click();
     await ben.page.locator('.message--theirs', { hasText: 'This message was deleted' }).waitFor();
-    expect(await ben.page.getByText('This one goes again').count()).toBe(0);
+    await expect.poll(() => ben.page.getByText('This one goes again').count()).toBe(0);
   });
 
   test('a picture is shown on the other side', async () => {

@@ -32,6 +32,8 @@ export interface MessageName {
 export interface Call {
   readonly signal: AbortSignal;
   readonly progress: (value: unknown) => void;
+  /** Another owner may have done it already: when it was asked, local time in ms. */
+  readonly againSince?: number;
 }
 
 /** Every method runs in the worker; the last parameter is added there. Errors are `AppError`s by code. */

@@ -8,6 +8,8 @@ export type ToWorker =
       readonly id: string;
       readonly method: ApiMethod;
       readonly args: readonly unknown[];
+      /** Local time in ms at which it was asked first; set when another owner may have done it already. */
+      readonly againSince?: number;
     }
   | { readonly kind: 'cancel'; readonly id: string };
 

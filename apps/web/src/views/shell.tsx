@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The frame: what is shown for each phase of the session, list and page side by side or one at a time.
-import { useEffect } from 'react';
+import { lazy, Suspense, useEffect } from 'react';
 import { Brand } from '../components/brand.tsx';
 import { Empty, SkeletonRows, Toasts } from '../components/feedback.tsx';
 import { chooseLanguage, setLanguage, t, useLanguage } from '../i18n/i18n.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { ChatView } from './chat-view.tsx';
-import { ContactView } from './contact-view.tsx';
 import { ConversationList } from './conversation-list.tsx';
-import { NetworkView } from './network-view.tsx';
-import { NewChatView } from './new-chat-view.tsx';
 import { useNotifications } from './notifications.ts';
 import { Onboarding } from './onboarding.tsx';
-import { ProtectedView } from './protected-view.tsx';
 import { RequestsView } from './requests-view.tsx';
-import { SettingsView } from './settings-view.tsx';
 import { UnlockView } from './unlock-view.tsx';
 import './shell.css';
+
+// Not needed for the first view.
+const ContactView = lazy(async () => ({ default: (await import('./contact-view.tsx')).ContactView }));
+const NetworkView = lazy(async () => ({ default: (await import('./network-view.tsx')).NetworkView }));
+const NewChatView = lazy(async () => ({ default: (await import('./new-chat-view.tsx')).NewChatView }));
+const ProtectedView = lazy(async () => ({ default: (await import('./protected-view.tsx')).ProtectedView }));
+const SettingsView = lazy(async () => ({ default: (await import('./settings-view.tsx')).SettingsView }));
 
 export function Shell() {
   const app = useApp();
@@ -92,12 +94,14 @@ function Messenger() {
           </Empty>
         )}
         {route.at === 'chat' && <ChatView key={route.id} id={route.id} focus={route.focus?.key} />}
-        {route.at === 'contact' && <ContactView key={route.id} id={route.id} />}
-        {route.at === 'requests' && <RequestsView />}
-        {route.at === 'new' && <NewChatView />}
-        {route.at === 'settings' && <SettingsView page={route.page} />}
-        {route.at === 'network' && <NetworkView />}
-        {route.at === 'protected' && <ProtectedView />}
+        <Suspense>
+          {route.at === 'contact' && <ContactView key={route.id} id={route.id} />}
+          {route.at === 'requests' && <RequestsView />}
+          {route.at === 'new' && <NewChatView />}
+          {route.at === 'settings' && <SettingsView page={route.page} />}
+          {route.at === 'network' && <NetworkView />}
+          {route.at === 'protected' && <ProtectedView />}
+        </Suspense>
       </main>
     </div>
   );

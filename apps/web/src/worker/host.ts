@@ -45,13 +45,14 @@ export class Host {
     void this.#serve(message);
   }
 
-  async #serve({ id, method, args }: ToWorker & { kind: 'call' }): Promise<void> {
+  async #serve({ id, method, args, againSince }: ToWorker & { kind: 'call' }): Promise<void> {
     const abort = new AbortController();
     this.#running.set(id, abort);
     this.#post({ kind: 'taken', id });
     const call: Call = {
       signal: abort.signal,
       progress: (value) => this.#post({ kind: 'progress', id, value }),
+      ...(againSince !== undefined && { againSince }),
     };
     try {
       if (this.#api === undefined) throw this.#failure;

@@ -22,8 +22,8 @@ const scope = globalThis as unknown as WorkerScope;
 const channel = new BroadcastChannel(CHANNEL);
 /** Calls of this page that have no answer yet. */
 const waiting = new Map<string, ToWorker & { kind: 'call' }>();
-/** Those of them that an owner has begun to work on. */
-const taken = new Set<string>();
+/** Those of them that an owner has begun to work on, and when, local time in ms. */
+const taken = new Map<string, number>();
 let host: Host | undefined;
 
 /** Runs once more for a new owner without harm: everything that only reads. */
@@ -34,7 +34,7 @@ function toOwnPage(message: FromWorker): void {
   if ('id' in message) {
     if (!waiting.has(message.id)) return;
     if (message.kind === 'taken') {
-      taken.add(message.id);
+      taken.set(message.id, Date.now());
       return;
     }
     if (message.kind !== 'progress') {
@@ -68,7 +68,10 @@ channel.onmessage = ({ data }: MessageEvent<Shared>) => {
 
 function askAgain(ask: (call: ToWorker) => void): void {
   for (const call of [...waiting.values()]) {
-    if (REPEATABLE.test(call.method) || !taken.has(call.id)) ask(call);
+    const since = taken.get(call.id);
+    // What no owner has begun, or what can be told apart, does not happen twice.
+    if (since === undefined || REPEATABLE.test(call.method)) ask(call);
+    else if (call.method === 'send') ask({ ...call, againSince: since });
     else
       toOwnPage({
         kind: 'error',

@@ -31,6 +31,8 @@ const MAX_PAGE = 500;
 /** Setting in the storage: ids whose safety number was compared. */
 const VERIFIED = 'web_verified';
 const MAX_HITS = 100;
+/** Network time is known to so much. */
+const CLOCK_DOUBT_MS = 5_000;
 
 export class Session {
   readonly api: Partial<Served>;
@@ -296,8 +298,9 @@ export class Session {
         });
         return await Promise.all(page.map((message) => this.#view(message)));
       },
-      send: (id, text, { quote, files = [] }) =>
-        this.#underWay(id, () =>
+      send: async (id, text, { quote, files = [] }, call) => {
+        if (call.againSince !== undefined && (await this.#wasSent(id, text, call.againSince))) return;
+        await this.#underWay(id, () =>
           at(id).send(text, {
             keepTrying: true,
             ...(files.length > 0 && {
@@ -313,7 +316,8 @@ export class Session {
             }),
             ...(quote && { quote: { author: quote.sender, timestamp: quote.timestamp } }),
           }),
-        ),
+        );
+      },
       cancelSending: async (id, timestamp) => {
         at(id).cancel(timestamp);
       },
@@ -410,6 +414,15 @@ export class Session {
       network: async () => this.#network(),
       devices: async () => [],
     };
+  }
+
+  /** Whether the tab that owned the account before had written it down: then it is sent without us. */
+  async #wasSent(id: string, text: string, since: number): Promise<boolean> {
+    const from = since - this.#client.health().clockOffsetMs - CLOCK_DOUBT_MS;
+    const newest = await this.#client.conversation(id).history({ limit: 20 });
+    return newest.some(
+      (message) => message.sender === this.#account.id && message.text === text && message.timestamp >= from,
+    );
   }
 
   /**
