@@ -71,7 +71,7 @@ interface World {
   /** Whether a WebSocket comes about. */
   opens: boolean;
   /** What `fetch` does; undefined: the connection fails. */
-  answer: (() => Response) | undefined;
+  answer: (() => Response | Promise<Response>) | undefined;
   isOnline: boolean;
   onEnvelope: (socket: FakeSocket, id: number, body: Uint8Array) => void;
 }
@@ -198,6 +198,26 @@ test('where no WebSocket gets through, single requests do, and a WebSocket is tr
   expect(sockets.length).toBeLessThan(3);
   world.opens = true;
   await clock.until(() => transport.state === 'connected', 120_000);
+  transport.close();
+});
+
+test('a request that goes by itself is left to end while WebSockets are tried', async () => {
+  const world = makeWorld();
+  const { clock, transport, sockets, fetched } = world;
+  world.opens = false;
+  let answer: (response: Response) => void = () => {};
+  const held = new Promise<Response>((resolve) => {
+    answer = resolve;
+  });
+  world.answer = () => held;
+  const request = transport.request(onion(BODY, 100_000));
+  await clock.until(() => sockets.length > 3);
+  world.opens = true;
+  await clock.until(() => transport.state === 'connected', 120_000);
+  answer(new Response(BODY));
+  expect((await clock.run(request)).body).toEqual(BODY);
+  expect(fetched).toHaveLength(1);
+  expect(sockets.at(-1)?.envelopes).toEqual([]);
   transport.close();
 });
 

@@ -49,6 +49,8 @@ interface Waiting {
   /** By the monotonic clock. */
   readonly deadline: number;
   readonly settle: (result: TransportResponse | TransportError) => void;
+  /** By a single request, which is left to end. */
+  isFetching: boolean;
   losses: number;
   refusals: number;
   /** Ends whatever is under way. */
@@ -105,6 +107,7 @@ export class EntryChannel {
         node,
         body,
         deadline: clock.monotonic() + request.timeoutMs,
+        isFetching: false,
         losses: 0,
         refusals: 0,
         cancel: () => {},
@@ -219,7 +222,7 @@ export class EntryChannel {
     this.#failedConnects = 0;
     this.#noSocketUntil = Number.NEGATIVE_INFINITY;
     this.#becomes('connected');
-    for (const waiting of this.#waiting) this.#overLink(this.#link!, waiting);
+    for (const waiting of this.#waiting) if (!waiting.isFetching) this.#overLink(this.#link!, waiting);
   }
 
   #onClose(wasOpen: boolean): void {
@@ -233,7 +236,7 @@ export class EntryChannel {
     }
     if (this.#state !== 'fallback') this.#becomes(this.#failedConnects > 1 ? 'unreachable' : 'connecting');
     // Perhaps only WebSockets do not get through.
-    for (const waiting of [...this.#waiting]) this.#byFetch(waiting);
+    for (const waiting of [...this.#waiting]) if (!waiting.isFetching) this.#byFetch(waiting);
   }
 
   #scheduleReconnect(): void {
@@ -251,12 +254,14 @@ export class EntryChannel {
 
   #byFetch(waiting: Waiting): void {
     waiting.cancel();
+    waiting.isFetching = true;
     const over = new AbortController();
     waiting.cancel = () => over.abort();
     const timeoutMs = Math.max(1, waiting.deadline - this.#env.clock.monotonic());
     const url = this.#options.postUrl(waiting.node);
     const request = { url, body: waiting.body, timeoutMs, signal: over.signal };
     void askByFetch(request, this.#options).then((answer) => {
+      waiting.isFetching = false;
       if (!this.#waiting.has(waiting) || over.signal.aborted) return;
       if (answer instanceof TransportError) {
         if (answer.code !== 'no_network') return waiting.settle(answer);

@@ -81,7 +81,11 @@ export class BrowserTransport implements Transport {
     this.#throughGateway =
       this.gateway === ''
         ? undefined
-        : this.#channel(this.gateway, GATEWAY_SOCKET_PATH, (node) => `${this.gateway}${GATEWAY_ONION_PATH}${node}`);
+        : this.#channel(
+            this.gateway,
+            GATEWAY_SOCKET_PATH,
+            (node) => `${this.gateway}${GATEWAY_ONION_PATH}${node}`,
+          );
     this.addEntries(entries);
     this.#stopWatching = watchOnline(() => this.wake());
   }
