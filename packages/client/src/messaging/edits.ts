@@ -45,5 +45,3 @@ export function checkEditable(
     throw new ClientError('too_late', `a message can be edited ${MAX_EDITS} times`);
   }
 }
-
-export const isEdited = ({ marks }: Pick<StoredMessage, 'marks'>): boolean => marks?.edits !== undefined;

@@ -234,7 +234,7 @@ export class SqliteStorage implements Storage {
     // What was removed is not to stay in the log of writes until it is full; while somebody else reads, it does.
     const isDeleted = ({ marks }: { readonly marks?: Marks }) => marks?.deletedAt !== undefined;
     const deletes = changes.marked?.some(isDeleted) === true || changes.messages?.some(isDeleted) === true;
-    if (deletes || (changes.removed ?? []).length > 0) this.#database.pragma('wal_checkpoint(TRUNCATE)');
+    if (deletes || (changes.removed ?? []).length > 0) this.#emptyLog();
   }
 
   async message(sender: AccountId, timestamp: number): Promise<StoredMessage | undefined> {
@@ -384,6 +384,19 @@ export class SqliteStorage implements Storage {
     this.#closed = true;
     this.#statements.clear();
     this.#database.close();
+  }
+
+  /** As far as it can be: waits for nobody, and what was written is written anyway. */
+  #emptyLog(): void {
+    const patience = this.#database.pragma('busy_timeout', { simple: true }) as number;
+    this.#database.pragma('busy_timeout = 0');
+    try {
+      this.#database.pragma('wal_checkpoint(TRUNCATE)');
+    } catch {
+      // The next deletion tries again.
+    } finally {
+      this.#database.pragma(`busy_timeout = ${patience}`);
+    }
   }
 
   #writeMessage(message: StoredMessage): void {

@@ -19,7 +19,7 @@ interface ReactionMark {
 }
 
 /** A version of the text; the newest counts. */
-export interface EditMark {
+interface EditMark {
   readonly text: string;
   /** When it was sent, network time in ms. */
   readonly at: number;
