@@ -34,7 +34,7 @@ export interface Contact {
   readonly profileUpdatedAt?: number;
   /** What we send them disappears (§6.7); theirs is their matter. Of our own id: notes to self. */
   readonly timer?: Timer;
-  /** When that was last changed by a message, network time in ms. */
+  /** When that was changed on this device, network time in ms. */
   readonly timerChangedAt?: number;
 }
 
