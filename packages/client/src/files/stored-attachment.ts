@@ -163,6 +163,8 @@ export function fromPointer(pointer: AttachmentPointer): StoredAttachment {
     if (inParts && (wholeSize > MAX_WHOLE_BYTES || size > MAX_PARTS_TEXT_BYTES)) {
       throw new FileTransferError('too_large', 'a file in parts that is too large');
     }
+    if (inParts && wholeSize === 0)
+      throw new FileTransferError('bad_pointer', 'a file in parts without size');
     readPointer(pointer);
     const { url = '', key, digest } = pointer;
     if (url.length > MAX_URL) throw new FileTransferError('bad_pointer', 'the address is too long');
