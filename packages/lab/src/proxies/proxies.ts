@@ -25,7 +25,7 @@ interface Row {
 }
 
 /** What is missing for this experiment; undefined: nothing. */
-export function missing(): string | undefined {
+function missing(): string | undefined {
   if (process.platform !== 'linux') return 'it needs network namespaces of Linux';
   if (process.getuid?.() !== 0) return 'it makes a network namespace: run it as root';
   for (const [tool, name] of Object.entries(TOOLS)) {
