@@ -2,7 +2,17 @@
 // Opening the SQLite file of an account, plain or encrypted as a whole (SQLCipher 4: AES-256 and HMAC-SHA512 for each
 // page, also in the -wal file; docs/decisions/0025-encrypted-databases.md). The first 16 bytes of an encrypted file
 // follow from its key, so that a wrong key is told apart from damage.
-import { chmodSync, closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { equal, toHex, utf8 } from '@allium/protocol/bytes';
 import { blake2b } from '@allium/protocol/crypto';
@@ -37,6 +47,7 @@ export function openSqlite(path: string, key?: Uint8Array, check?: Check): Sqlit
     let inode: bigint | undefined;
     try {
       createPrivately(path);
+      if (key !== undefined) recoverPlain(path);
       inode = inodeOf(path);
       const database = connect(path, key);
       // Somebody may have put an encrypted file in its place while we waited for the lock.
@@ -77,7 +88,8 @@ export function convertSqlite(
     if (from !== undefined) unlock(old, from);
     // Takes the whole file, and keeps it until it is closed; fails while others have it open.
     old.pragma('locking_mode = EXCLUSIVE');
-    old.pragma('journal_mode = DELETE');
+    // Nothing but the file itself from now on.
+    old.pragma('journal_mode = TRUNCATE');
     old.exec('BEGIN EXCLUSIVE; COMMIT');
     if (inodeOf(path) !== inode) throw new StorageError('busy', 'the storage file was just replaced');
     check?.(old);
@@ -99,6 +111,8 @@ export function convertSqlite(
     connect(copy, to).close();
     sync(copy);
     oldFile = openSync(path, 'r+');
+    // Empty: a journal beside a file that it does not belong to would be rolled back into it.
+    rmSync(`${path}-journal`, { force: true });
     renameSync(copy, path);
     sync(dirname(path));
     old.close();
@@ -203,6 +217,13 @@ function readHeader(path: string): { header: Uint8Array; size: number } {
     return { header, size: statSync(path).size };
   } finally {
     closeSync(file);
+  }
+}
+
+/** A plain file that was left in the middle of a change is not to be taken for an encrypted one. */
+function recoverPlain(path: string): void {
+  if (existsSync(`${path}-journal`) && equal(readHeader(path).header, PLAIN_HEADER)) {
+    connect(path, undefined).close();
   }
 }
 

@@ -175,4 +175,6 @@ test('of many processes that open a plain file at once one encrypts it, and noth
   expect(await storage.history(BOB, { limit: 1000 })).toHaveLength(81);
   expect(telling(path)).toEqual([]);
   await storage.close();
+  // No journal of the old file beside the new one.
+  expect(readdirSync(join(path, '..'))).toHaveLength(1);
 }, 60_000);
