@@ -6,7 +6,7 @@ import { ChatController } from '../chat/controller.ts';
 import { ChatStore } from '../chat/store.ts';
 import { App } from '../chat/view/app.ts';
 import { CliError } from '../cli-error.ts';
-import { openSession, type SessionOptions } from '../session.ts';
+import { openSession, type Session, type SessionOptions } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 
 /** Ours: what is still under way when the person has left is taken up at the next start. */
@@ -50,10 +50,17 @@ export async function runChat(options: SessionOptions): Promise<number> {
     process.off('exit', restore);
     restore();
     store.stop();
+    await loaded;
+    await closed(session);
   }
-  await loaded;
+  return 0;
+}
+
+/** Closes it; a network that does not answer keeps nobody waiting. */
+async function closed(session: Session): Promise<void> {
   const closing = session[Symbol.asyncDispose]();
   const late = new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), CLOSE_MS).unref());
-  if ((await Promise.race([closing, late])) === 'late') process.exit(0);
-  return 0;
+  if ((await Promise.race([closing, late])) !== 'late') return;
+  // What the program was about to say is said first.
+  setImmediate(() => process.exit()).unref();
 }
