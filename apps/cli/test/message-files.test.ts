@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Files with `allium send --file` and `allium listen --save`.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Devnet } from '@allium/lab';
@@ -63,21 +63,21 @@ test('files go with and without a text, are saved for contacts only, and never o
   });
   expect((await as('ben', 'contacts', 'accept', ann)).code).toBe(0);
 
-  expect((await as('ann', 'send', ben, '--file', picture, '--file', note)).code).toBe(0);
+  const voice = ['--file', note, '--file', note, '--voice', '--duration', '3'];
+  expect((await as('ann', 'send', ben, '--file', picture, ...voice)).code).toBe(0);
   const saved = await listen('--json');
   expect(JSON.parse(saved.stdout)).toMatchObject({
     text: '',
-    attachments: [{ saved: join(inbox, 'cat.png') }, { saved: join(inbox, 'note.m4a'), type: 'audio/mp4' }],
+    attachments: [
+      { saved: join(inbox, 'cat.png') },
+      { saved: join(inbox, 'note.m4a'), type: 'audio/mp4', voice: true, durationMs: 3_000 },
+      { saved: join(inbox, 'note (1).m4a') },
+    ],
   });
   expect(Buffer.compare(readFileSync(join(inbox, 'cat.png')), data)).toBe(0);
-
-  const voice = ['--file', note, '--voice', '--duration', '3'];
-  expect((await as('ann', 'send', ben, ...voice)).code).toBe(0);
-  const told = await listen();
-  expect(told.stdout).toContain('[file] voice message, 3 s, audio/mp4, 6 bytes');
-  expect(readdirSync(inbox).sort()).toEqual(['cat.png', 'note (1).m4a', 'note.m4a']);
-
-  expect((await as('ann', 'history', ben)).stdout).toContain('[file] cat.png, image/png, 200.0 kB');
+  const history = (await as('ann', 'history', ben)).stdout;
+  expect(history).toContain('[file] cat.png, image/png, 200.0 kB');
+  expect(history).toContain('[file] voice message, 3 s, audio/mp4, 6 bytes');
 });
 
 test('what is wrong with a file is said in words', async () => {
@@ -87,8 +87,6 @@ test('what is wrong with a file is said in words', async () => {
   };
   const missing = join(folder, 'none');
   expect(await said('--file', missing)).toEqual([2, `allium: cannot send ${missing}: there is no such file`]);
-  expect(await said('--file', folder)).toEqual([2, `allium: ${folder} (--file) is not a file`]);
-  expect((await said('hi', '--voice'))[1]).toContain('name it with --file');
   const empty = join(folder, 'empty');
   writeFileSync(empty, '');
   expect(await said('--file', empty)).toEqual([1, 'allium: not stored: the file is empty']);
