@@ -8,7 +8,7 @@ import { messageJson } from '../message-json.ts';
 import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { harmless, print, printJson, remark, styled } from '../terminal.ts';
-import { printMessage } from './message.ts';
+import { noticeText, printMessage } from './message.ts';
 
 /** Ours: what was told is remembered so that nothing is told twice. */
 const MAX_SAID = 10_000;
@@ -105,6 +105,30 @@ function printEvents(client: Client, json: boolean): void {
       tell('reactions', { ...of(message), reactions: on }, `reactions to ${which}: ${words}`);
     }
   });
+  client.on('notice', (message) =>
+    tell(
+      'notice',
+      { ...of(message), notice: message.notice },
+      `${short(message.sender)} ${noticeText(message)}`,
+    ),
+  );
+  client.on('removed', (message) =>
+    tell('removed', of(message), `the message ${message.timestamp} of ${short(message.sender)} is gone`),
+  );
+  client.on('expiring', ({ message, expiresAt, nextStep }) =>
+    tell(
+      'expiring',
+      { ...of(message), expiresAt, nextStep },
+      `your message of ${message.timestamp} to ${short(message.conversation)} will soon be forgotten: ${nextStep}`,
+    ),
+  );
+  client.on('gap', (counts) =>
+    tell(
+      'gap',
+      { ...counts },
+      `a node did not tell all; ${counts.filled} messages came from others since the start`,
+    ),
+  );
   client.on('request', ({ id, name }) => tell('request', { id, name }, `${short(id)} asks to write`));
   client.on('accepted', ({ id, name }) => tell('accepted', { id, name }, `${short(id)} has accepted you`));
 }

@@ -96,11 +96,16 @@ export function showHistory(
   );
 }
 
+/** What the sender of such a line did. */
+export function noticeText({ notice }: Pick<StoredMessage, 'notice'>): string {
+  if (notice?.kind === 'timer') return `set a timer: what they send ${timerText(notice.timer)}`;
+  return notice?.kind === 'screenshot' ? 'took a screenshot' : 'saved a file';
+}
+
 /** What stands in the place of the text for people. */
 function shownText({ text, notice, marks }: StoredMessage): string {
   if (marks?.deletedAt !== undefined) return '(deleted)';
-  if (notice?.kind === 'timer') return `(what they send ${timerText(notice.timer)})`;
-  if (notice !== undefined) return notice.kind === 'screenshot' ? '(took a screenshot)' : '(saved a file)';
+  if (notice !== undefined) return `(${noticeText({ notice })})`;
   return marks?.edits === undefined ? harmless(text) : `${harmless(text)} (edited)`;
 }
 
