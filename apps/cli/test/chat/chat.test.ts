@@ -16,7 +16,11 @@ import { widthOf } from '../../src/chat/cells.ts';
 import { ChatController, type Key } from '../../src/chat/controller.ts';
 import { ChatStore } from '../../src/chat/store.ts';
 import { Screen } from '../../src/chat/view/app.ts';
-import { until } from '../system-node.ts';
+import { until as untilIn } from '../system-node.ts';
+
+/** Two clients and a network share a machine with other tests. */
+const PATIENCE_MS = 30_000;
+const until = (condition: () => boolean) => untilIn(condition, PATIENCE_MS);
 
 let net: Devnet;
 let files: FileServer;
@@ -87,7 +91,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('two people: a request, answers, reactions, deletion, delivery, an unread count', async () => {
+test('two people: a request, answers, reactions, deletion, delivery, an unread count', {
+  timeout: 2 * PATIENCE_MS,
+}, async () => {
   await using ann = await Person.sitsDown();
   await using ben = await Person.sitsDown(120, 40);
   expect(ann.screen).toContain('No conversations yet');
@@ -146,7 +152,9 @@ test('two people: a request, answers, reactions, deletion, delivery, an unread c
   await until(() => ben.store.snapshot().conversations[0]?.isMarkedUnread === true);
 });
 
-test('files, new versions of a text, search, timers, names of one’s own', async () => {
+test('files, new versions of a text, search, timers, names of one’s own', {
+  timeout: 2 * PATIENCE_MS,
+}, async () => {
   await using ann = await Person.sitsDown();
   await using ben = await Person.sitsDown();
   writeFileSync(join(folder, 'plan.txt'), 'the plan of ann');
