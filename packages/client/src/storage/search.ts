@@ -15,6 +15,8 @@ const MAX_WORD = 64;
 /** Of a question; the rest is left out. */
 const MAX_QUESTION = 1_000;
 const MAX_TERMS = 16;
+/** Of a phrase; the rest is left out. */
+const MAX_TERM_WORDS = 50;
 /** Of a word whose end is not written yet. */
 export const MIN_PREFIX = 2;
 const MAX_RANGES = 50;
@@ -139,6 +141,7 @@ function termOf(text: string, mayGoOn: boolean): Term | undefined {
   const words = wordsOf(text).map(({ word }) => word);
   const last = words.at(-1);
   if (last === undefined) return undefined;
+  if (words.length > MAX_TERM_WORDS) return { words: words.slice(0, MAX_TERM_WORDS), isPrefix: false };
   const isUnspaced = UNSPACED.test(last);
   const before = words.at(-2);
   if (
