@@ -23,7 +23,7 @@ test.each<[DevicesSabotage, RegExp]>([
   'a device with the sabotage %s is found',
   async (sabotage, where) => {
     const lines: string[] = [];
-    const result = await runDevices({ ...SMALL, settleMs: 120_000, sabotage }, (line) => lines.push(line));
+    const result = await runDevices({ ...SMALL, settleMs: 60_000, sabotage }, (line) => lines.push(line));
     expect(describeDevices(result).at(-1)).toBe('runs 1, diverged 1');
     expect(lines[0]).toBe('seed 1 diverged:');
     expect(lines.join('\n')).toMatch(where);

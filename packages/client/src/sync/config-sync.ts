@@ -206,6 +206,7 @@ export class ConfigSync {
         await this.#pushAll(signal);
         this.#error = undefined;
         failures = 0;
+        this.#isIdle = true;
         await delay(env.clock, BETWEEN_MS, signal);
       } catch (error) {
         signal.throwIfAborted();
