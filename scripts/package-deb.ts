@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildWeb } from '../apps/web/build.ts';
 import { normalize, stageProgram } from './stage-program.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -59,6 +60,7 @@ try {
   for (const name of readdirSync(join(ROOT, 'LICENSES'))) {
     put(join(ROOT, 'LICENSES', name), `usr/share/doc/allium/LICENSES/${name}`);
   }
+  await buildWeb(join(tree, 'usr/share/allium/web'));
   const files = listFiles(tree);
   const sizeKib = Math.ceil(files.reduce((sum, path) => sum + statSync(join(tree, path)).size, 0) / 1024);
   const md5 = (path: string) =>
