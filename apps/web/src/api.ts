@@ -7,7 +7,6 @@ import type {
   NetworkView,
   OutgoingFile,
   PersonView,
-  RestoreProgress,
   SearchHit,
   SessionView,
   SettingsView,
@@ -24,7 +23,7 @@ export interface PhraseCheck {
   readonly id?: string;
 }
 
-export interface MessageName {
+interface MessageName {
   readonly sender: string;
   readonly timestamp: number;
 }
@@ -123,4 +122,3 @@ export interface ApiEvents {
 }
 
 export type ApiMethod = keyof Api;
-export type RestoreStep = RestoreProgress;

@@ -135,7 +135,7 @@ export interface HopView {
   readonly operator?: string;
 }
 
-export interface PathView {
+interface PathView {
   readonly state: 'probing' | 'usable' | 'suspect';
   readonly probeMs?: number;
   readonly hops: readonly HopView[];

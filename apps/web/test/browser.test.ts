@@ -80,8 +80,13 @@ describe.skipIf(findChromium() === undefined)(
       expect(width[0]).toBeLessThanOrEqual(width[1]!);
       // Of the file that says to be a picture, and of the one that says to be a voice, only saving is left.
       expect(await page.locator('.messages .voice').count()).toBe(0);
-      await page.locator('.messages').evaluate((list) => list.scrollTo(0, 0));
+      await page.locator('.messages').hover();
       const link = page.locator('.rich-text__link').first();
+      const goUp = async () => {
+        await page.mouse.wheel(0, -100_000);
+        return await link.count();
+      };
+      await expect.poll(goUp, { timeout: 10_000, interval: 200 }).toBe(1);
       await link.click();
       await page.getByRole('dialog', { name: 'Open this link?' }).waitFor();
       await page.getByRole('button', { name: 'Cancel' }).click();

@@ -15,7 +15,7 @@ const PATTERN =
 
 /** Of combining marks on one letter four stay: more serve no script and cover the lines around. */
 export function tame(text: string): string {
-  return text.replaceAll(/(\p{M}{4})\p{M}+/gu, '$1').replaceAll(/[[\p{Cc}\ufff9-\ufffb]--[\t\n\r]]/gv, '');
+  return text.replaceAll(/(\p{M}{4})\p{M}+/gu, '$1').replaceAll(/[^\P{Cc}\t\n\r]|[\ufff9-\ufffb]/gu, '');
 }
 
 /** For names and other short lines: characters that turn the direction of writing go too, and so do line ends. */
@@ -72,9 +72,15 @@ export function safeHref(text: string): string | undefined {
   }
 }
 
+const EMOJI = /^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\uFE0F?\u20E3)/u;
+let graphemes: Intl.Segmenter | undefined;
+
 /** Up to three emoji and nothing else: shown large. */
 export function isOnlyEmoji(text: string): boolean {
-  return text.length <= 40 && /^(?:\p{RGI_Emoji}\s?){1,3}$/v.test(text);
+  if (text.length > 40 || !EMOJI.test(text)) return false;
+  graphemes ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  const parts = [...graphemes.segment(text)].map(({ segment }) => segment).filter((part) => part !== ' ');
+  return parts.length <= 3 && parts.every((part) => EMOJI.test(part));
 }
 
 export function RichText({

@@ -7,7 +7,7 @@ import { AppProvider } from '../state/context.ts';
 import { PreferenceStore, type Preferences } from '../state/preferences.ts';
 import { type Route, Router } from '../state/route.ts';
 import { Onboarding } from '../views/onboarding.tsx';
-import { Shell } from '../views/shell.tsx';
+import { Shell, useAppearance } from '../views/shell.tsx';
 import { FixtureBackend, type FixtureOptions } from './fixture-backend.ts';
 import { idOf, ME, NETWORK, PEOPLE, SESSION } from './fixtures.ts';
 
@@ -27,7 +27,7 @@ const fresh: SessionView = {
   current: { key: 'a', id: ME, name: 'Robin', hasPassphrase: false, phraseConfirmed: false },
 };
 
-export const SCENES: Readonly<Record<string, Scene>> = {
+const SCENES: Readonly<Record<string, Scene>> = {
   welcome: { options: { session: none } },
   'create-name': { options: { session: none }, onboarding: 'name' },
   'create-phrase': { options: { session: none }, onboarding: 'phrase' },
@@ -137,7 +137,12 @@ function Stage({ scene, query }: { readonly scene: Scene; readonly query: string
   }, [scene, query]);
   return (
     <AppProvider value={app}>
-      {scene.onboarding === undefined ? <Shell /> : <Onboarding start={scene.onboarding} />}
+      {scene.onboarding === undefined ? <Shell /> : <FirstMinute start={scene.onboarding} />}
     </AppProvider>
   );
+}
+
+function FirstMinute({ start }: { readonly start: NonNullable<Scene['onboarding']> }) {
+  useAppearance();
+  return <Onboarding start={start} />;
 }

@@ -238,7 +238,7 @@ export const ConversationRow = memo(function ConversationRow({ conversation, sel
   );
 });
 
-export function previewText(preview: NonNullable<ConversationView['preview']>): string {
+function previewText(preview: NonNullable<ConversationView['preview']>): string {
   if (preview.deleted) return t('message.deleted');
   if (preview.text !== '') return tame(preview.text).replaceAll(/\s+/g, ' ');
   return preview.attachment === undefined ? '' : t(`attachment.${preview.attachment}`);

@@ -50,6 +50,13 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
     if (messages.length > 0) list.current?.scrollToIndex(messages.length - 1, { align: 'end' });
   };
 
+  /** In the next frame, unless somebody has gone up by then. */
+  const keepEnd = () => {
+    requestAnimationFrame(() => {
+      if (atEnd.current) toEnd();
+    });
+  };
+
   // The first time: to the first unread message, else to the end.
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when there is something
   useLayoutEffect(() => {
@@ -67,13 +74,14 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
   useLayoutEffect(() => {
     if (!began.current || newest === undefined) return;
     if (atEnd.current || (newest.mine && newest.delivery?.state === 'queued')) {
-      requestAnimationFrame(toEnd);
+      atEnd.current = true;
+      keepEnd();
     } else if (!newest.mine) setMissed((before) => before + 1);
   }, [newest?.key]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: when the height at the end changes
   useLayoutEffect(() => {
-    if (atEnd.current) requestAnimationFrame(toEnd);
+    if (atEnd.current) keepEnd();
   }, [typing, newest?.reactions.length]);
 
   useEffect(() => {
@@ -120,7 +128,7 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
     last.current = { offset, size: handle.scrollSize };
     const wentUp = before.offset - offset > Math.max(0, before.size - handle.scrollSize) + 2;
     if (atEnd.current && !isAtEnd && !wentUp) {
-      requestAnimationFrame(toEnd);
+      keepEnd();
       return;
     }
     atEnd.current = isAtEnd;
@@ -149,7 +157,18 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
         aria-busy={phase === 'loading'}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: one scrolls it with keys
         tabIndex={0}
-        onKeyDown={moveFocus}
+        onKeyDown={(event) => {
+          if (event.key === 'PageUp' || event.key === 'Home' || event.key === 'ArrowUp')
+            atEnd.current = false;
+          moveFocus(event);
+        }}
+        // Whoever goes up is not held at the end, whatever is measured meanwhile.
+        onWheel={({ deltaY }) => {
+          if (deltaY < 0) atEnd.current = false;
+        }}
+        onTouchMove={() => {
+          atEnd.current = false;
+        }}
       >
         <div className="messages__space">{phase === 'loading' && <Placeholder />}</div>
         {phase === 'ready' && !hasOlder && count === 0 && <Beginning person={person} />}
@@ -160,7 +179,7 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
           shift={shift}
           onScroll={onScroll}
           onResize={() => {
-            if (atEnd.current) requestAnimationFrame(toEnd);
+            if (atEnd.current) keepEnd();
           }}
           {...(messages.length > 2_000 && { itemSize: 62 })}
         >

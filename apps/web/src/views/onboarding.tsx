@@ -165,7 +165,7 @@ function Steps({ at }: { readonly at: number }) {
   );
 }
 
-export function OtherAccounts() {
+function OtherAccounts() {
   const app = useApp();
   const session = useStore(app.session);
   return (

@@ -36,9 +36,11 @@ export function PhraseWords({ phrase }: { readonly phrase: string }) {
         )}
       </div>
       <div className="actions">
-        <Button look="plain" icon={shown ? 'eyeOff' : 'eye'} onClick={() => setShown(!shown)}>
-          {shown ? t('phrase.hide') : t('phrase.show')}
-        </Button>
+        {shown && (
+          <Button look="plain" icon="eyeOff" onClick={() => setShown(false)}>
+            {t('phrase.hide')}
+          </Button>
+        )}
         <Button
           look="plain"
           icon="copy"

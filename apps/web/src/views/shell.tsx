@@ -21,13 +21,10 @@ const NewChatView = lazy(async () => ({ default: (await import('./new-chat-view.
 const ProtectedView = lazy(async () => ({ default: (await import('./protected-view.tsx')).ProtectedView }));
 const SettingsView = lazy(async () => ({ default: (await import('./settings-view.tsx')).SettingsView }));
 
-export function Shell() {
-  const app = useApp();
-  const session = useStore(app.session);
-  const preferences = useStore(app.preferences);
+/** Theme, size of text, language and direction, as the user chose. */
+export function useAppearance(): void {
+  const preferences = useStore(useApp().preferences);
   const language = useLanguage();
-  useNotifications(app);
-
   useEffect(() => {
     const { dataset } = document.documentElement;
     dataset.theme = preferences.theme;
@@ -43,6 +40,13 @@ export function Shell() {
     document.documentElement.lang = language;
     document.documentElement.dir = preferences.direction === 'rtl' ? 'rtl' : 'ltr';
   }, [language, preferences.direction]);
+}
+
+export function Shell() {
+  const app = useApp();
+  const session = useStore(app.session);
+  useAppearance();
+  useNotifications(app);
 
   return (
     <>
