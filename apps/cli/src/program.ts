@@ -12,10 +12,10 @@ import { addHistory } from './program/history.ts';
 import { addLocalNetwork } from './program/local-network.ts';
 import { addLooks } from './program/looks.ts';
 import { addMessages } from './program/messages.ts';
-import { addSearch } from './program/search.ts';
 import { addNames } from './program/names.ts';
 import { addNetworks } from './program/networks.ts';
 import type { Done } from './program/options.ts';
+import { addSearch } from './program/search.ts';
 import { addStake } from './program/stake.ts';
 
 const VERSION = '0.1.0';
