@@ -29,6 +29,9 @@ export type SqliteStatement = Database.Statement<unknown[], Record<string, unkno
 /** Another process of the same account may be writing. */
 const BUSY_MS = 15_000;
 const PAUSE_MS = 50;
+export const CACHE_KIB = 8 * 1024;
+/** A -wal file of 16 MiB. */
+export const CHECKPOINT_PAGES = 4096;
 const PLAIN_HEADER = utf8('SQLite format 3\0');
 const HEADER_BYTES = 16;
 const PAGE_BYTES = 4096;
@@ -158,7 +161,7 @@ function connect(path: string, key: Uint8Array | undefined): SqliteDatabase {
     if (key !== undefined) unlock(database, key);
     // Sorting must not write a plain temporary file.
     database.exec(
-      'PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000; PRAGMA wal_autocheckpoint = 4000; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON',
+      `PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${CACHE_KIB}; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON`,
     );
     return database;
   } catch (error) {

@@ -19,7 +19,14 @@ import {
   type StoredRecord,
   type StoredSwarm,
 } from '../storage/storage.ts';
-import { openSqlite, type SqliteDatabase, type SqliteStatement, storageError } from './sqlite-file.ts';
+import {
+  CACHE_KIB,
+  CHECKPOINT_PAGES,
+  openSqlite,
+  type SqliteDatabase,
+  type SqliteStatement,
+  storageError,
+} from './sqlite-file.ts';
 import { SEARCH_SCHEMA, SqliteSearch, searchSql, searchValues } from './sqlite-search.ts';
 
 const SCHEMA_1 = `
@@ -83,6 +90,12 @@ const COLUMNS =
 
 const SEARCH = searchSql(COLUMNS.replaceAll(/\w+/g, 'm.$&'));
 
+// Ours.
+const BULK_MESSAGES = 500;
+const BULK_CACHE_KIB = 64 * 1024;
+/** A -wal file of 128 MiB. */
+const BULK_CHECKPOINT_PAGES = 32_768;
+
 type SqlValue = string | number | null;
 
 interface MessageRow {
@@ -113,6 +126,7 @@ export class SqliteStorage implements Storage {
   readonly #search: SqliteSearch;
   readonly #statements = new Map<string, SqliteStatement>();
   #closed = false;
+  #isBulk = false;
 
   /**
    * Opens or creates the file, readable by its owner only; `:memory:` works too. With a key of 32 bytes, which is
@@ -148,6 +162,7 @@ export class SqliteStorage implements Storage {
 
   async write(changes: Changes): Promise<void> {
     this.#check();
+    this.#prepareFor(changes.messages?.length ?? 0);
     this.#transaction(() => {
       for (const { sender, timestamp } of changes.removed ?? []) {
         this.#run('DELETE FROM messages WHERE sender = ? AND timestamp = ?', sender, timestamp);
@@ -428,6 +443,15 @@ export class SqliteStorage implements Storage {
   #messages(rest: string, ...values: SqlValue[]): StoredMessage[] {
     const rows = this.#all(`SELECT ${COLUMNS} FROM messages ${rest}`, ...values);
     return (rows as unknown as MessageRow[]).map(toMessage);
+  }
+
+  /** For large changes, as an import makes them: pages that change again and again are written once. */
+  #prepareFor(messages: number): void {
+    const isBulk = messages >= BULK_MESSAGES;
+    if (isBulk === this.#isBulk) return;
+    this.#isBulk = isBulk;
+    this.#database.pragma(`cache_size = ${isBulk ? -BULK_CACHE_KIB : -CACHE_KIB}`);
+    this.#database.pragma(`wal_autocheckpoint = ${isBulk ? BULK_CHECKPOINT_PAGES : CHECKPOINT_PAGES}`);
   }
 
   #transaction<T>(work: () => T): T {
