@@ -7,23 +7,23 @@
 //   for await (const message of client.messages()) …
 import type { Account } from '@allium/protocol/account';
 import { type AccountId, parseAccountId } from '@allium/protocol/account-id';
-import { type Cancel, delay, type Env, type Transport } from '@allium/protocol/env';
+import type { Cancel, Env, Transport } from '@allium/protocol/env';
 import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
+import type { ClientEvents, ClientStatus } from './client-events.ts';
 import { ClientError } from './errors.ts';
-import { Events, Signal, Tasks } from './events.ts';
-import { AutoDownloads } from './files/auto-downloads.ts';
+import { Events } from './events.ts';
+import { AccountFiles } from './files/account-files.ts';
 import { Contents } from './files/contents.ts';
-import { Downloads, type OpenFile } from './files/downloads.ts';
-import { Files } from './files/files.ts';
-import { Pictures } from './files/pictures.ts';
+import type { OpenFile } from './files/downloads.ts';
+import type { Files } from './files/files.ts';
 import type { TransferOptions } from './files/transfer.ts';
-import { Transfers } from './files/transfers.ts';
-import { type FileProgress, type OutgoingFiles, Uploads } from './files/uploads.ts';
+import { Arrivals } from './messaging/arrivals.ts';
+import { type ConfirmationOptions, isDelivered, sendConfirmed } from './messaging/confirmation.ts';
 import { type Contact, Contacts } from './messaging/contacts.ts';
 import { Conversation } from './messaging/conversation.ts';
 import { type ConversationState, ConversationStates } from './messaging/conversation-states.ts';
 import { eraseSwarm } from './messaging/erase-swarm.ts';
-import { Expiring, type ExpiringMessage } from './messaging/expiring.ts';
+import { Expiring } from './messaging/expiring.ts';
 import { Expiry } from './messaging/expiry.ts';
 import type { GapCounts } from './messaging/gaps.ts';
 import { Inbox } from './messaging/inbox.ts';
@@ -33,6 +33,7 @@ import { Poller } from './messaging/poller.ts';
 import { OwnProfile, type Profile } from './messaging/profile.ts';
 import { type SearchPage, search } from './messaging/search.ts';
 import { type MessagingSettings, Settings } from './messaging/settings.ts';
+import { Typing } from './messaging/typing.ts';
 import { Network, type NetworkOptions } from './network/network.ts';
 import type { Path } from './network/paths.ts';
 import type { TrustState } from './network/trust.ts';
@@ -52,13 +53,8 @@ import { SyncedAccount, type SyncedChanges } from './sync/synced-account.ts';
 import { syncedStorage } from './sync/synced-storage.ts';
 
 // Ours.
-/** Messages fetched from the storage at once by `messages()`. */
-const MESSAGES_AT_ONCE = 100;
 /** No node is to blame, and paths may be good as ever. */
 const NO_WAY_OUT: ReadonlySet<string> = new Set(['no_network', 'proxy_unreachable', 'proxy_refused']);
-const CONFIRMATION_MS = 300_000;
-/** spec/client §6.3: typing is over then, unless told again. */
-const TYPING_MS = 15_000;
 
 export interface ClientOptions {
   readonly account: Account;
@@ -82,47 +78,6 @@ export interface ClientOptions {
   readonly env: Env;
   /** Called once everything has ended: for whoever made the transport. */
   readonly onClose?: () => void;
-}
-
-/** `connecting`: no usable path yet or at the moment. `offline`: trying failed; it goes on. */
-export type ClientStatus = 'connecting' | 'online' | 'offline';
-
-export interface ClientEvents {
-  /** A new message from somebody else. */
-  message: StoredMessage;
-  /** A message of ours that another of our devices sent. */
-  own_message: StoredMessage;
-  /** A message that this device sends changed its state. */
-  outgoing: StoredMessage;
-  /** How far a file of a message is that is being sent. */
-  upload: FileProgress;
-  /** How far a file of a message is that is being fetched. */
-  download: FileProgress;
-  /** Something happened to a message: delivery, reactions, deletion (`marks`). */
-  changed: StoredMessage;
-  /** A line that tells of something: a timer was set, a file saved. `messages()` leaves them out. */
-  notice: StoredMessage;
-  /** It is on this device no more: its time was over, or it was deleted here. */
-  removed: StoredMessage;
-  /** A message of ours that swarms will forget in two days, and that nobody is known to have. Once for each. */
-  expiring: ExpiringMessage;
-  /** The member of our swarm that is asked had not told all; what others keep is here now. Counted since the start. */
-  gap: GapCounts;
-  /** A device of the recipient has this message of ours. Once for each message, also over restarts. */
-  delivered: StoredMessage;
-  /** The recipient read this message of ours, and says so; also once. */
-  read: StoredMessage;
-  /** Somebody whom this account has not accepted has written for the first time. */
-  request: Contact;
-  /** Somebody to whom we wrote first has accepted that. */
-  accepted: Contact;
-  /** Somebody is typing, or not any more; only with `typingIndicators`. */
-  typing: { readonly id: AccountId; readonly isTyping: boolean };
-  /** Another of our devices changed something: whom it concerns. */
-  synced: SyncedChanges;
-  /** A path became usable, suspect, or is gone. */
-  path: readonly Path[];
-  status: ClientStatus;
 }
 
 export interface ListedConversation extends ConversationSummary {
@@ -174,20 +129,14 @@ export class Client {
   readonly #contacts: Contacts;
   readonly #settings: Settings;
   readonly #profile: OwnProfile;
-  readonly #contents: Contents;
-  /** Removes files of messages that are gone. */
-  readonly #files: Tasks;
-  readonly #autoDownloads: AutoDownloads;
-  readonly #pictures: Pictures;
+  readonly #files: AccountFiles;
   readonly #states: ConversationStates;
   readonly #synced: SyncedAccount;
   readonly #sync: ConfigSync;
   readonly #reactionTimes: number[] = [];
   readonly #typedAt = new Map<AccountId, number>();
-  /** Ends what the typing of somebody began. */
-  readonly #typing = new Map<AccountId, Cancel>();
-  readonly #arrival = new Signal();
-  #arrivals = 0;
+  readonly #typing: Typing;
+  readonly #arrivals: Arrivals;
   #status: ClientStatus = 'connecting';
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
@@ -202,6 +151,8 @@ export class Client {
     const { account, network, storage, transport, env } = options;
     this.#options = options;
     this.#events = new Events(env.log);
+    this.#arrivals = new Arrivals(storage, this.#closing.signal);
+    this.#typing = new Typing(env.clock, (id, isTyping) => this.#events.emit('typing', { id, isTyping }));
     this.#network = new Network(network, {
       storage,
       transport,
@@ -237,31 +188,13 @@ export class Client {
       env,
       onExpiring: (expiring) => this.#events.emit('expiring', expiring),
     });
-    const transfers = new Transfers(network.preset.fileServers, { account, network: this.#network, env });
-    const downloads = new Downloads({ transfers, contents });
-    const uploads = new Uploads({
-      ...{ transfers, contents, storage, env },
-      onProgress: (progress) => this.#events.emit('upload', progress),
+    this.#files = new AccountFiles(network.preset.fileServers, {
+      ...{ account, contacts, settings, profile, contents, storage, env },
+      network: this.#network,
+      onUpload: (progress) => this.#events.emit('upload', progress),
+      onDownload: (progress) => this.#events.emit('download', progress),
     });
-    this.files = new Files({
-      ...{ transfers, contents, uploads, downloads },
-      onProgress: (progress) => this.#events.emit('download', progress),
-    });
-    this.#contents = contents;
-    this.#files = new Tasks(env.log);
-    contents.limitBytes = settings.now.fileCacheBytes;
-    this.#autoDownloads = new AutoDownloads({
-      own: account.id,
-      files: this.files,
-      contacts,
-      settings,
-      storage,
-      env,
-    });
-    this.#pictures = new Pictures({
-      ...{ transfers, contents, profile, storage, env },
-      now: () => this.#network.clock.now(),
-    });
+    this.files = this.#files.files;
     this.#outbox = new Outbox(account, {
       ownCopies,
       network: this.#network,
@@ -274,7 +207,7 @@ export class Client {
       contacts,
       notices,
       profile,
-      uploads,
+      uploads: this.#files.uploads,
       ownRoute,
     });
     this.#inbox = new Inbox({
@@ -290,7 +223,7 @@ export class Client {
       shortening: (...given) => notices.shortening(...given),
       readTo: async (id) => (await this.conversation(id).state()).readTo,
       onMarked: (message, before) => this.#onMarked(message, before),
-      onTyping: (id, isTyping) => this.#onTyping(id, isTyping),
+      onTyping: (id, isTyping) => this.#typing.told(id, isTyping),
       isErased: (...given) => synced.isErased(...given),
       isBeforeLink: (place) => synced.isBeforeLink(place),
       onRequest: (contact) => this.#events.emit('request', contact),
@@ -364,8 +297,7 @@ export class Client {
     client.#resumeErasing();
     client.#expiry.start();
     client.#outbox.resume();
-    client.#autoDownloads.start();
-    client.#pictures.start();
+    client.#files.start();
     if (options.receive !== false) {
       if (options.ownCopies !== false) await client.#sync.start();
       client.#poller.start();
@@ -483,7 +415,7 @@ export class Client {
    */
   async setPicture(picture: Uint8Array | undefined, options: TransferOptions = {}): Promise<void> {
     this.#check();
-    await this.#pictures.set(picture, options);
+    await this.#files.pictures.set(picture, options);
   }
 
   /**
@@ -494,9 +426,8 @@ export class Client {
   async picture(id: string = this.id, options: TransferOptions = {}): Promise<OpenFile | undefined> {
     this.#check();
     const whose = accountIdOf(id);
-    return whose === this.id
-      ? this.#pictures.own(options)
-      : this.#pictures.of(this.#contacts.get(whose), options);
+    const { pictures } = this.#files;
+    return whose === this.id ? pictures.own(options) : pictures.of(this.#contacts.get(whose), options);
   }
 
   /** What we tell others. */
@@ -507,7 +438,7 @@ export class Client {
   async changeSettings(change: Partial<MessagingSettings>): Promise<void> {
     this.#check();
     await this.#settings.change(change);
-    this.#contents.limitBytes = this.#settings.now.fileCacheBytes;
+    this.#files.limitCache(this.#settings.now.fileCacheBytes);
   }
 
   /**
@@ -520,55 +451,26 @@ export class Client {
   async sendWithConfirmation(
     contact: string,
     text: string,
-    options: { timeoutMs?: number; signal?: AbortSignal } & OutgoingFiles = {},
+    options: ConfirmationOptions = {},
   ): Promise<boolean> {
     this.#check();
-    const { env } = this.#options;
-    const { attachments, preview } = options;
-    const files = { ...(attachments && { attachments }), ...(preview && { preview }) };
-    const conversation = this.conversation(contact);
-    const over = new AbortController();
-    const end = AbortSignal.any(
-      [over.signal, this.#closing.signal, options.signal].filter((signal) => signal !== undefined),
-    );
-    const change = new Signal();
-    const cancel = this.on('delivered', () => change.notify());
-    const timeout = env.clock.after(options.timeoutMs ?? CONFIRMATION_MS, () => over.abort());
-    // Not aborted with `end`: what was given is sent, also when nobody waits any more.
-    const sending = conversation.send(text, { ...files, keepTrying: true });
-    try {
-      const sent = await Promise.race([sending, rejectOn(end)]);
-      if (conversation.id === this.id) return true;
-      for (;;) {
-        // Subscribed before it looks.
-        const changed = change.wait(end);
-        changed.catch(() => undefined);
-        if (await this.isDelivered(sent.timestamp)) return true;
-        if (this.#options.receive !== false) await changed;
-        else {
-          await this.#poller.poll(end).catch(() => end.throwIfAborted());
-          if (await this.isDelivered(sent.timestamp)) return true;
-          const pause = this.#options.pollEveryMs ?? this.#options.network.preset.pollEveryMs;
-          await Promise.race([changed, delay(env.clock, pause, end)]);
-        }
-      }
-    } catch (error) {
-      if (this.#closing.signal.aborted)
-        throw new ClientError('closed', 'the client was closed', { cause: error });
-      if (options.signal?.aborted) throw new ClientError('aborted', 'waiting was aborted', { cause: error });
-      if (over.signal.aborted) return false;
-      throw error;
-    } finally {
-      sending.catch(() => undefined);
-      timeout();
-      cancel();
-    }
+    const { env, storage, receive, pollEveryMs, network } = this.#options;
+    return sendConfirmed(this.conversation(contact), text, options, {
+      own: this.id,
+      storage,
+      env,
+      closing: this.#closing.signal,
+      onDelivered: (listener) => this.on('delivered', listener),
+      ...(receive === false && {
+        poll: (signal) => this.#poller.poll(signal),
+        pollEveryMs: pollEveryMs ?? network.preset.pollEveryMs,
+      }),
+    });
   }
 
   /** Whether a device of the recipient is known to have the message that we sent at this time. */
-  async isDelivered(timestamp: number): Promise<boolean> {
-    const message = await this.#options.storage.message(this.id, timestamp);
-    return message?.marks?.deliveredAt !== undefined;
+  isDelivered(timestamp: number): Promise<boolean> {
+    return isDelivered(this.#options.storage, this.id, timestamp);
   }
 
   /**
@@ -579,27 +481,9 @@ export class Client {
   async *messages(
     options: { own?: boolean; signal?: AbortSignal } = {},
   ): AsyncGenerator<StoredMessage, void, void> {
-    const { storage } = this.#options;
-    const end =
-      options.signal === undefined
-        ? this.#closing.signal
-        : AbortSignal.any([options.signal, this.#closing.signal]);
-    while (!end.aborted) {
-      const arrivals = this.#arrivals;
-      const batch = await storage.unhandled(MESSAGES_AT_ONCE);
-      for (const message of batch) {
-        if (end.aborted) return;
-        try {
-          const isDeleted = message.marks?.deletedAt !== undefined;
-          if (!isDeleted && (options.own === true || message.sender !== this.id)) yield message;
-        } finally {
-          // Closed meanwhile: the message comes again at the next start.
-          if (!this.#closing.signal.aborted) await storage.write({ handled: [message] });
-        }
-      }
-      if (batch.length === 0 && arrivals === this.#arrivals) {
-        await this.#arrival.wait(end).catch(() => undefined);
-      }
+    const { own = false, signal } = options;
+    for await (const message of this.#arrivals.handOut(signal)) {
+      if (own || message.sender !== this.id) yield message;
     }
   }
 
@@ -673,12 +557,9 @@ export class Client {
       await this.#expiry.stop();
       await this.#expiring.stop();
       await this.#network.stop();
-      await this.#autoDownloads.stop();
-      await this.#pictures.stop();
-      await this.#files.idle();
-      await this.#contents.close();
+      await this.#files.stop();
       await this.#options.storage.close();
-      for (const cancel of this.#typing.values()) cancel();
+      this.#typing.stop();
       this.#events.clear();
       this.#options.onClose?.();
     })();
@@ -733,7 +614,7 @@ export class Client {
           env,
           counts: () => ({
             contacts: this.contacts().length,
-            messages: this.#arrivals,
+            messages: this.#arrivals.count,
             unreadable: this.#inbox.unreadable,
           }),
           groups: () => [...groups.groups()].length + [...groups.communities()].length,
@@ -800,34 +681,21 @@ export class Client {
       this.#events.emit('notice', message);
       return;
     }
-    this.#autoDownloads.consider(message);
-    this.#arrivals++;
-    if (this.#typing.has(message.sender)) this.#onTyping(message.sender, false);
-    this.#arrival.notify();
+    this.#files.consider(message);
+    this.#arrivals.notify();
+    this.#typing.told(message.sender, false);
     this.#events.emit(message.sender === this.id ? 'own_message' : 'message', message);
   }
 
-  #onTyping(id: AccountId, isTyping: boolean): void {
-    this.#typing.get(id)?.();
-    const was = this.#typing.delete(id);
-    if (isTyping) {
-      this.#typing.set(
-        id,
-        this.#options.env.clock.after(TYPING_MS, () => this.#onTyping(id, false)),
-      );
-    }
-    if (was !== isTyping) this.#events.emit('typing', { id, isTyping });
-  }
-
   #onRemoved(message: StoredMessage): void {
-    this.#files.run('files', () => this.files.forget(message));
+    this.#files.forget(message);
     this.#events.emit('removed', message);
   }
 
   #onMarked(message: StoredMessage, before: Marks | undefined): void {
     const { deliveredAt, readAt, expiresAt, deletedAt } = message.marks ?? {};
     if (deletedAt !== undefined && before?.deletedAt === undefined) {
-      this.#files.run('files', () => this.files.forget(message));
+      this.#files.forget(message);
     }
     if (expiresAt !== undefined) this.#expiry.look();
     if (deliveredAt !== undefined && before?.deliveredAt === undefined && message.sender === this.id) {
@@ -876,11 +744,4 @@ function accountIdOf(id: string): AccountId {
       cause,
     });
   }
-}
-
-function rejectOn(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the chat shows of a client: lists and the open conversation, kept up to date by the client's events. Everything is told
 // by `subscribe`; a snapshot is a new object after every change.
-import type { Client, ClientStatus } from '@allium/client';
+import type { Client } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
+import type { ClientStatus } from '@allium/client/events';
 import type { FileProgress, OutgoingAttachment } from '@allium/client/files/uploads';
 import type { MessageReference, StoredMessage } from '@allium/client/storage';
 import { shownInLine } from './cells.ts';
