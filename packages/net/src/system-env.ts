@@ -17,7 +17,8 @@ export const systemClock: Clock = {
           ? setTimeout(run, left)
           : setTimeout(() => arm(left - MAX_TIMER_MS), MAX_TIMER_MS);
     };
-    arm(ms);
+    // What is due already is no mistake: time passes between reckoning and asking.
+    arm(Math.max(0, ms));
     return () => clearTimeout(timer);
   },
 };

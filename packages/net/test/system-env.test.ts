@@ -26,6 +26,19 @@ test('a wait longer than a Node timer holds does not end at once', async () => {
   cancel();
 });
 
+test('what is due already comes soon, without a warning', async () => {
+  const warnings: string[] = [];
+  const onWarning = ({ name }: Error) => warnings.push(name);
+  process.on('warning', onWarning);
+  try {
+    await new Promise<void>((resolve) => systemClock.after(-5, resolve));
+    await new Promise<void>((resolve) => systemClock.after(0, resolve));
+  } finally {
+    process.off('warning', onWarning);
+  }
+  expect(warnings).toEqual([]);
+});
+
 test('chance stays in its range', () => {
   for (let i = 0; i < 200; i++) {
     expect([0, 1, 2]).toContain(systemRandom.below(3));

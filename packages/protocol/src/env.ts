@@ -13,7 +13,7 @@ export interface Clock {
   now(): number;
   /** Ms since an arbitrary start; never goes backwards. */
   monotonic(): number;
-  /** Calls `run` once after `ms`. Timers of a stopped program must be cancelled by their owner. */
+  /** Calls `run` once after `ms`; soon when that is 0 or less. Timers of a stopped program must be cancelled by their owner. */
   after(ms: number, run: () => void): Cancel;
 }
 

@@ -16,7 +16,7 @@ const clock: Clock = {
           ? setTimeout(run, left)
           : setTimeout(() => arm(left - MAX_TIMER_MS), MAX_TIMER_MS);
     };
-    arm(ms);
+    arm(Math.max(0, ms));
     return () => clearTimeout(timer);
   },
 };
