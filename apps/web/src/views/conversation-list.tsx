@@ -45,7 +45,7 @@ export function ConversationList() {
             size={38}
           />
         </button>
-        <h1 className="sidebar__title">{t('conversations')}</h1>
+        <h2 className="sidebar__title">{t('conversations')}</h2>
         <AccountMenu />
         <IconButton icon="compose" label={t('new_chat')} onClick={() => app.router.go({ at: 'new' })} />
       </header>

@@ -67,7 +67,8 @@ export function Shell() {
 /** The frame of what comes, so that nothing jumps. */
 function Starting() {
   return (
-    <div className="shell" data-at="home" aria-busy="true">
+    <main className="shell" data-at="home" aria-busy="true">
+      <h1 className="sr-only">Allium</h1>
       <div className="sidebar">
         <div className="sidebar__header" />
         <div className="sidebar__search" />
@@ -76,7 +77,7 @@ function Starting() {
       <div className="shell__main">
         <Empty art={<Brand size={72} />} title={t('starting')} />
       </div>
-    </div>
+    </main>
   );
 }
 
@@ -89,9 +90,10 @@ function Messenger() {
     document.title = unread > 0 ? `(${unread}) Allium` : 'Allium';
   }, [unread]);
   return (
-    <div className="shell" data-at={route.at === 'home' ? 'home' : 'page'}>
+    <main className="shell" data-at={route.at === 'home' ? 'home' : 'page'}>
+      <h1 className="sr-only">Allium</h1>
       <ConversationList />
-      <main className="shell__main">
+      <div className="shell__main">
         {route.at === 'home' && (
           <Empty art={<Brand size={96} />} title={t('home.title')}>
             <p>{t('home.about')}</p>
@@ -106,7 +108,7 @@ function Messenger() {
           {route.at === 'network' && <NetworkView />}
           {route.at === 'protected' && <ProtectedView />}
         </Suspense>
-      </main>
-    </div>
+      </div>
+    </main>
   );
 }
