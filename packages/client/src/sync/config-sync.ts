@@ -9,6 +9,7 @@ import { ConfigError } from '@allium/protocol/config/error';
 import { CONFIG_TTL_MS } from '@allium/protocol/config/user-config';
 import { delay, type Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
+import { messageHashText } from '@allium/protocol/message-hash';
 import {
   type DeleteRequest,
   type ExpireRequest,
@@ -301,11 +302,12 @@ export class ConfigSync {
         return requests;
       },
       accept: (results, _node, requests) => {
-        const hashes = items.map((_, i) => {
+        // What they are called follows from what they are: of names that a member tells, one could be a message's, which
+        // we would delete with the next push.
+        const hashes = items.map(({ kept, data }, i) => {
           readSigned(network, account.id, requests[i] as StoreRequest, [results[i] as Subresult]);
-          return parseRecursiveResult('store', results[i]?.body).hash ?? '';
+          return messageHashText(pubkey.bytes, kept.config.namespace, data);
         });
-        if (hashes.includes('')) throw new ParseError('response', 'no hash of what was stored');
         this.#forgetDeleted(
           deleted,
           requests[items.length] as DeleteRequest | undefined,

@@ -163,6 +163,42 @@ test('the time of configs on the swarm is extended once a day, and what it has l
   await clock.until(() => laptop.profile.name === 'Alice' && laptop.contacts().length === 1);
 });
 
+test('a member that gives what we store the name of a message does not have us delete the message', async () => {
+  const client = await open();
+  const { clock, network } = world;
+  const bob = await world.open(BOB);
+  await clock.run(bob.conversation(ALICE.id).send('hello'));
+  await clock.until(async () => (await client.conversation(BOB.id).history()).length === 1);
+  const messages = () =>
+    network
+      .swarm(ALICE.id)[0]!
+      .inbox(ALICE.id)
+      .filter(({ namespace = 0 }) => namespace === 0);
+  const [victim] = messages();
+  let lies = 0;
+  for (const node of network.swarm(ALICE.id)) {
+    node.answer = (request, real) => {
+      const isPush = request.method === 'sequence' && request.requests.some((sub) => sub.method === 'store');
+      if (!isPush) return undefined;
+      const { results } = JSON.parse(real.body) as { results: { body: { hash?: string } }[] };
+      for (const { body } of results) {
+        if (body.hash === undefined) continue;
+        body.hash = victim!.hash;
+        lies++;
+      }
+      return { ...real, body: JSON.stringify({ results }) };
+    };
+  }
+  for (const nickname of ['Bobby', 'Bob', 'B']) {
+    await clock.run(client.conversation(BOB.id).setNickname(nickname));
+    await clock.run(client.synced());
+    await clock.pass(5_000);
+  }
+  expect(lies).toBeGreaterThan(0);
+  expect(messages().map(({ hash }) => hash)).toContain(victim!.hash);
+  expect(stored()).toHaveLength(1);
+});
+
 test('a write that fails takes nothing apart: the next one has all of it', async () => {
   world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;
