@@ -115,6 +115,33 @@ test('without a network a message is tried again, over a restart too, and is sto
   expect(new Set(kept.map(({ timestamp }) => timestamp))).toEqual(new Set([queued!.timestamp]));
 });
 
+test('a machine whose clock is weeks ahead after a restart gives up nothing, and remembers what it removed', async () => {
+  const { alice, bob, storage } = await friends();
+  const { clock, network } = world;
+  const first = await clock.run(alice.conversation(BOB.id).send('first'));
+  await clock.run(bob.conversation(ALICE.id).send('removed here'));
+  await clock.until(async () => (await alice.conversation(BOB.id).history()).length === 2);
+  const [removed] = (await alice.conversation(BOB.id).history()).filter(({ sender }) => sender === BOB.id);
+  await clock.run(alice.conversation(BOB.id).deleteForMe([removed!]));
+  network.isOffline = true;
+  alice
+    .conversation(BOB.id)
+    .send('second', { keepTrying: true })
+    .catch(() => undefined);
+  await clock.pass(1_000);
+  await clock.run(alice.conversation(BOB.id).deleteForEveryone(first.timestamp));
+  await clock.run(alice.close());
+  clock.skew = 60 * 86_400_000;
+  network.isOffline = false;
+  const again = await world.open(ALICE, { storage: storage.reopen() });
+  const texts = async (client: Client, other: Account) =>
+    (await client.conversation(other.id).history()).map(({ text }) => text);
+  await clock.pass(60_000);
+  expect(await texts(bob, ALICE)).toEqual(['', 'removed here', 'second']);
+  expect(await texts(again, BOB)).toEqual(['', 'second']);
+  clock.skew = 0;
+});
+
 test('a failed message says why and what to do', async () => {
   const { alice } = await friends();
   const { clock, network } = world;

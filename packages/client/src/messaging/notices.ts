@@ -264,6 +264,8 @@ export class Notices {
       const { network, storage, env } = this.#deps;
       const { notice } = waiting;
       try {
+        // First: by a clock that is ahead everything would be given up.
+        await network.settleClock(this.#tasks.signal);
         if (network.clock.now() < notice.givenUpAt) await this.#send(key, waiting);
         // Receipts that came meanwhile have their own place.
         if (this.#waiting.get(key) === waiting) {
@@ -285,7 +287,6 @@ export class Notices {
 
   async #send(key: string, waiting: Waiting): Promise<void> {
     const { network, storage } = this.#deps;
-    await network.settleClock(this.#tasks.signal);
     const { notice } = waiting;
     if (notice.hashes !== undefined) return this.#delete(notice.hashes);
     if (notice.shortened !== undefined) return this.#shorten(notice.shortened, notice.givenUpAt);

@@ -181,10 +181,10 @@ export class Outbox {
   /** Takes up what an earlier run or a failed copy left (§4.4). */
   resume(): void {
     this.#tasks.run('resume', async () => {
-      const now = this.#deps.network.clock.now();
       for (const message of await this.#deps.storage.unsent()) {
+        const isOld = await this.#isTooOld(message);
         if (message.state === 'sending') {
-          if (isTooOld(message, now)) {
+          if (isOld) {
             await this.#save({ ...message, state: 'failed', failure: 'not_stored', copyPending: false });
           } else if (message.keepTrying === true) {
             this.#tasks.run('insist', () =>
@@ -196,10 +196,22 @@ export class Outbox {
             if (message.attachments === undefined) await sent;
             else this.#tasks.run('files', () => sent);
           }
-        } else if (isTooOld(message, now)) await this.#save({ ...message, copyPending: false });
+        } else if (isOld) await this.#save({ ...message, copyPending: false });
         else this.#copyInBackground(message);
       }
     });
+  }
+
+  /** Not by a clock that nobody has confirmed: one that is ahead would end everything. */
+  async #isTooOld(message: StoredMessage): Promise<boolean> {
+    const { clock } = this.#deps.network;
+    if (!isTooOld(message, clock.now())) return false;
+    if (!clock.isSettled) {
+      await this.#deps.network
+        .settleClock(this.#tasks.signal)
+        .catch(() => this.#tasks.signal.throwIfAborted());
+    }
+    return clock.isSettled && isTooOld(message, clock.now());
   }
 
   /** What is tried again and again is tried now. */
@@ -289,6 +301,9 @@ export class Outbox {
       }
       // Also before a time that somebody may have seen is sent again: see `isWrong`.
       await network.settleClock(signal);
+      if (offset === undefined && network.clock.isSettled && isTooOld(message, network.clock.now())) {
+        throw new ClientError('not_stored', 'no swarm would keep the message any more');
+      }
       if (offset !== undefined) {
         const error = network.clock.offset - offset;
         if (Math.abs(error) > MAX_CLOCK_ERROR_MS) {
@@ -366,7 +381,7 @@ export class Outbox {
         if (this.#tasks.signal.aborted)
           throw new ClientError('closed', 'the client was closed', { cause: error });
         if (!isPassing(error)) throw error;
-        if (isTooOld(message, network.clock.now())) {
+        if (network.clock.isSettled && isTooOld(message, network.clock.now())) {
           const { keepTrying: _, ...rest } = message;
           await this.#save({ ...rest, state: 'failed', failure: 'not_stored' });
           throw error;

@@ -135,6 +135,8 @@ export class Poller {
   /** The member that has shown in its last answer that it knows `wait`. */
   #waiter: string | undefined;
   #rounds = 0;
+  /** Round. */
+  #pruneAt = 0;
   /** In a row. */
   #earlyAnswers = 0;
   /** By the monotonic clock. */
@@ -273,7 +275,11 @@ export class Poller {
     const { preset, account } = this.#options;
     const { env, network, storage } = this.#deps;
     try {
-      if (this.#rounds++ % PRUNE_EVERY_ROUNDS === 0) await storage.prune(network.clock.now());
+      // By a clock that is ahead what must be remembered would be forgotten.
+      if (this.#rounds++ >= this.#pruneAt && network.clock.isSettled) {
+        this.#pruneAt = this.#rounds + PRUNE_EVERY_ROUNDS;
+        await storage.prune(network.clock.now());
+      }
       const first = await this.#guards.first();
       const second = await this.#guards.second();
       await this.#awaitPath(signal);
