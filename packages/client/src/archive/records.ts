@@ -2,16 +2,20 @@
 // What an archive carries of a storage, as lines of JSON (docs/formats/archive.md), and the reading of such lines, which
 // may be anybody's: what is not as it must be is refused, members that are unknown stay.
 import type { AccountId } from '@allium/protocol/account-id';
+import { cleanContentType, cleanFileName } from '@allium/protocol/files/names';
+import { filesOf, isLink, type StoredAttachment, withFiles } from '../files/stored-attachment.ts';
 import { CONTACT } from '../messaging/contacts.ts';
+import { SETTINGS } from '../messaging/settings.ts';
 import type { Marks } from '../storage/marks.ts';
 import type { StoredMessage, StoredRecord } from '../storage/storage.ts';
+import { SETTING_NAMES } from '../sync/mapping.ts';
 import { canonicalJson } from './canonical.ts';
 
 /**
  * Kinds of records that belong to the account and not to the device. Left out: what waits to be sent or fetched, configs
  * (the swarm has them), names and keys of local files.
  */
-export const RECORD_KINDS = [CONTACT, 'conversation', 'profile', 'settings', 'kept'] as const;
+export const RECORD_KINDS = [CONTACT, 'conversation', 'profile', SETTINGS, 'kept'] as const;
 
 // Ours.
 const MAX_RECORD_CHARACTERS = 512 * 1024;
@@ -31,10 +35,21 @@ export function carriedMessage(message: StoredMessage): StoredMessage {
   return carried.state === 'sending' ? { ...carried, state: 'failed', failure: INTERRUPTED } : carried;
 }
 
+/** A record without the settings of this device. */
+function carriedRecord(record: StoredRecord): StoredRecord {
+  if (record.kind !== SETTINGS) return record;
+  const {
+    autoDownload: _download,
+    fileCacheBytes: _cache,
+    ...value
+  } = record.value as Record<string, unknown>;
+  return { ...record, value };
+}
+
 /** What is written, and what the digest is taken of. */
 export const messageLine = (message: StoredMessage): string =>
   `message ${canonicalJson(carriedMessage(message))}`;
-export const recordLine = (record: StoredRecord): string => `record ${canonicalJson(record)}`;
+export const recordLine = (record: StoredRecord): string => `record ${canonicalJson(carriedRecord(record))}`;
 
 /** It would be gone at `now`. */
 export const isExpired = ({ marks }: StoredMessage, now: number): boolean =>
@@ -58,7 +73,22 @@ export function readMessage(json: string): StoredMessage | undefined {
     areDetails(given) &&
     (given.marks === undefined || areMarks(given.marks));
   if (!isSound) return undefined;
-  return carriedMessage({ ...given, sender: from, conversation: to } as unknown as StoredMessage);
+  return cleaned(carriedMessage({ ...given, sender: from, conversation: to } as unknown as StoredMessage));
+}
+
+/** What it says of files and links, as messages from the network are cleaned. */
+function cleaned({ preview, ...given }: StoredMessage): StoredMessage {
+  const message = { ...given, ...(preview !== undefined && isLink(preview.url) && { preview }) };
+  return withFiles(message, filesOf(message).map(cleanedFile));
+}
+
+function cleanedFile({ fileName, ...file }: StoredAttachment): StoredAttachment {
+  const name = fileName === undefined ? undefined : cleanFileName(fileName);
+  return {
+    ...file,
+    contentType: cleanContentType(file.contentType),
+    ...(name !== undefined && { fileName: name }),
+  };
 }
 
 /** Undefined when it is malformed, or of a kind that is not carried. */
@@ -71,9 +101,10 @@ export function readRecord(json: string): StoredRecord | 'unknown' | undefined {
   if (expiry !== undefined && !isTime(expiry)) return undefined;
   if (kind === CONTACT && !isContact(key, value)) return undefined;
   if (kind === 'conversation' && (readId(key) !== key || !isState(value))) return undefined;
-  if (kind === 'settings' && !Object.values(value).every((one) => typeof one === 'boolean')) return undefined;
+  if (kind === SETTINGS && !areSettings(value)) return undefined;
   if (kind === 'profile' && !isProfile(value)) return undefined;
-  return { kind, key, value, ...(expiry !== undefined && { expiry }) };
+  if (kind === 'kept' && !isKept(value)) return undefined;
+  return carriedRecord({ kind, key, value, ...(expiry !== undefined && { expiry }) });
 }
 
 function readObject(json: string): Record<string, unknown> | undefined {
@@ -182,6 +213,25 @@ function isProfile(value: Record<string, unknown>): boolean {
     )
   );
 }
+
+const areSettings = (value: Record<string, unknown>): boolean =>
+  Object.keys(SETTING_NAMES).every((name) => isMaybe(value[name], (flag) => typeof flag === 'boolean'));
+
+/** A content that was not understood. */
+const isKept = ({
+  sender,
+  timestamp,
+  storedAt,
+  expiration,
+  hash,
+  content,
+}: Record<string, unknown>): boolean =>
+  readId(sender) !== undefined &&
+  [timestamp, storedAt].every(isTime) &&
+  isMaybe(expiration, isTime) &&
+  isText(hash, MAX_HASH) &&
+  isText(content, MAX_TEXT) &&
+  /^[A-Za-z0-9+/]*={0,2}$/.test(content);
 
 const isMaybe = (value: unknown, check: (value: unknown) => boolean): boolean =>
   value === undefined || check(value);

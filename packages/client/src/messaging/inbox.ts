@@ -351,9 +351,10 @@ export class Inbox implements Follower {
 
   async #readKept(key: string, kept: Kept, batch: Batch): Promise<StoredMessage | undefined> {
     const { sender, timestamp, storedAt, hash, expiration = storedAt + MESSAGE_TTL_MS } = kept;
-    const contentBytes = fromBase64(kept.content);
+    let contentBytes: Uint8Array;
     let content: Content;
     try {
+      contentBytes = fromBase64(kept.content);
       content = decodeContent(contentBytes);
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;

@@ -17,6 +17,7 @@ import { type ImportSummary, importArchive, readAbout } from '../../src/archive/
 import { mediaOf } from '../../src/archive/media.ts';
 import { carriedMessage } from '../../src/archive/records.ts';
 import { Contents, SEGMENT_BYTES } from '../../src/files/contents.ts';
+import { DEFAULT_SETTINGS } from '../../src/messaging/settings.ts';
 import { MemoryBlobs } from '../../src/storage/blobs.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import { compareMessages, type Storage } from '../../src/storage/storage.ts';
@@ -58,7 +59,7 @@ async function filled(count: number): Promise<MemoryStorage> {
         value: { id: BOB, approved: true, approvedMe: true, blocked: false, name: 'Bob' },
       },
       { kind: 'conversation', key: BOB, value: { readTo: NOW, pin: 1 } },
-      { kind: 'settings', key: 'messaging', value: { readReceipts: true } },
+      { kind: 'settings', key: 'messaging', value: { ...DEFAULT_SETTINGS, readReceipts: true } },
       { kind: 'upload', key: 'x', value: { stays: 'here' } },
     ],
     settings: { files_key: 'stays here' },
@@ -91,6 +92,9 @@ describe('an archive', () => {
     const { records } = await read(target, bytes);
     expect(records).toBe(3);
     expect(await target.record('contact', BOB)).toEqual(await source.record('contact', BOB));
+    const { autoDownload: _, fileCacheBytes: __, ...shared } = DEFAULT_SETTINGS;
+    expect((await target.record('settings', 'messaging'))?.value).toEqual({ ...shared, readReceipts: true });
+    expect(await storageDigest(target, { now: NOW })).toEqual(await storageDigest(source, { now: NOW }));
     const noted = ['contact', 'conversation', 'settings'].map((kind) => expect.stringMatching(`^${kind} `));
     expect((await target.records('unsynced')).map(({ key }) => key)).toEqual(noted);
     expect((await read(target, bytes)).records).toBe(0);
@@ -151,7 +155,28 @@ describe('an archive', () => {
       approvedMe: true,
       blocked: true,
     });
-    expect((await used.record('settings', 'messaging'))?.value).toEqual({ readReceipts: false });
+    expect((await used.record('settings', 'messaging'))?.value).toMatchObject({ readReceipts: false });
+  });
+
+  test('by somebody else brings no path, no link that runs, and nothing that stops a client', async () => {
+    const source = new MemoryStorage();
+    const file = { contentType: 'text/html;x', sizeBytes: 1, fileName: '../../.profile' };
+    await source.write({
+      messages: [
+        plainMessage(1, {
+          attachments: [file],
+          preview: { url: 'javascript:alert(1)', title: 'look' },
+        }),
+      ],
+      records: [{ kind: 'kept', key: 'x', value: { sender: BOB, content: '?' } }],
+    });
+    const target = new MemoryStorage();
+    const { refused } = await read(target, await archived(source));
+    expect(refused).toBe(1);
+    expect(await target.records('kept')).toEqual([]);
+    const [message] = await contentOf(target);
+    expect(message?.preview).toBeUndefined();
+    expect(message?.attachments).toEqual([{ contentType: 'text/html', sizeBytes: 1, fileName: 'profile' }]);
   });
 
   test('of one conversation holds nothing of another', async () => {

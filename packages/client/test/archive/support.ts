@@ -2,6 +2,7 @@
 // Histories to archive, archives in memory, and storages that fail.
 import type { AccountId } from '@allium/protocol/account-id';
 import { concat } from '@allium/protocol/bytes';
+import { cleanFileName } from '@allium/protocol/files/names';
 import fc from 'fast-check';
 import { type ByteReader, readerOf } from '../../src/archive/container.ts';
 import { type ExportOptions, exportArchive } from '../../src/archive/export.ts';
@@ -56,7 +57,11 @@ const anyMessage: fc.Arbitrary<StoredMessage> = fc
       quote: fc.record({ author: person, timestamp: time }),
       attachments: fc.array(
         fc.record(
-          { contentType: fc.constant('image/png'), sizeBytes: fc.nat(), fileName: fc.string() },
+          {
+            contentType: fc.constant('image/png'),
+            sizeBytes: fc.nat(),
+            fileName: fc.string().map((name) => cleanFileName(name) ?? 'file'),
+          },
           { requiredKeys: ['contentType', 'sizeBytes'] },
         ),
         { minLength: 1, maxLength: 2 },
