@@ -168,10 +168,13 @@ function* framesOf(id: number, head: Uint8Array, body: Uint8Array): Generator<Ui
   }
 }
 
-/** An envelope or answer of known size that comes in parts. Takes memory as bytes come, not as they are announced. */
+/**
+ * An envelope or answer of known size that comes in parts. Takes memory as bytes come, not as they are announced, and at
+ * most twice of that: the other side chooses how small its parts are, and what the buffers hold in which they come.
+ */
 export class Assembly {
   readonly size: number;
-  #parts: Uint8Array[] = [];
+  #bytes = new Uint8Array(0);
   #length = 0;
 
   constructor(size: number) {
@@ -189,22 +192,25 @@ export class Assembly {
   /** Keeps a copy of its own unless the part is the whole. @throws ParseError `entry` for more than was announced */
   add(bytes: Uint8Array): void {
     if (bytes.length > this.size - this.#length) throw malformed('more bytes than were announced');
-    this.#length += bytes.length;
-    this.#parts.push(bytes.length === this.size ? bytes : bytes.slice());
+    if (bytes.length === this.size) {
+      this.#bytes = new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length);
+      this.#length = this.size;
+      return;
+    }
+    const length = this.#length + bytes.length;
+    if (length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.min(this.size, Math.max(length, 2 * this.#bytes.length)));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    this.#bytes.set(bytes, this.#length);
+    this.#length = length;
   }
 
-  /** Once; forgets the parts. */
+  /** Once it is complete; forgets the bytes. */
   take(): Uint8Array {
-    const parts = this.#parts;
-    this.#parts = [];
-    const [first] = parts;
-    if (parts.length === 1 && first !== undefined) return first;
-    const whole = new Uint8Array(this.size);
-    let offset = 0;
-    for (const part of parts) {
-      whole.set(part, offset);
-      offset += part.length;
-    }
+    const whole = this.#bytes;
+    this.#bytes = new Uint8Array(0);
     return whole;
   }
 }

@@ -127,4 +127,31 @@ describe('frames of a browser entry', () => {
     assembly.add(bytes(4));
     expect(assembly.take()).toEqual(concat(bytes(4), bytes(4)));
   });
+
+  test('an assembly keeps nothing of the parts, however they were made', () => {
+    // As Node hands them out: `slice` of such a part would be the buffer itself.
+    class View extends Uint8Array {
+      override slice(from?: number, to?: number): Uint8Array<ArrayBuffer> {
+        return this.subarray(from, to) as Uint8Array<ArrayBuffer>;
+      }
+    }
+    const read = new View(4).fill(7);
+    const assembly = new Assembly(8);
+    assembly.add(read);
+    read.fill(0);
+    assembly.add(new Uint8Array(4));
+    expect(assembly.take()).toEqual(concat(new Uint8Array(4).fill(7), new Uint8Array(4)));
+  });
+
+  test('parts of any sizes make the whole', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { minLength: 1 }), (parts) => {
+        const whole = concat(...parts);
+        const assembly = new Assembly(whole.length);
+        for (const part of parts) assembly.add(part);
+        expect(assembly.isComplete).toBe(true);
+        expect(assembly.take()).toEqual(whole);
+      }),
+    );
+  });
 });
