@@ -76,6 +76,7 @@ export class Downloads {
     signal: AbortSignal | undefined,
     onProgress: TransferOptions['onProgress'],
   ): Promise<void> {
+    signal?.throwIfAborted();
     const running = this.#running.get(name) ?? begin();
     running.waiting++;
     if (onProgress !== undefined) running.listeners.add(onProgress);
@@ -89,7 +90,11 @@ export class Downloads {
     } finally {
       signal?.removeEventListener('abort', onAbort);
       if (onProgress !== undefined) running.listeners.delete(onProgress);
-      if (--running.waiting === 0) running.abort.abort(new Error('nobody waits for the file'));
+      if (--running.waiting === 0) {
+        // Who asks from now on gets a download of their own.
+        if (this.#running.get(name) === running) this.#running.delete(name);
+        running.abort.abort(new Error('nobody waits for the file'));
+      }
     }
   }
 
@@ -107,7 +112,9 @@ export class Downloads {
       isInParts
         ? this.#fetchParts(name, attachment, owner, options)
         : this.#fetchWhole(name, attachment, owner, options)
-    ).finally(() => this.#running.delete(name));
+    ).finally(() => {
+      if (this.#running.get(name) === running) this.#running.delete(name);
+    });
     done.catch(() => undefined);
     const running: Running = { done, abort, listeners, waiting: 0 };
     this.#running.set(name, running);
