@@ -75,6 +75,8 @@ const STOP_TIMEOUT_MS = 5_000;
 const SLOW_MS = 120_000;
 /** What `ws` and the system hold of answers; beyond it the rest waits here, so that each gets its turn. */
 const MOST_BUFFERED = 256 * 1024;
+/** Failures that the system has not taken: whoever asks on and reads nothing is cut off. */
+const MAX_UNSENT_FAILURES = 4_096;
 const CLOSING_MS = 1_000;
 /** RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001;
@@ -254,6 +256,7 @@ class Connection {
   readonly #exchanges = new Map<number, Exchange>();
   /** Whose answers go out, in turn. */
   #answering: number[] = [];
+  #unsentFailures = 0;
   #isAlive = true;
   #cancelPing: Cancel = () => {};
   #isClosed = false;
@@ -327,7 +330,15 @@ class Connection {
 
   #fail(id: number, code: EntryFailure): void {
     this.#drop(id);
-    if (this.#ws.readyState === this.#ws.OPEN) this.#ws.send(failureFrame(id, code));
+    if (this.#ws.readyState !== this.#ws.OPEN) return;
+    if (++this.#unsentFailures > MAX_UNSENT_FAILURES) {
+      this.#refused('socket_slow');
+      this.#ws.terminate();
+      return;
+    }
+    this.#ws.send(failureFrame(id, code), () => {
+      this.#unsentFailures--;
+    });
   }
 
   #receive(data: Buffer, isBinary: boolean): void {
