@@ -216,23 +216,6 @@ describe('sizes and times', () => {
     browser.ws.close();
   });
 
-  test('a browser that asks on and does not read the refusals is cut off', async () => {
-    await using made = await world({ burst: 1, perSecond: 0.001 });
-    const browser = await Browser.open(made.port);
-    browser.ws.pause();
-    const frame = [...requestFrames(1, GUARD, BODY)][0]!;
-    // Until the system holds no more for one who reads nothing.
-    for (let id = 1; id < 2e6 && browser.ws.readyState === browser.ws.OPEN; id++) {
-      new DataView(frame.buffer).setUint32(1, id, true);
-      browser.ws.send(frame.slice());
-      if (id % 2_000 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-      if (made.gateway.numbers.sockets === 0) break;
-    }
-    expect(made.gateway.numbers.refused.get('socket_slow')).toBe(1);
-    expect(made.gateway.numbers.sockets).toBe(0);
-    browser.ws.terminate();
-  });
-
   test('a browser that answers no ping is cut off', async () => {
     await using made = await world({ sockets: { pingEveryMs: 30 } });
     const browser = await Browser.open(made.port);
