@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Delivery that is shown and never lies, requests, blocking: stories on a network in memory, in virtual time.
 import { Account } from '@allium/protocol/account';
+import { delay } from '@allium/protocol/env';
 import { encodeContent, ReceiptType } from '@allium/protocol/message/content';
 import { decryptMessage, encryptMessage } from '@allium/protocol/message/encryption-v1';
 import { afterEach, expect, test } from 'vitest';
@@ -190,6 +191,29 @@ test('read receipts are off, are sent and shown when both sides want them, and c
     { type: ReceiptType.read, timestamp: more.map(({ timestamp }) => timestamp) },
     { type: ReceiptType.read, timestamp: [last.timestamp] },
   ]);
+});
+
+test('what is read while the storage still writes what was read before is told too', async () => {
+  const { alice, bob, storage } = await friends();
+  const { clock } = world;
+  await alice.changeSettings({ readReceipts: true });
+  await bob.changeSettings({ readReceipts: true });
+  const sent = [];
+  for (const text of ['one', 'two']) sent.push(await clock.run(bob.conversation(ALICE.id).send(text)));
+  const history = async () => alice.conversation(BOB.id).history();
+  await clock.until(async () => (await history()).length === 2);
+  const write = storage.write.bind(storage);
+  storage.write = async (changes) => {
+    await delay(clock, 100);
+    await write(changes);
+  };
+  const [one, two] = await history();
+  const first = alice.conversation(BOB.id).markRead(one);
+  await clock.pass(50);
+  await clock.run(Promise.all([first, alice.conversation(BOB.id).markRead(two)]));
+  await clock.pass(60_000);
+  const states = (await bob.conversation(ALICE.id).history()).map((message) => deliveryOf(message).state);
+  expect(states).toEqual(['read', 'read']);
 });
 
 test('strangers are requests, learn nothing, and are told when they are accepted', async () => {

@@ -90,6 +90,8 @@ export class Notices {
   readonly #deps: NoticesDeps;
   readonly #tasks: Tasks;
   readonly #waiting = new Map<string, Waiting>();
+  /** Sent times of read receipts that are being written, by key: who prepares more meanwhile must not leave them out. */
+  readonly #writing = new Map<string, Set<number>>();
   readonly #changed = new Signal();
   #running = 0;
 
@@ -132,7 +134,10 @@ export class Notices {
     const { clock } = this.#deps.network;
     const { random } = this.#deps.env;
     const old = this.#waiting.get(key);
-    const all = new Set([...(old?.notice.receipts ?? []), ...timestamps]);
+    const writing = this.#writing.get(key) ?? new Set();
+    const all = new Set([...(old?.notice.receipts ?? []), ...writing, ...timestamps]);
+    // Of deliveries one answer is taken in at a time, and what was not written did not arrive.
+    if (type === ReceiptType.read) this.#writing.set(key, all);
     const pause = DELAY_MS[0] + random.below(DELAY_MS[1] - DELAY_MS[0]);
     const notice: Notice = {
       recipient,
@@ -145,6 +150,7 @@ export class Notices {
     return {
       record: { kind: KIND, key, value: notice },
       taken: () => {
+        if (this.#writing.get(key) === all) this.#writing.delete(key);
         const now = this.#waiting.get(key);
         if (now === undefined || now.isRunning) this.#wait(key, notice, pause);
         else now.notice = notice;
