@@ -57,7 +57,7 @@ describe('two people and their browsers', () => {
     const own = ada.page.locator('.message--mine', { hasText: 'Almost dnoe' });
     await own.hover();
     await own.getByRole('button', { name: 'More' }).click();
-    await ada.page.getByRole('menuitem', { name: 'Change' }).click();
+    await ada.page.getByRole('menuitem', { name: 'Edit' }).click();
     await ada.page.getByRole('textbox', { name: 'Message' }).fill('Almost done');
     await ada.page.getByRole('button', { name: 'Save' }).click();
     await ben.sees('Almost done');

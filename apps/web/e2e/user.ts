@@ -84,7 +84,7 @@ export class User {
   /** Begins a conversation with an id. */
   async begin(id: string): Promise<void> {
     await this.page.getByRole('button', { name: 'New conversation' }).first().click();
-    await this.page.getByLabel('Account id', { exact: true }).fill(id);
+    await this.page.getByLabel('Account id or name', { exact: true }).fill(id);
     await this.page.getByRole('button', { name: 'Begin' }).click();
     await this.page.getByRole('textbox', { name: 'Message' }).waitFor();
   }

@@ -2,7 +2,7 @@
 // What the page can ask of the worker, and what the worker tells without being asked.
 import type {
   ConversationsView,
-  DeviceView,
+  Found,
   MessageView,
   NetworkView,
   OutgoingFile,
@@ -10,6 +10,7 @@ import type {
   SearchHit,
   SessionView,
   SettingsView,
+  SyncView,
 } from './model.ts';
 
 /** A phrase as it was typed, word by word. */
@@ -97,13 +98,15 @@ export interface Api {
   /** Twelve groups of five digits, alike on both sides. */
   safetyNumber(id: string): Promise<string>;
   search(text: string): Promise<readonly SearchHit[]>;
-  /** An account id from what was typed, pasted or scanned. */
-  readId(text: string): Promise<string>;
+  /** The account that was typed, pasted or scanned; a Session name is asked of the network. */
+  find(text: string): Promise<Found>;
 
   settings(): Promise<SettingsView>;
   changeSettings(change: Partial<SettingsView>): Promise<SettingsView>;
   network(): Promise<NetworkView>;
-  devices(): Promise<readonly DeviceView[]>;
+  sync(): Promise<SyncView>;
+  /** Asks the whole swarm, and waits until all that was changed here is there. Progress: `RestoreProgress`. */
+  syncNow(): Promise<SyncView>;
   exportArchive(passphrase: string): Promise<Uint8Array>;
   importArchive(archive: Uint8Array, passphrase: string): Promise<void>;
 }

@@ -161,12 +161,26 @@ export interface NetworkView {
   };
 }
 
-export interface DeviceView {
+/** What all devices of the account share, and how it stands. */
+export interface SyncView {
+  readonly parts: readonly {
+    readonly name: 'profile' | 'contacts' | 'groups' | 'readState';
+    /** `empty`: nothing was ever shared. `pending`: a change waits here. `too_large`: it cannot be shared. */
+    readonly state: 'empty' | 'stored' | 'pending' | 'too_large';
+    /** Version, from 0. */
+    readonly seqno: number;
+  }[];
+  /** When the swarm was asked last, local time in ms. */
+  readonly syncedAt?: number;
+  /** The last attempt to share failed. */
+  readonly failed: boolean;
+}
+
+/** An account that a name or a text stands for. */
+export interface Found {
   readonly id: string;
-  readonly name: string;
-  readonly kind?: string;
-  readonly isThis: boolean;
-  readonly lastSeen?: number;
+  /** The name that was looked up, when it was no id. */
+  readonly name?: string;
 }
 
 export interface SettingsView {

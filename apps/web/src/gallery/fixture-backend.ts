@@ -84,10 +84,16 @@ export class FixtureBackend implements Backend {
         return { wrong, count: words.length };
       },
       safetyNumber: () => '58213 00472 91833 40912 77310 55021 19384 66120 03917 82244 61590 27731',
-      devices: () => [
-        { id: '1', name: 'Firefox on the laptop', isThis: true },
-        { id: '2', name: 'Phone', isThis: false, lastSeen: now - 3_600_000 },
-      ],
+      sync: () => ({
+        parts: [
+          { name: 'profile', state: 'stored', seqno: 4 },
+          { name: 'contacts', state: 'pending', seqno: 12 },
+          { name: 'groups', state: 'empty', seqno: 0 },
+          { name: 'readState', state: 'stored', seqno: 87 },
+        ],
+        syncedAt: now - 240_000,
+        failed: false,
+      }),
       search: (text) =>
         Object.entries(this.#histories).flatMap(([id, messages]) =>
           messages
@@ -107,9 +113,11 @@ export class FixtureBackend implements Backend {
         });
         this.emit('message', { view: own, isNew: false });
       },
-      readId: (text) => {
-        if (!/^05[0-9a-f]{64}$/.test(text.trim())) throw new AppError('invalid_recipient', 'no id');
-        return text.trim();
+      find: (text) => {
+        const given = text.trim();
+        if (/^05[0-9a-f]{64}$/.test(given)) return { id: given };
+        if (given === 'mara') return { id: PEOPLE.mara.id, name: given };
+        throw new AppError('name_unknown', 'nobody has this name');
       },
     };
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// To whom: an id that is typed, pasted or scanned, or somebody who is known.
-import { useEffect, useState } from 'react';
+// To whom: an id that is typed, pasted or scanned, a Session name, or somebody who is known.
+import { useEffect, useRef, useState } from 'react';
 import { Avatar } from '../components/avatar.tsx';
 import { Button } from '../components/button.tsx';
+import { ProgressBar } from '../components/feedback.tsx';
 import { Field } from '../components/field.tsx';
 import { QrScanner } from '../components/qr.tsx';
 import { errorText, t } from '../i18n/i18n.ts';
@@ -13,6 +14,7 @@ import { useStore } from '../state/store.ts';
 import { IdCard } from './id-card.tsx';
 import { Card, Pane } from './pane.tsx';
 import { titleOf } from './person.ts';
+import './new-chat-view.css';
 
 export function NewChatView() {
   const app = useApp();
@@ -20,19 +22,41 @@ export function NewChatView() {
   const [text, setText] = useState('');
   const [problem, setProblem] = useState<string>();
   const [scanning, setScanning] = useState(false);
+  const [searching, setSearching] = useState(false);
+  const [found, setFound] = useState<{ readonly name: string; readonly person: PersonView }>();
+  const abort = useRef<AbortController>(undefined);
   const [contacts, setContacts] = useState<readonly PersonView[]>([]);
   useEffect(() => {
     void app.call('contacts', []).then((found) => found && setContacts(found));
   }, [app]);
+  const stop = () => {
+    abort.current?.abort();
+    abort.current = undefined;
+    setSearching(false);
+  };
+  useEffect(() => () => abort.current?.abort(), []);
   const open = async (given: string) => {
+    stop();
+    const own = new AbortController();
+    abort.current = own;
     setProblem(undefined);
+    setFound(undefined);
+    setSearching(true);
     try {
-      const id = await app.backend.call('readId', [given]);
-      app.router.go({ at: 'chat', id });
+      const account = await app.backend.call('find', [given], { signal: own.signal });
+      if (account.name === undefined) {
+        app.router.go({ at: 'chat', id: account.id });
+        return;
+      }
+      // A name can come to stand for somebody else: one looks before one writes.
+      const person = await app.backend.call('person', [account.id]);
+      if (!own.signal.aborted) setFound({ name: account.name, person });
     } catch (error) {
+      if (own.signal.aborted) return;
       setProblem(error instanceof AppError ? error.code : 'unexpected');
       setScanning(false);
     }
+    if (!own.signal.aborted) setSearching(false);
   };
   const own = session?.current?.id ?? '';
   return (
@@ -57,17 +81,66 @@ export function NewChatView() {
             autoCapitalize="off"
             autoFocus
             maxLength={4_000}
-            onChange={({ target }) => setText(target.value)}
+            onChange={({ target }) => {
+              stop();
+              setText(target.value);
+              setFound(undefined);
+              setProblem(undefined);
+            }}
           />
+          {searching && (
+            <>
+              <ProgressBar label={t('new_chat.searching')} />
+              <p className="field__hint" role="status">
+                {t('new_chat.searching')}
+              </p>
+            </>
+          )}
+          {found !== undefined && (
+            <section className="found" aria-label={t('new_chat.found', { name: found.name })}>
+              <Avatar
+                id={found.person.id}
+                name={found.person.name}
+                pictureTag={found.person.pictureTag}
+                size={48}
+              />
+              <div className="found__text">
+                <p>
+                  <bdi>{t('new_chat.found', { name: found.name })}</bdi>
+                </p>
+                {found.person.name !== undefined && (
+                  <p>
+                    <bdi>{t('new_chat.known', { name: titleOf(found.person) })}</bdi>
+                  </p>
+                )}
+                <p className="found__id mono" dir="ltr">
+                  {found.person.id}
+                </p>
+                <p className="field__hint">{t('new_chat.found.about')}</p>
+              </div>
+            </section>
+          )}
           <div className="actions">
-            <Button type="submit" look="primary" disabled={text.trim() === ''}>
-              {t('new_chat.open')}
-            </Button>
-            <Button icon="qr" look="plain" onClick={() => setScanning(!scanning)}>
-              {scanning ? t('cancel') : t('new_chat.scan')}
-            </Button>
+            {found === undefined ? (
+              <Button type="submit" look="primary" busy={searching} disabled={text.trim() === ''}>
+                {t('new_chat.open')}
+              </Button>
+            ) : (
+              <Button look="primary" onClick={() => app.router.go({ at: 'chat', id: found.person.id })}>
+                {t('new_chat.open')}
+              </Button>
+            )}
+            {searching ? (
+              <Button look="plain" onClick={stop}>
+                {t('cancel')}
+              </Button>
+            ) : (
+              <Button icon="qr" look="plain" onClick={() => setScanning(!scanning)}>
+                {scanning ? t('cancel') : t('new_chat.scan')}
+              </Button>
+            )}
           </div>
-          {scanning && <QrScanner onFound={(found) => void open(found)} />}
+          {scanning && <QrScanner onFound={(read) => void open(read)} />}
         </form>
       </Card>
       <Card>

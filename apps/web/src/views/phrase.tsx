@@ -11,9 +11,9 @@ const CHECKED_WORDS = 3;
 /** Of each word only these count (spec/client §1.3). */
 const PREFIX_LETTERS = 3;
 
-export function PhraseWords({ phrase }: { readonly phrase: string }) {
+export function PhraseWords({ phrase, open = false }: { readonly phrase: string; readonly open?: boolean }) {
   const app = useApp();
-  const [shown, setShown] = useState(false);
+  const [shown, setShown] = useState(open);
   return (
     <div className="phrase">
       <div className="phrase__frame">

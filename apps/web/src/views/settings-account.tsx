@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Settings of what is kept: accounts of this browser, phrase, passphrase, devices, storage, archive.
+// Settings of what is kept: accounts of this browser, passphrase, storage, archive.
 import { useEffect, useRef, useState } from 'react';
 import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
 import { Dialog } from '../components/dialog.tsx';
-import { Empty, Note, ProgressBar } from '../components/feedback.tsx';
+import { Note, ProgressBar } from '../components/feedback.tsx';
 import { PassphraseField } from '../components/field.tsx';
-import { Icon } from '../components/icon.tsx';
-import { bytesText, fullTime } from '../components/time.ts';
+import { bytesText } from '../components/time.ts';
 import { errorText, t } from '../i18n/i18n.ts';
-import type { DeviceView } from '../model.ts';
 import { AppError } from '../rpc.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { Card } from './pane.tsx';
 import { shortId } from './person.ts';
-import { PhraseCheck, PhraseWords } from './phrase.tsx';
 
 const codeOf = (error: unknown): string => (error instanceof AppError ? error.code : 'unexpected');
 
@@ -144,106 +141,6 @@ function PassphraseCard() {
         </div>
       </form>
     </Card>
-  );
-}
-
-export function PhrasePage() {
-  const app = useApp();
-  const session = useStore(app.session);
-  const has = session?.current?.hasPassphrase === true;
-  const [phrase, setPhrase] = useState<string>();
-  const [passphrase, setPassphrase] = useState('');
-  const [problem, setProblem] = useState<string>();
-  const [checking, setChecking] = useState(false);
-  const confirmed = session?.current?.phraseConfirmed === true;
-  const show = () =>
-    app.backend
-      .call('showPhrase', [has ? passphrase : undefined])
-      .then(setPhrase)
-      .catch((error: unknown) => setProblem(codeOf(error)));
-  return (
-    <>
-      <Note kind={confirmed ? 'good' : 'warning'} icon="key">
-        {confirmed ? t('phrase.confirmed') : t('phrase.reminder')}
-      </Note>
-      <Card>
-        {phrase === undefined ? (
-          <form
-            className="stack"
-            onSubmit={(event) => {
-              event.preventDefault();
-              void show();
-            }}
-          >
-            <p className="field__hint">{t('phrase.about')}</p>
-            {has && (
-              <PassphraseField
-                label={t('passphrase.current')}
-                value={passphrase}
-                error={problem && errorText(problem)}
-                onChange={({ target }) => setPassphrase(target.value)}
-              />
-            )}
-            <div className="actions">
-              <Button type="submit" icon="eye" look="primary">
-                {t('phrase.show')}
-              </Button>
-            </div>
-          </form>
-        ) : checking ? (
-          <PhraseCheck
-            phrase={phrase}
-            onDone={() => {
-              setChecking(false);
-              void app.call('confirmPhrase', []).then(() => app.toast('phrase_checked', 'done'));
-            }}
-            onSkip={() => setChecking(false)}
-          />
-        ) : (
-          <div className="stack">
-            <PhraseWords phrase={phrase} />
-            <div className="actions">
-              <Button look="primary" onClick={() => setChecking(true)}>
-                {t('create.phrase.done')}
-              </Button>
-            </div>
-          </div>
-        )}
-      </Card>
-    </>
-  );
-}
-
-export function DevicesPage() {
-  const app = useApp();
-  const [devices, setDevices] = useState<readonly DeviceView[]>();
-  useEffect(() => {
-    void app.call('devices', []).then((found) => setDevices(found ?? []));
-  }, [app]);
-  return (
-    <>
-      <p className="field__hint">{t('devices.about')}</p>
-      <Card>
-        {devices?.length === 0 && <Empty icon="laptop" title={t('devices.unknown')} />}
-        <ul>
-          {devices?.map(({ id, name, isThis, lastSeen }) => (
-            <li key={id} className="settings-row">
-              <Icon name="laptop" />
-              <span>
-                <bdi>{name}</bdi>
-                <span className="field__hint">
-                  {isThis
-                    ? t('devices.this')
-                    : lastSeen === undefined
-                      ? ''
-                      : t('devices.seen', { time: fullTime(lastSeen) })}
-                </span>
-              </span>
-            </li>
-          ))}
-        </ul>
-      </Card>
-    </>
   );
 }
 

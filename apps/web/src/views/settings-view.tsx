@@ -15,7 +15,9 @@ import { useStore } from '../state/store.ts';
 import { IdCard } from './id-card.tsx';
 import { Card, Pane } from './pane.tsx';
 import { shrinkPicture } from './picture.ts';
-import { AccountsPage, DevicesPage, PhrasePage, StoragePage } from './settings-account.tsx';
+import { AccountsPage, StoragePage } from './settings-account.tsx';
+import { DevicesPage } from './settings-devices.tsx';
+import { PhrasePage } from './settings-phrase.tsx';
 import './settings-view.css';
 
 const PAGES: readonly (readonly [page: SettingsPage, icon: IconName])[] = [

@@ -28,7 +28,7 @@ let host: Host | undefined;
 
 /** Runs once more for a new owner without harm: everything that only reads. */
 const REPEATABLE =
-  /^(session|conversations|person|contacts|history|settings|network|devices|search|picture|attachment|readId|suggestWords|checkPhrase|safetyNumber)$/;
+  /^(session|conversations|person|contacts|history|settings|network|sync|syncNow|search|picture|attachment|find|suggestWords|checkPhrase|safetyNumber)$/;
 
 function toOwnPage(message: FromWorker): void {
   if ('id' in message) {

@@ -19,8 +19,10 @@ import type {
   PersonView,
   RestoreProgress,
   SessionView,
+  SyncView,
 } from '../model.ts';
 import { AppError } from '../rpc.ts';
+import { find } from './find.ts';
 import type { Served, Tell } from './host.ts';
 import { safetyNumber } from './safety-number.ts';
 import { messageKey, messageView, personView, previewOf } from './views.ts';
@@ -273,6 +275,15 @@ export class Session {
     };
   }
 
+  #sync(): SyncView {
+    const { configs, syncedAt, error } = this.#client.syncStatus();
+    return {
+      parts: configs.map(({ name, state, seqno }) => ({ name, state, seqno })),
+      ...(syncedAt !== undefined && { syncedAt }),
+      failed: error !== undefined,
+    };
+  }
+
   #methods(): Partial<Served> {
     const client = this.#client;
     const at = (id: string) => client.conversation(id);
@@ -412,7 +423,13 @@ export class Session {
         return client.settings;
       },
       network: async () => this.#network(),
-      devices: async () => [],
+      find: (text, call) => find(text, (name) => client.resolve(name, { signal: call.signal })),
+      sync: async () => this.#sync(),
+      syncNow: async (call) => {
+        await this.restore(call, undefined);
+        await client.synced({ signal: call.signal });
+        return this.#sync();
+      },
     };
   }
 

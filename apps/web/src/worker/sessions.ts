@@ -3,7 +3,6 @@
 import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
 import { IndexedDbBlobs } from '@allium/client/storage/indexeddb-blobs';
 import { Account } from '@allium/protocol/account';
-import { parseAccountId } from '@allium/protocol/account-id';
 import type { AccountEntry, SessionView } from '../model.ts';
 import { AppError } from '../rpc.ts';
 import type { Served, Tell } from './host.ts';
@@ -86,7 +85,6 @@ export class Sessions {
           await this.#vault.change(this.#current().key, { name: name.trim() });
         }),
       setPicture: (picture, call) => this.#inTurn(() => this.#session.setPicture(picture, call.signal)),
-      readId: async (text) => readId(text),
       importArchive: async (archive, passphrase, call) => {
         await this.#session.importArchive(archive, passphrase, call);
         // What the client keeps in memory is old now.
@@ -236,10 +234,3 @@ export class Sessions {
 }
 
 const databaseOf = (key: string): string => `allium-${key}`;
-
-/** An id alone, or in a link or a text of ours around it. */
-function readId(text: string): string {
-  const found = /(?:^|[^0-9a-f])(05[0-9a-f]{64})(?![0-9a-f])/i.exec(text.trim());
-  if (found?.[1] === undefined) throw new AppError('invalid_recipient', 'there is no account id in it');
-  return parseAccountId(found[1]);
-}
