@@ -136,13 +136,23 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-async function finish(part: string, path: string, overwrite: boolean): Promise<void> {
-  if (overwrite) await rename(part, path);
-  else {
-    // Fails where a file exists.
+/** Fails where a file exists. False: such links are not for this file system, as on most USB sticks. */
+async function linkNew(part: string, path: string): Promise<boolean> {
+  try {
     await link(part, path);
-    await unlink(part);
+    return true;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error;
+    const isThere = (await stat(path).catch(() => undefined)) !== undefined;
+    if (isThere) throw Object.assign(new Error('it exists by now', { cause: error }), { code: 'EEXIST' });
+    return false;
   }
+}
+
+async function finish(part: string, path: string, overwrite: boolean): Promise<void> {
+  if (overwrite || !(await linkNew(part, path))) await rename(part, path);
+  else await unlink(part);
   const folder = await open(dirname(path), 'r');
   try {
     await folder.sync();

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { storageDigest } from '../../src/archive/export.ts';
 import { exportArchiveFile, importArchiveFile } from '../../src/node/archive-file.ts';
 import { SqliteStorage } from '../../src/node/sqlite.ts';
@@ -25,6 +25,17 @@ import {
   plainMessage,
   SMALL,
 } from '../archive/support.ts';
+
+/** What hard links fail with; undefined: they do not. */
+const links = vi.hoisted(() => ({ failure: undefined as string | undefined }));
+vi.mock('node:fs/promises', async (load) => {
+  const real = await load<typeof import('node:fs/promises')>();
+  const link: typeof real.link = async (from, to) => {
+    if (links.failure !== undefined) throw Object.assign(new Error('no links'), { code: links.failure });
+    await real.link(from, to);
+  };
+  return { ...real, link };
+});
 
 const folder = mkdtempSync(join(tmpdir(), 'allium-archive-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -66,6 +77,26 @@ test('overwrites nothing unless it is told to', async () => {
     code: 'unwritable',
   });
   await expect(importArchiveFile(source, `${path}.none`, options)).rejects.toMatchObject({ code: 'missing' });
+});
+
+test('a folder without hard links, as on a stick, takes an archive too', async () => {
+  const [source, path] = [await filled(1), freshPath()];
+  links.failure = 'EPERM';
+  try {
+    expect(await exportArchiveFile(source, path, options)).toMatchObject({ messages: 1 });
+    expect(readdirSync(join(path, '..'))).toHaveLength(1);
+    const target = new MemoryStorage();
+    expect((await importArchiveFile(target, path, options)).added).toBe(1);
+    const taken = freshPath();
+    const late = exportArchiveFile(source, taken, {
+      ...options,
+      onProgress: ({ share }) => share === 1 && writeFileSync(taken, 'precious'),
+    });
+    await expect(late).rejects.toMatchObject({ code: 'exists' });
+    expect(readFileSync(taken, 'utf8')).toBe('precious');
+  } finally {
+    links.failure = undefined;
+  }
 });
 
 test('an export that was killed goes on where its file ends, wherever that is', async () => {
