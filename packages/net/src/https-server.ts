@@ -17,6 +17,7 @@ import { clientKey } from './address.ts';
 import { Admission, type AdmissionLimit, type AdmissionOptions } from './admission.ts';
 import { EMPTY, Exchange } from './https-exchange.ts';
 import { Load, type LoadLimit } from './https-load.ts';
+import { Pieces } from './pieces.ts';
 
 /** The head of a request, which is all that `precheck` sees. */
 export interface HttpsRequestHead {
@@ -412,7 +413,7 @@ export class HttpsServer implements HttpsListener {
 
   #readBody(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
     let first: Uint8Array | undefined;
-    let more: Uint8Array[] | undefined;
+    let more: Pieces | undefined;
     let isRefused = false;
     const { socket } = exchange;
     this.#reading.add(socket);
@@ -431,14 +432,19 @@ export class HttpsServer implements HttpsListener {
       const limit = this.#load.read(exchange, chunk.length);
       if (limit !== undefined) exchange.giveWay(limit);
       else if (first === undefined) first = chunk;
-      else if (more === undefined) more = [first, chunk];
-      else more.push(chunk);
+      else {
+        if (more === undefined) {
+          more = new Pieces();
+          more.add(first);
+        }
+        more.add(chunk);
+      }
     });
     request.on('end', () => {
       if (isRefused || exchange.isClosed) return;
       this.#reading.delete(socket);
       this.#load.endReading(exchange);
-      const body = more === undefined ? (first ?? EMPTY) : Buffer.concat(more);
+      const body = more === undefined ? (first ?? EMPTY) : more.take();
       exchange.body = new Uint8Array(body.buffer, body.byteOffset, body.length);
       this.#handle(exchange, response);
     });
