@@ -143,6 +143,22 @@ test('a machine whose clock is weeks ahead after a restart gives up nothing, and
   clock.skew = 0;
 });
 
+test('what waits to be sent is sent no more when its conversation was erased', async () => {
+  const { alice, bob } = await friends();
+  const { clock, network } = world;
+  await clock.run(alice.conversation(BOB.id).send('first'));
+  network.isOffline = true;
+  const waiting = alice.conversation(BOB.id).send('never mind', { keepTrying: true });
+  const ended = expect(waiting).rejects.toMatchObject({ code: 'aborted' });
+  await clock.pass(1_000);
+  await clock.run(alice.conversation(BOB.id).erase());
+  network.isOffline = false;
+  await clock.pass(120_000);
+  await clock.run(ended);
+  expect((await bob.conversation(ALICE.id).history()).map(({ text }) => text)).toEqual(['first']);
+  expect(await alice.conversation(BOB.id).history()).toEqual([]);
+});
+
 test('a failed message says why and what to do', async () => {
   const { alice } = await friends();
   const { clock, network } = world;

@@ -401,7 +401,10 @@ export class Outbox {
         await this.#save({ ...rest, state: 'failed', failure: 'aborted' });
         throw new ClientError('aborted', 'sending was aborted');
       }
-      message = (await storage.message(message.sender, message.timestamp)) ?? message;
+      const kept = await storage.message(message.sender, message.timestamp);
+      // Its conversation was erased, or its time is over.
+      if (kept === undefined) throw new ClientError('aborted', 'the message was removed');
+      message = kept;
     }
   }
 
