@@ -8,7 +8,7 @@ import { clientKey, plainAddress } from './address.ts';
 import type { ClientLoad, Holder, Load, LoadLimit } from './https-load.ts';
 import type { HttpsRequest } from './https-server.ts';
 
-export const EMPTY = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
 /** One exchange: what the handler sees of it, and what has to be given back when it ends. */
 export class Exchange implements HttpsRequest, Holder {

@@ -15,7 +15,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Env } from '@allium/protocol/env';
 import { clientKey } from './address.ts';
 import { Admission, type AdmissionLimit, type AdmissionOptions } from './admission.ts';
-import { EMPTY, Exchange } from './https-exchange.ts';
+import { Exchange } from './https-exchange.ts';
 import { Load, type LoadLimit } from './https-load.ts';
 import { Pieces } from './pieces.ts';
 
@@ -412,16 +412,14 @@ export class HttpsServer implements HttpsListener {
   }
 
   #readBody(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
-    let first: Uint8Array | undefined;
-    let more: Pieces | undefined;
+    const pieces = new Pieces();
     let isRefused = false;
     const { socket } = exchange;
     this.#reading.add(socket);
     this.#load.startReading(exchange);
     exchange.giveWay = (limit) => {
       isRefused = true;
-      first = undefined;
-      more = undefined;
+      pieces.clear();
       this.#load.leave(exchange);
       this.#reading.delete(socket);
       this.#answerUnread(request, response, exchange, this.#refusal(limit, true));
@@ -431,21 +429,13 @@ export class HttpsServer implements HttpsListener {
       // spec/storage-server §3.1: a chunked body has the same limit.
       const limit = this.#load.read(exchange, chunk.length);
       if (limit !== undefined) exchange.giveWay(limit);
-      else if (first === undefined) first = chunk;
-      else {
-        if (more === undefined) {
-          more = new Pieces();
-          more.add(first);
-        }
-        more.add(chunk);
-      }
+      else pieces.add(chunk);
     });
     request.on('end', () => {
       if (isRefused || exchange.isClosed) return;
       this.#reading.delete(socket);
       this.#load.endReading(exchange);
-      const body = more === undefined ? (first ?? EMPTY) : more.take();
-      exchange.body = new Uint8Array(body.buffer, body.byteOffset, body.length);
+      exchange.body = pieces.take();
       this.#handle(exchange, response);
     });
   }

@@ -20,6 +20,7 @@ import {
   type TransportRequest,
   type TransportResponse,
 } from '@allium/protocol/env';
+import { Pieces } from './pieces.ts';
 import { ProxiedHttpAgent, ProxiedHttpsAgent, Tunnels } from './proxied-agent.ts';
 import { isolated, type ProxyAddress } from './proxy.ts';
 
@@ -43,7 +44,6 @@ const KEEP_ALIVE_MS = 50_000;
 const MAX_HEADERS_BYTES = 16_384;
 /** More time for each exchange over a proxy: Tor first builds a circuit of relays all over the world. */
 const PROXY_PATIENCE_MS = 10_000;
-const EMPTY = new Uint8Array(0);
 
 /** spec/client §2.10: these stop retries and penalise nobody. */
 const NO_NETWORK = new Set(['ENETUNREACH', 'ENETDOWN', 'EAI_AGAIN']);
@@ -208,7 +208,7 @@ export class HttpsTransport implements Transport {
       exchange.fail(tooLarge());
       return;
     }
-    const chunks: Buffer[] = [];
+    const pieces = new Pieces();
     response.on('data', (chunk: Buffer) => {
       if (exchange.isOver) return;
       this.#receiving.add(exchange);
@@ -216,19 +216,17 @@ export class HttpsTransport implements Transport {
       this.#receivingBytes += chunk.length;
       if (exchange.received > this.#maxResponseBytes) exchange.fail(tooLarge());
       else this.#makeRoom();
-      if (exchange.isOver) chunks.length = 0;
-      else chunks.push(chunk);
+      if (exchange.isOver) pieces.clear();
+      else pieces.add(chunk);
     });
-    response.on('close', () => {
-      chunks.length = 0;
-    });
+    response.on('close', () => pieces.clear());
     response.on('error', (error) => this.#failed(exchange, error));
     response.on('end', () => {
       const headers: Record<string, string> = {};
       for (const [name, value] of Object.entries(response.headers)) {
         if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
       }
-      exchange.succeed({ status: response.statusCode ?? 0, headers, body: joined(chunks) });
+      exchange.succeed({ status: response.statusCode ?? 0, headers, body: pieces.take() });
     });
   }
 
@@ -300,13 +298,6 @@ function checkPins(
     return 'the certificate is not valid now';
   }
   return undefined;
-}
-
-function joined(chunks: readonly Buffer[]): Uint8Array {
-  const [first] = chunks;
-  if (first === undefined) return EMPTY;
-  const whole = chunks.length === 1 ? first : Buffer.concat(chunks);
-  return new Uint8Array(whole.buffer, whole.byteOffset, whole.length);
 }
 
 function aborted(signal: AbortSignal | undefined): TransportError {

@@ -5,10 +5,11 @@
 // Ours.
 const SMALL_BYTES = 1_024;
 const BLOCK_BYTES = 16_384;
+const EMPTY = new Uint8Array(0);
 
 export class Pieces {
   readonly #kept: Uint8Array[] = [];
-  #block: Uint8Array = new Uint8Array(0);
+  #block: Uint8Array = EMPTY;
   #used = 0;
 
   /** Buffers that are held. */
@@ -16,9 +17,9 @@ export class Pieces {
     return this.#kept.length + (this.#used > 0 ? 1 : 0);
   }
 
-  /** Keeps a large one as it is, and copies a small one. */
+  /** Keeps the first and large ones as they are, and copies small ones. */
   add(piece: Uint8Array): void {
-    if (piece.length >= SMALL_BYTES) {
+    if (piece.length >= SMALL_BYTES || this.count === 0) {
       this.#flush();
       this.#kept.push(piece);
       return;
@@ -31,11 +32,19 @@ export class Pieces {
     this.#used += piece.length;
   }
 
-  /** All of them in order; forgets them. */
+  /** All of them in order, a single one as it is; forgets them. */
   take(): Uint8Array {
     this.#flush();
-    const whole = Buffer.concat(this.#kept.splice(0));
+    const kept = this.#kept.splice(0);
+    if (kept.length === 0) return EMPTY;
+    const whole = kept.length === 1 ? kept[0]! : Buffer.concat(kept);
     return new Uint8Array(whole.buffer, whole.byteOffset, whole.length);
+  }
+
+  clear(): void {
+    this.#kept.length = 0;
+    this.#block = EMPTY;
+    this.#used = 0;
   }
 
   #flush(): void {
