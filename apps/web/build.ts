@@ -28,6 +28,18 @@ export interface WebBuild {
 
 /** Empties `outDir` and builds into it. */
 export async function buildWeb(outDir: string): Promise<WebBuild> {
+  // Vite and React look at it; the bytes must not depend on where they are built.
+  const before = process.env.NODE_ENV;
+  process.env.NODE_ENV = 'production';
+  try {
+    return await buildFiles(outDir);
+  } finally {
+    if (before === undefined) delete process.env.NODE_ENV;
+    else process.env.NODE_ENV = before;
+  }
+}
+
+async function buildFiles(outDir: string): Promise<WebBuild> {
   const common = { root: ROOT, configFile: false, logLevel: 'warn', base: './' } as const;
   await build({
     ...common,

@@ -37,9 +37,11 @@ export async function parseRecipient(text: string, options: { readonly home?: st
       `${quote(text)} is neither an account id (66 hex digits that begin with 05) nor a name (letters, digits, "_", "-")`,
     );
   }
-  // Half an id is a name by its letters, but nobody means it.
-  if (/^05[0-9a-f]{30,}$/i.test(name)) {
-    throw usage(`an account id has 66 hex digits and begins with 05, this one has ${name.length}`);
+  // A part of an id is a name by its letters; hardly anybody means that.
+  if (!isExplicit && /^05[0-9a-f]*$/i.test(name)) {
+    throw usage(
+      `an account id has 66 hex digits and begins with 05, this one has ${name.length}; for the name on the network write "${PREFIX}${name}"`,
+    );
   }
   const [own] = isExplicit ? [] : await listEntries(homeFolder(options), name);
   if (own !== undefined) {

@@ -23,9 +23,11 @@ test.each<[DevicesSabotage, RegExp]>([
   'a device with the sabotage %s is found',
   async (sabotage, where) => {
     const lines: string[] = [];
-    const result = await runDevices({ ...SMALL, settleMs: 60_000, sabotage }, (line) => lines.push(line));
-    expect(describeDevices(result).at(-1)).toBe('runs 1, diverged 1');
-    expect(lines[0]).toBe('seed 1 diverged:');
+    // What is lost may be told again, or be nothing that anybody would miss: not each run shows it.
+    const options = { ...SMALL, runs: 4, settleMs: 60_000, sabotage };
+    const { diverged } = await runDevices(options, (line) => lines.push(line));
+    expect(diverged).toBeGreaterThan(0);
+    expect(lines[0]).toMatch(/^seed \d diverged:$/);
     expect(lines.join('\n')).toMatch(where);
   },
   60_000,

@@ -139,7 +139,7 @@ export function ChatView({ id, focus }: { readonly id: string; readonly focus?: 
       </header>
       {person !== undefined && (
         <>
-          <MessageList key={id} chat={chat} person={person} actions={actions} focus={focus} />
+          <MessageList key={`messages ${id}`} chat={chat} person={person} actions={actions} focus={focus} />
           {person.blocked ? (
             <div className="chat__foot">
               <Note icon="block">
@@ -151,7 +151,7 @@ export function ChatView({ id, focus }: { readonly id: string; readonly focus?: 
             <RequestBar person={person} />
           ) : (
             <Composer
-              key={id}
+              key={`composer ${id}`}
               ref={composer}
               person={person}
               draft={listed?.draft ?? ''}
