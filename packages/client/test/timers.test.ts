@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Disappearing messages between people and on all devices of each, over restarts and with wrong clocks.
 import { Account } from '@allium/protocol/account';
+import { toBase64 } from '@allium/protocol/bytes';
+import { ed25519Sign } from '@allium/protocol/crypto';
 import { type Content, ExpirationType, encodeContent } from '@allium/protocol/message/content';
 import { decryptMessage, encryptMessage } from '@allium/protocol/message/encryption-v1';
+import { nodeSignedText } from '@allium/protocol/storage/signatures';
 import { afterEach, expect, test } from 'vitest';
 import type { Client } from '../src/client.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
@@ -154,6 +157,35 @@ test('after reading: each side has its own time, and a device that reads starts 
   expect((await said(laptop, BOB))[0]!.marks!.expiresAt).toBe(read!.marks!.expiresAt);
   await clock.pass(220_000);
   for (const alice of [phone, laptop]) expect(await said(alice, BOB)).toEqual([]);
+});
+
+test('one member of our swarm that says a message is over does not make it vanish', async () => {
+  const { phone, bob } = await friends();
+  const { clock, network } = world;
+  await clock.run(bob.conversation(ALICE.id).setTimer(AFTER_READ));
+  await clock.run(bob.conversation(ALICE.id).send('after reading'));
+  await clock.until(async () => (await said(phone, BOB)).length === 1);
+  const liar = network.swarm(ALICE.id)[0]!;
+  let lies = 0;
+  for (const node of network.nodes) {
+    node.answer = (request, real) => {
+      const [expire] = request.method === 'sequence' ? request.requests : [];
+      if (expire?.method !== 'expire' || !expire.shorten) return undefined;
+      const answer = JSON.parse(real.body) as { results: { body: { swarm: Record<string, object> } }[] };
+      const unchanged = Object.fromEntries(expire.messages.map((hash) => [hash, clock.now() - 1]));
+      const result = { expiry: expire.expiries[0]!, updated: [], unchanged };
+      const signature = toBase64(ed25519Sign(nodeSignedText(expire, result), liar.ed25519.secretKey));
+      answer.results[0]!.body.swarm[liar.ed25519Hex] = { ...result, signature };
+      lies++;
+      return { ...real, body: JSON.stringify(answer) };
+    };
+  }
+  await clock.run(phone.conversation(BOB.id).markRead());
+  await clock.pass(60_000);
+  expect(lies).toBeGreaterThan(0);
+  expect(await said(phone, BOB)).toHaveLength(1);
+  await clock.pass(300_000);
+  expect(await said(phone, BOB)).toEqual([]);
 });
 
 test('a program that starts when the time is over removes the message first of all, whatever its clock says', async () => {

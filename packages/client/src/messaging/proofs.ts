@@ -39,7 +39,8 @@ export function readSigned(
 }
 
 /**
- * Of a shortening: until when messages are kept that were shortened before, by hash; the earliest that a member proves.
+ * Of a shortening: until when messages are kept that were shortened before, by hash; the earliest that two members prove,
+ * as one alone could have us remove what it likes. Where only one proves anything, what that says.
  * @throws ParseError when nobody's signature is good
  */
 export function readExpiries(
@@ -49,11 +50,13 @@ export function readExpiries(
   results: readonly Subresult[],
 ): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
-  for (const { unchanged = {} } of provenEntries(network, account, request, results).proven.values()) {
-    for (const hash of request.messages) {
-      const expiry = Object.hasOwn(unchanged, hash) ? unchanged[hash] : undefined;
-      if (expiry !== undefined) found.set(hash, Math.min(expiry, found.get(hash) ?? expiry));
-    }
+  const { proven } = provenEntries(network, account, request, results);
+  for (const hash of request.messages) {
+    const expiries = [...proven.values()]
+      .flatMap(({ unchanged = {} }) => (Object.hasOwn(unchanged, hash) ? (unchanged[hash] ?? []) : []))
+      .sort((a, b) => a - b);
+    const expiry = proven.size === 1 ? expiries[0] : expiries[1];
+    if (expiry !== undefined) found.set(hash, expiry);
   }
   return found;
 }
