@@ -63,6 +63,8 @@ async function fromCache(address: string, request: Request): Promise<Response> {
 }
 
 async function fill(): Promise<void> {
+  // Another script over the same files has the same cache, and pages may be using it.
+  const isInUse = await caches.has(CACHE);
   const cache = await caches.open(CACHE);
   try {
     await Promise.all(
@@ -80,7 +82,7 @@ async function fill(): Promise<void> {
     );
   } catch (error) {
     // Half a version is none: the old one stays in use, the browser tries again later.
-    await caches.delete(CACHE);
+    if (!isInUse) await caches.delete(CACHE);
     throw error;
   }
 }
