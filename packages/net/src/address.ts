@@ -53,3 +53,14 @@ export function clientKey(remoteAddress: string | undefined): string {
   const address = plainAddress(remoteAddress);
   return clientOf(address) ?? address;
 }
+
+/**
+ * Who connected to the proxy before us, by its X-Forwarded-For: the last address, for whatever stands before came from
+ * outside. Some proxies add the port, which would make everybody a new client each time. Undefined: none is told.
+ */
+export function forwardedAddress(header: string | readonly string[] | undefined): string | undefined {
+  const last = (typeof header === 'string' ? header : header?.join(','))?.split(',').at(-1)?.trim() ?? '';
+  const [, inBrackets, withPort] = /^(?:\[([^\]]*)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(last) ?? [];
+  const address = inBrackets ?? withPort ?? last;
+  return isIP(address) === 0 ? undefined : address;
+}

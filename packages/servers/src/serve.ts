@@ -2,6 +2,7 @@
 // What all our servers share: a hono app behind a plain HTTP listener with limits, for a machine of its own or behind a
 // reverse proxy that has the certificate.
 import type { Server } from 'node:http';
+import { forwardedAddress } from '@allium/net/address';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import { systemClock } from '@allium/net/system-env';
 import { type HttpBindings, serve as listen } from '@hono/node-server';
@@ -57,10 +58,8 @@ export function serve(app: Hono<ServerEnv>, options: ServeOptions): Promise<Runn
  * stands before it came from outside. Undefined in tests, which call the app without a socket.
  */
 export function clientAddress(context: Context<ServerEnv>, behindProxy = false): string | undefined {
-  const forwarded = behindProxy
-    ? context.req.header('x-forwarded-for')?.split(',').at(-1)?.trim()
-    : undefined;
-  return forwarded || context.env?.incoming?.socket.remoteAddress;
+  const forwarded = behindProxy ? forwardedAddress(context.req.header('x-forwarded-for')) : undefined;
+  return forwarded ?? context.env?.incoming?.socket.remoteAddress;
 }
 
 /** At most `burst` requests of one client at once, `perSecond` on average; others get 429. */

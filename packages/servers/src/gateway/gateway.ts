@@ -8,6 +8,7 @@
 //   GET  /v1/nodes           the list itself         GET /health       for whoever watches it
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { forwardedAddress } from '@allium/net/address';
 import { EntrySockets, type EntrySocketsOptions } from '@allium/net/entry-sockets';
 import {
   type HttpsRequest,
@@ -208,7 +209,7 @@ export class Gateway {
         ...buffered,
         // A proxy has one address for everybody.
         ...(options.behindProxy === true && {
-          clientAddress: forwardedFor,
+          clientAddress: (request) => forwardedAddress(request.headers['x-forwarded-for']),
           maxConnectionsPerAddress: Number.POSITIVE_INFINITY,
           connectionBurst: 1e9,
           connectionsPerSecond: 1e9,
@@ -412,12 +413,6 @@ function guardOf(path: string): string | undefined {
   if (!path.startsWith(GATEWAY_ONION_PATH)) return undefined;
   const node = path.slice(GATEWAY_ONION_PATH.length);
   return /^[0-9a-f]{64}$/.test(node) ? node : undefined;
-}
-
-/** Whatever stands before the last one came from outside. */
-function forwardedFor(request: IncomingMessage): string | undefined {
-  const header = request.headers['x-forwarded-for'];
-  return (Array.isArray(header) ? header.join(',') : header)?.split(',').at(-1)?.trim() || undefined;
 }
 
 function failed(code: EntryFailure): HttpsResponse {

@@ -298,6 +298,8 @@ describe('floods', () => {
     expect([await from('198.51.100.1'), await from('198.51.100.1'), await from('198.51.100.1')]).toEqual([
       200, 200, 429,
     ]);
+    // A proxy that adds ports makes nobody new.
+    expect(await from('198.51.100.1:40001')).toBe(429);
     // What the client itself claims stands before what the proxy says.
     expect(await from('203.0.113.9', '198.51.100.1')).toBe(429);
     expect([
