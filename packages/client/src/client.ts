@@ -241,6 +241,8 @@ export class Client {
         storage,
         env,
         onRound: (error) => this.#onRound(error),
+        // What another process changed meanwhile is not to be undone by what follows from the answer.
+        beforeTaking: () => synced.takeJournal(),
         onGap: (counts) => this.#events.emit('gap', counts),
       },
     );

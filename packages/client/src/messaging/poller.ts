@@ -89,6 +89,8 @@ interface PollerDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly onRound: (error: ClientError | undefined) => void;
+  /** Before what a member told goes to whoever follows it. */
+  readonly beforeTaking?: () => Promise<void>;
   /** Members kept messages that the one we ask did not tell; those are here now. */
   readonly onGap?: (counts: GapCounts) => void;
 }
@@ -559,7 +561,7 @@ export class Poller {
     follower: Follower,
     result: RetrieveResult,
   ): Promise<{ lied: boolean; fresh: readonly number[]; isRetold: boolean; last: string | undefined }> {
-    const { storage, network } = this.#deps;
+    const { storage, network, beforeTaking } = this.#deps;
     const { account } = this.#options;
     const { namespace } = follower;
     // Nobody follows it any more.
@@ -591,6 +593,7 @@ export class Poller {
     }
     const isRetold = retold.length > 0;
     if (last === undefined) return { lied, fresh: [], isRetold, last: undefined };
+    await beforeTaking?.();
     const { changes, onWritten } = await follower.take({ fresh, retold });
     await storage.write({
       ...changes,

@@ -148,8 +148,9 @@ export class SyncedAccount {
     return (await this.#deps.storage.records(JOURNAL)).length;
   }
 
-  /** Takes up what processes without configs have changed. */
+  /** Takes up what processes without configs have changed; without configs it is left to the process that has them. */
   async takeJournal(): Promise<void> {
+    if (this.#deps.mode !== 'configs') return;
     const { storage, contacts, states, profile, settings } = this.#deps;
     const noted = await storage.records(JOURNAL);
     if (noted.length === 0) return;

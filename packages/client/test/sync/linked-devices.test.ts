@@ -182,3 +182,45 @@ test('a program that only sends leaves what it changes to the one that receives'
   expect(await storage.records('unsynced')).toEqual([]);
   expect(receiver.contacts()).toEqual([]);
 });
+
+test('what a program that only sends changed is not undone by a message that comes just then', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock, network } = world;
+  const storage = new MemoryStorage();
+  const receiver = await world.open(ALICE, { storage });
+  const bob = await world.open(BOB);
+  await clock.run(receiver.conversation(BOB.id).approve());
+  await clock.run(receiver.synced());
+  const sender = await world.open(ALICE, { storage, receive: false });
+  await clock.run(bob.conversation(ALICE.id).send('buy this'));
+  const isThere = () =>
+    network
+      .swarm(ALICE.id)[0]!
+      .inbox(ALICE.id)
+      .some(({ namespace = 0 }) => namespace === 0);
+  expect(isThere()).toBe(true);
+  await clock.run(sender.conversation(BOB.id).block());
+  await clock.pass(10_000);
+  const [kept] = await storage.records('contact');
+  expect(kept?.value).toMatchObject({ id: BOB.id, blocked: true });
+  expect(receiver.contacts()).toMatchObject([{ id: BOB.id, blocked: true }]);
+});
+
+test('a program that only sends and asks once leaves its changes for the one that receives', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const storage = new MemoryStorage();
+  const laptop = await world.open(ALICE);
+  const receiver = await world.open(ALICE, { storage });
+  await clock.run(receiver.conversation(BOB.id).approve());
+  await clock.run(receiver.synced());
+  await clock.run(receiver.close());
+  const sender = await world.open(ALICE, { storage: storage.reopen(), receive: false });
+  await clock.run(sender.conversation(BOB.id).setNickname('Bobby'));
+  await clock.run(sender.poll());
+  await clock.pass(10_000);
+  await clock.run(sender.close());
+  await world.open(ALICE, { storage: storage.reopen() });
+  await clock.until(() => laptop.contacts()[0]?.nickname === 'Bobby', 60_000);
+  expect(laptop.contacts()).toHaveLength(1);
+});
