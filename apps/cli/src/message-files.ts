@@ -10,7 +10,7 @@ import type { OutgoingAttachment } from '@allium/client/files/uploads';
 import { attachmentOf, saveFile } from '@allium/client/node/save-file';
 import { StorageError, type StoredMessage } from '@allium/client/storage';
 import { fileTrouble, usage } from './cli-error.ts';
-import { harmless, type Progress, print, styled } from './terminal.ts';
+import { harmlessLine, type Progress, print, styled } from './terminal.ts';
 
 export interface SaveOptions {
   /** The folder. */
@@ -67,10 +67,10 @@ export function printFiles(
   attachments.forEach((one, i) => {
     const { saved: path, notSaved } = saved[i] ?? {};
     const end = path !== undefined ? ` → ${path}` : notSaved !== undefined ? `, not saved: ${notSaved}` : '';
-    print(`${indent}${styled('dim', '[file]')} ${harmless(describe(one))}${harmless(end)}`);
+    print(`${indent}${styled('dim', '[file]')} ${harmlessLine(describe(one))}${harmlessLine(end)}`);
   });
   if (preview !== undefined)
-    print(`${indent}${styled('dim', '[link]')} ${harmless(preview.title ?? preview.url)}`);
+    print(`${indent}${styled('dim', '[link]')} ${harmlessLine(preview.title ?? preview.url)}`);
 }
 
 function describe({

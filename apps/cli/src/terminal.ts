@@ -35,6 +35,9 @@ export function harmless(text: string): string {
   return text.replace(/\r\n?/g, '\n').replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
 }
 
+/** The same in one line, as for names: a line end in one could make a line of another person. */
+export const harmlessLine = (text: string): string => harmless(text).replace(/\s+/g, ' ');
+
 /** A remark for the person; never mixed into standard output, which may be read by a program. */
 export function remark(line: string): void {
   process.stderr.write(`${line}\n`);

@@ -4,7 +4,7 @@ import type { Contact } from '@allium/client/contacts';
 import type { Conversation } from '@allium/client/conversation';
 import { type ContactOptions, withContact } from '../contact-session.ts';
 import { openSession, type SessionOptions } from '../session.ts';
-import { counted, harmless, print, printJson, styled } from '../terminal.ts';
+import { counted, harmless, harmlessLine, print, printJson, styled } from '../terminal.ts';
 
 interface ListOptions extends SessionOptions {
   readonly json?: boolean;
@@ -18,7 +18,7 @@ export async function listContacts(options: ListOptions): Promise<number> {
     return 0;
   }
   for (const contact of contacts) {
-    print(`${contact.id}  ${styled('bold', harmless(titleOf(contact)))}${stateOf(contact)}`);
+    print(`${contact.id}  ${styled('bold', harmlessLine(titleOf(contact)))}${stateOf(contact)}`);
   }
   if (contacts.length === 0) print('Nobody yet. "allium send ID TEXT" makes the first contact.');
   return 0;
@@ -39,7 +39,7 @@ export async function listRequests(options: ListOptions): Promise<number> {
     return 0;
   }
   for (const { id, last } of requests) {
-    print(`${id}  ${styled('bold', harmless(titleOf(client.conversation(id).contact)))}`);
+    print(`${id}  ${styled('bold', harmlessLine(titleOf(client.conversation(id).contact)))}`);
     print(`    ${harmless(last.text).split('\n', 1)[0]?.slice(0, 200)}`);
   }
   print(

@@ -11,7 +11,7 @@ import { CliError } from '../cli-error.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
 import { type ProxyOptions, transportFor } from '../proxy.ts';
 import { explain } from '../session.ts';
-import { counted, harmless, print, printJson, styled } from '../terminal.ts';
+import { counted, harmlessLine, print, printJson, styled } from '../terminal.ts';
 import { chosenTrust, type TrustSettings, trustLine } from '../trust.ts';
 
 /** Ours: a person waits for this command. */
@@ -131,8 +131,8 @@ function printTable(nodes: readonly NodeHealth[], failed: number): void {
       const address = `${node.host}:${node.port}`.padEnd(21);
       const state =
         node.problem === undefined
-          ? `${String(node.ms).padStart(6)} ms   version ${harmless(node.version ?? '?')}   clock ${signed(node.clockMs)} ms`
-          : styled('red', harmless(node.problem));
+          ? `${String(node.ms).padStart(6)} ms   version ${harmlessLine(node.version ?? '?')}   clock ${signed(node.clockMs)} ms`
+          : styled('red', harmlessLine(node.problem));
       print(`  ${node.ed25519.slice(0, 8)}  ${address}  ${state}`);
     }
   }

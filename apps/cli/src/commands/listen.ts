@@ -7,7 +7,7 @@ import { checkSaveFolder, type SaveOptions, saveFiles } from '../message-files.t
 import { messageJson } from '../message-json.ts';
 import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { harmless, print, printJson, remark, styled } from '../terminal.ts';
+import { harmlessLine, print, printJson, remark, styled } from '../terminal.ts';
 import { noticeText, printMessage } from './message.ts';
 
 /** Ours: what was told is remembered so that nothing is told twice. */
@@ -66,7 +66,7 @@ function printEvents(client: Client, json: boolean): void {
     if (said.size > MAX_SAID) said.clear();
     said.set(key, line);
     if (json) printJson({ event, ...fields });
-    else print(styled('dim', harmless(words)));
+    else print(styled('dim', harmlessLine(words)));
   };
   const short = (id: string) => (id === client.id ? 'you' : `${id.slice(0, 8)}…${id.slice(-4)}`);
   const of = ({ sender, conversation, timestamp }: StoredMessage) => ({

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium react`, `delete`, `read`, `history`: what can be done with messages that are there.
+import { deliveryOf } from '@allium/client/delivery';
+import { isEmoji } from 'EMOJI';
 import type { StoredMessage } from '@allium/client/storage';
 import { usage } from '../cli-error.ts';
 import { type ContactOptions, withContact } from '../contact-session.ts';
 import { printFiles, type SavedFile } from '../message-files.ts';
 import { findMessage, messageJson } from '../message-json.ts';
-import { counted, harmless, print, printJson, styled } from '../terminal.ts';
+import { counted, harmless, harmlessLine, print, printJson, styled } from '../terminal.ts';
 import { timerText } from './timer.ts';
 
 const PAGE = 500;
@@ -16,6 +18,7 @@ export function react(
   emoji: string,
   options: ContactOptions & { readonly remove?: boolean },
 ): Promise<number> {
+  if (!isEmoji(emoji)) throw usage('a reaction is one emoji');
   return withContact(contact, options, async (conversation, client) => {
     const to = await findMessage(client, conversation.id, message);
     const { remove = false } = options;
@@ -124,7 +127,11 @@ export function printMessage(
   const shown = shownText(message);
   const [first = '', ...rest] = shown.split('\n');
   const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
-  print(`${styled('dim', time)}  ${styled('bold', harmless(who))}  ${answer}${first}`);
+  print(`${styled('dim', time)}  ${styled('bold', harmlessLine(who))}  ${answer}${first}`);
   for (const line of rest) print(`${' '.repeat(10)}${line}`);
   printFiles(message, saved);
+  if (sender !== ownId) return;
+  const { state, nextStep } = deliveryOf(message);
+  if (state === 'failed') print(`${' '.repeat(10)}[not sent] ${nextStep}`);
+  if (state === 'queued') print(`${' '.repeat(10)}[not sent yet]`);
 }

@@ -8,7 +8,7 @@ import type { ServiceNodeOptions } from '@allium/service-node/config';
 import { SOCKET_NAME } from '@allium/service-node/local-server';
 import type { PeerEntry, PeerReport } from '@allium/service-node/peer-report';
 import { CliError, usage } from '../cli-error.ts';
-import { harmless, print, printJson, styled } from '../terminal.ts';
+import { harmlessLine, print, printJson, styled } from '../terminal.ts';
 import type { NodeCommand } from './node-command.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -86,7 +86,7 @@ function show(report: PeerReport): void {
       peer.failing.length > 0
         ? styled('red', `fails ${peer.failing.join(', ')}`)
         : peer.unreachableSince !== null
-          ? styled('yellow', harmless(peer.fault ?? 'unreachable'))
+          ? styled('yellow', harmlessLine(peer.fault ?? 'unreachable'))
           : peer.lastTestAt === null
             ? 'not tested yet'
             : styled('green', 'ok'),

@@ -9,7 +9,7 @@ import type { ContactOptions } from '../contact-session.ts';
 import { messageJson } from '../message-json.ts';
 import { parseRecipient, resolveRecipient } from '../recipient.ts';
 import { explain, openSession } from '../session.ts';
-import { harmless, print, printJson, remark, styled } from '../terminal.ts';
+import { harmless, harmlessLine, print, printJson, remark, styled } from '../terminal.ts';
 
 const PAGE = 500;
 const ME = 'me';
@@ -105,9 +105,9 @@ function printHit({ message, snippet, ranges }: SearchHit, client: Client): void
     from = end;
   }
   shown = (shown + harmless(snippet.slice(from))).replaceAll('\n', ' ');
-  const files = attachments.map(({ fileName, contentType }) => `[${harmless(fileName ?? contentType)}]`);
+  const files = attachments.map(({ fileName, contentType }) => `[${harmlessLine(fileName ?? contentType)}]`);
   print(
-    [styled('dim', time), styled('bold', harmless(who)), shown, ...files]
+    [styled('dim', time), styled('bold', harmlessLine(who)), shown, ...files]
       .filter((part) => part !== '')
       .join('  '),
   );
