@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What a page needs, for real and on this machine: a devnet, a file server, a gateway that serves the built app.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NETWORKS } from '@allium/client/network/presets';
@@ -36,15 +36,19 @@ export function builtApp(): Promise<string> {
   return built;
 }
 
-export async function startWebNetwork(options: { readonly nodes?: number } = {}): Promise<WebNetwork> {
+export async function startWebNetwork(
+  options: { readonly nodes?: number; readonly names?: Readonly<Record<string, string>> } = {},
+): Promise<WebNetwork> {
   const folder = await builtApp();
+  const store = mkdtempSync(join(tmpdir(), 'allium-web-files-'));
+  const namesFile = join(store, 'names.json');
+  writeFileSync(namesFile, JSON.stringify(options.names ?? {}));
   const net = await Devnet.start({
     nodes: options.nodes ?? 8,
     rateLimit: false,
     // The file server is on this machine, where nodes relay to nobody otherwise.
-    node: { relayExemptRanges: ['127.0.0.0/8'] },
+    node: { relayExemptRanges: ['127.0.0.0/8'], namesFile },
   });
-  const store = mkdtempSync(join(tmpdir(), 'allium-web-files-'));
   const files = await startFileServer({ folder: store, host: '127.0.0.1', port: 0 }, systemEnv());
   const web = await WebApp.open({ folder });
   let port = 0;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// What lies in the browser: locked under a passphrase, and unreadable for whoever copies the profile.
+// What lies in the browser: locked under a passphrase or a passkey, unreadable for whoever copies the profile, and not
+// lost when it is damaged; what settings and names say of it.
+import { Account } from '@allium/protocol/account';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launch } from './browser.ts';
@@ -7,11 +9,13 @@ import { startWebNetwork, type WebNetwork } from './network.ts';
 import { User } from './user.ts';
 
 const PASSPHRASE = 'Quiet harbour 7';
+/** Somebody who has a name. */
+const MARA = Account.create().id;
 let web: WebNetwork;
 let browser: Browser;
 
 beforeAll(async () => {
-  [web, browser] = await Promise.all([startWebNetwork({ nodes: 6 }), launch()]);
+  [web, browser] = await Promise.all([startWebNetwork({ nodes: 6, names: { mara: MARA } }), launch()]);
 });
 afterAll(async () => {
   await browser?.close();
@@ -54,7 +58,7 @@ test('a second account has its own messages; a removed one leaves nothing', asyn
   await page.getByRole('menuitem', { name: 'Add an account' }).click();
   await ben.create();
   await page.getByRole('button', { name: 'Profile and settings' }).click();
-  await page.getByRole('button', { name: 'Accounts and passphrase' }).click();
+  await page.getByRole('button', { name: 'Accounts and lock' }).click();
   expect(await page.locator('.account-row').count()).toBe(2);
   await page.getByRole('button', { name: 'Remove from this browser' }).first().click();
   await page.getByRole('button', { name: 'Remove', exact: true }).click();
@@ -62,6 +66,164 @@ test('a second account has its own messages; a removed one leaves nothing', asyn
     .poll(async () => (await names(page)).filter((name) => /^allium-[0-9a-f]{16}$/.test(name)).length)
     .toBe(1);
   await ben.leave();
+});
+
+test('a passkey seals the account: it is asked for, a weak one is refused, without it nothing opens', async () => {
+  const eve = await (await User.arrive(browser, web.url, 'Eve')).create();
+  const { page } = eve;
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('WebAuthn.enable');
+  const addAuthenticator = async (hasPrf: boolean) => {
+    const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
+      options: {
+        protocol: 'ctap2',
+        ctap2Version: 'ctap2_1',
+        transport: 'internal',
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+        hasPrf,
+      },
+    });
+    return authenticatorId;
+  };
+  await page.getByRole('button', { name: 'Profile and settings' }).click();
+  await page.getByRole('button', { name: 'Accounts and lock' }).click();
+  // One that can derive no key is refused with advice, and changes nothing.
+  const weak = await addAuthenticator(false);
+  await page.getByRole('button', { name: 'Use a passkey' }).click();
+  await page.getByText('This passkey cannot derive keys').waitFor();
+  await page.getByText('opens the account without being asked').waitFor();
+  await cdp.send('WebAuthn.removeVirtualAuthenticator', { authenticatorId: weak });
+
+  const strong = await addAuthenticator(true);
+  await page.getByRole('button', { name: 'Use a passkey' }).click();
+  await page.getByText('A passkey seals this account').waitFor();
+  const kept = await databasesOf(page);
+  for (const secret of [eve.id, eve.id.slice(2)]) expect(kept.includes(secret), secret).toBe(false);
+
+  await page.reload();
+  await page.getByRole('button', { name: 'Open with passkey' }).click();
+  await eve.online();
+
+  // The phrase is shown after the passkey was asked once more.
+  await page.getByRole('button', { name: 'Profile and settings' }).click();
+  await page.getByRole('button', { name: 'Recovery phrase' }).click();
+  await page.getByRole('button', { name: 'Show the phrase' }).click();
+  expect(await page.locator('.phrase__words').count()).toBe(0);
+  await page.getByRole('button', { name: 'I am alone' }).click();
+  await page.locator('.phrase__words').waitFor();
+  expect((await page.locator('.phrase__words li').allTextContents()).join(' ')).toBe(eve.phrase);
+
+  await page.reload();
+  await page.getByRole('button', { name: 'Open with passkey' }).click();
+  await eve.online();
+  await page.getByRole('button', { name: 'Profile and settings' }).click();
+  await page.getByRole('button', { name: 'Accounts and lock' }).click();
+  await page.getByRole('button', { name: 'Remove the passkey' }).click();
+  await page.getByText('opens the account without being asked').waitFor();
+  await page.reload();
+  await eve.online();
+
+  // Once more, and then somebody whom the passkey does not know.
+  await page.getByRole('button', { name: 'Profile and settings' }).click();
+  await page.getByRole('button', { name: 'Accounts and lock' }).click();
+  await page.getByRole('button', { name: 'Use a passkey' }).click();
+  await page.getByText('A passkey seals this account').waitFor();
+  await cdp.send('WebAuthn.setUserVerified', { authenticatorId: strong, isUserVerified: false });
+  await page.reload();
+  await page.getByRole('button', { name: 'Open with passkey' }).click();
+  await page.getByText('The passkey was not used').waitFor();
+  expect(await page.locator('.sidebar').count()).toBe(0);
+  expect(eve.complaints).toEqual([]);
+  await eve.leave();
+});
+
+test('a damaged database is set aside, not erased, and the account comes back beside it', async () => {
+  const [ada, ben] = await Promise.all(
+    ['Ada', 'Ben'].map(async (name) => (await User.arrive(browser, web.url, name)).create()),
+  );
+  await ada!.begin(ben!.id);
+  await ada!.write('The ferry leaves at nine');
+  await ada!.marked('ferry', /Stored|Delivered/);
+  const { page } = ada!;
+  const damage = (key: string) =>
+    page.evaluate(async (mark) => {
+      const { name = '' } =
+        (await indexedDB.databases()).find((one) => /^allium-[0-9a-f]{16}$/.test(one.name ?? '')) ?? {};
+      const database = await new Promise<IDBDatabase>((resolve, reject) => {
+        const request = indexedDB.open(name);
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+      const transaction = database.transaction('values', 'readwrite');
+      const store = transaction.objectStore('values');
+      const keys = await new Promise<IDBValidKey[]>((resolve) => {
+        const request = store.getAllKeys();
+        request.onsuccess = () => resolve(request.result);
+      });
+      for (const one of mark === '' ? keys : keys.filter((found) => found === mark)) {
+        store.put({ sealed: new Uint8Array(80), nonce: new Uint8Array(24) }, one);
+      }
+      await new Promise((resolve) => {
+        transaction.oncomplete = resolve;
+      });
+      database.close();
+      return keys.length;
+    }, key);
+  expect(await damage('')).toBeGreaterThan(0);
+  await page.reload();
+  await page.getByRole('heading', { name: 'Your messages here cannot be read' }).waitFor();
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('It still cannot be read').waitFor();
+  const before = (await names(page)).filter((name) => name.startsWith('allium-'));
+  await page.getByRole('button', { name: 'Start again beside it' }).click();
+  await ada!.online();
+  // All that was there is there still.
+  expect(await names(page)).toEqual(expect.arrayContaining(before));
+  expect((await names(page)).some((name) => /^allium-[0-9a-f]{16}-1$/.test(name))).toBe(true);
+  await page.locator('.sidebar .row').first().click();
+  await ada!.sees('The ferry leaves at nine');
+
+  await page.getByRole('button', { name: 'Profile and settings' }).click();
+  await page.getByRole('button', { name: 'Storage and archive' }).click();
+  await page.getByRole('button', { name: 'Try the older one' }).click();
+  await page.getByRole('heading', { name: 'Your messages here cannot be read' }).waitFor();
+  await page.reload();
+  await page.getByRole('heading', { name: 'Your messages here cannot be read' }).waitFor();
+  await Promise.all([ada!.leave(), ben!.leave()]);
+});
+
+test('a name shows its account before one writes; devices tell what they share', async () => {
+  const joe = await (await User.arrive(browser, web.url, 'Joe')).create();
+  const { page } = joe;
+  await page.getByRole('button', { name: 'New conversation' }).first().click();
+  const field = page.getByLabel('Account id or name', { exact: true });
+  await field.fill('nobody-at-all');
+  await page.getByRole('button', { name: 'Begin' }).click();
+  await page.getByText('Nobody has this name').waitFor();
+  await field.fill('Mara');
+  await page.getByRole('button', { name: 'Begin' }).click();
+  await page.getByText('Mara stands for this account').waitFor();
+  await page.getByText(MARA).waitFor();
+  await page.getByRole('button', { name: 'Begin' }).click();
+  await page.getByRole('textbox', { name: 'Message' }).waitFor();
+  expect(await page.evaluate(() => history.state.route)).toEqual({ at: 'chat', id: MARA });
+  await joe.write('Are you there?');
+  await joe.marked('Are you there?', /Stored/);
+
+  await page.getByRole('button', { name: 'Profile and settings' }).click();
+  await page.getByRole('button', { name: 'Devices' }).click();
+  await page.getByRole('button', { name: 'Sync now' }).click();
+  await page.getByText('All is up to date').waitFor();
+  await page
+    .getByText(/^Shared, version [1-9]/)
+    .first()
+    .waitFor();
+  await page.getByText(/^Last asked for changes: .*20\d\d/).waitFor();
+  expect(joe.complaints).toEqual([]);
+  await joe.leave();
 });
 
 const names = (page: Page): Promise<string[]> =>

@@ -24,6 +24,24 @@ export interface PhraseCheck {
   readonly id?: string;
 }
 
+/** A passkey, and what it derives a key from; neither is secret. */
+export interface PasskeyName {
+  readonly credentialId: Uint8Array;
+  /** 32 bytes. */
+  readonly salt: Uint8Array;
+}
+
+/** What opens a sealed account. */
+export type Secret =
+  | { readonly kind: 'passphrase'; readonly passphrase: string }
+  /** 32 bytes that the passkey derived from its salt (WebAuthn `prf`). */
+  | { readonly kind: 'passkey'; readonly output: Uint8Array };
+
+/** What an account is to be sealed under. */
+export type Seal =
+  | { readonly kind: 'passphrase'; readonly passphrase: string }
+  | ({ readonly kind: 'passkey'; readonly output: Uint8Array } & PasskeyName);
+
 interface MessageName {
   readonly sender: string;
   readonly timestamp: number;
@@ -50,14 +68,26 @@ export interface Api {
   checkPhrase(phrase: string): Promise<PhraseCheck>;
   /** Progress: `RestoreProgress`. */
   restoreAccount(options: { phrase: string; name?: string; passphrase?: string }): Promise<SessionView>;
-  unlock(key: string, passphrase: string | undefined): Promise<SessionView>;
+  unlock(key: string, secret: Secret | undefined): Promise<SessionView>;
+  /** Tries once more to open the account whose database could not be read. */
+  reopen(): Promise<SessionView>;
+  /**
+   * Sets the database that cannot be read aside, and brings the account back from the network into a new one. Progress:
+   * `RestoreProgress`.
+   */
+  rebuild(): Promise<SessionView>;
+  /** Erases the databases of the open account that were set aside. */
+  eraseSetAside(): Promise<SessionView>;
+  /** Goes back to the database that was set aside last; the one in use is set aside instead. */
+  openSetAside(): Promise<SessionView>;
   lock(): Promise<SessionView>;
   /** Goes to another account, or to none: the welcome page. */
   switchAccount(key: string | undefined): Promise<SessionView>;
   removeAccount(key: string): Promise<SessionView>;
-  showPhrase(passphrase: string | undefined): Promise<string>;
+  showPhrase(secret: Secret | undefined): Promise<string>;
   confirmPhrase(): Promise<SessionView>;
-  setPassphrase(current: string | undefined, next: string | undefined): Promise<SessionView>;
+  /** Without `next`: under a key that the browser keeps. */
+  reseal(current: Secret | undefined, next: Seal | undefined): Promise<SessionView>;
   setName(name: string): Promise<SessionView>;
   setPicture(picture: Uint8Array | undefined): Promise<SessionView>;
 

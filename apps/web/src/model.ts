@@ -115,12 +115,17 @@ export interface AccountEntry {
   readonly key: string;
   readonly id: string;
   readonly name?: string;
-  readonly hasPassphrase: boolean;
+  /** `browser`: opens without being asked. */
+  readonly sealedBy: 'browser' | 'passphrase' | 'passkey';
+  readonly passkey?: { readonly credentialId: Uint8Array; readonly salt: Uint8Array };
+  /** Databases that could not be read and are kept. */
+  readonly setAside: readonly number[];
   readonly phraseConfirmed: boolean;
 }
 
 export interface SessionView {
-  readonly phase: 'welcome' | 'locked' | 'open';
+  /** `broken`: what is kept of the account cannot be read; `problem` says why. */
+  readonly phase: 'welcome' | 'locked' | 'open' | 'broken';
   readonly accounts: readonly AccountEntry[];
   readonly current?: AccountEntry;
   readonly profile: { readonly name?: string; readonly pictureTag?: string };

@@ -280,10 +280,10 @@ export function conversationsOf(now: number): readonly ConversationView[] {
 export const SESSION: SessionView = {
   phase: 'open',
   accounts: [
-    { key: 'a', id: ME, name: 'Robin', hasPassphrase: true, phraseConfirmed: true },
-    { key: 'b', id: '', hasPassphrase: true, phraseConfirmed: true },
+    { key: 'a', id: ME, name: 'Robin', sealedBy: 'passphrase', setAside: [], phraseConfirmed: true },
+    { key: 'b', id: '', sealedBy: 'passphrase', setAside: [], phraseConfirmed: true },
   ],
-  current: { key: 'a', id: ME, name: 'Robin', hasPassphrase: true, phraseConfirmed: true },
+  current: { key: 'a', id: ME, name: 'Robin', sealedBy: 'passphrase', setAside: [], phraseConfirmed: true },
   profile: { name: 'Robin' },
 };
 

@@ -20,12 +20,25 @@ interface Scene {
 
 const chat = (id: string): Route => ({ at: 'chat', id });
 const locked: SessionView = { ...SESSION, phase: 'locked', profile: {} };
+const byPasskey: SessionView = {
+  ...locked,
+  current: {
+    key: 'a',
+    id: '',
+    name: 'Robin',
+    sealedBy: 'passkey',
+    passkey: { credentialId: new Uint8Array(16), salt: new Uint8Array(32) },
+    setAside: [],
+    phraseConfirmed: true,
+  },
+};
 const none: SessionView = { phase: 'welcome', accounts: [], profile: {} };
 const fresh: SessionView = {
   ...SESSION,
   accounts: SESSION.accounts.slice(0, 1),
-  current: { key: 'a', id: ME, name: 'Robin', hasPassphrase: false, phraseConfirmed: false },
+  current: { key: 'a', id: ME, name: 'Robin', sealedBy: 'browser', setAside: [], phraseConfirmed: false },
 };
+const broken: SessionView = { ...fresh, phase: 'broken', profile: {}, problem: 'damaged' };
 
 const SCENES: Readonly<Record<string, Scene>> = {
   welcome: { options: { session: none } },
@@ -34,6 +47,8 @@ const SCENES: Readonly<Record<string, Scene>> = {
   'create-check': { options: { session: none }, onboarding: 'check' },
   restore: { options: { session: none }, onboarding: 'restore' },
   locked: { options: { session: locked } },
+  'locked-passkey': { options: { session: byPasskey } },
+  broken: { options: { session: broken } },
   starting: { options: { stuck: ['session'] } },
   list: {},
   'list-empty': { options: { session: fresh, conversations: { list: [], requests: [] } } },

@@ -160,7 +160,7 @@ function AccountMenu() {
             onSelect: () => void app.call('switchAccount', [undefined]),
           },
         ],
-        session?.current?.hasPassphrase === true
+        session?.current !== undefined && session.current.sealedBy !== 'browser'
           ? [{ label: t('lock'), icon: 'lock', onSelect: () => void app.call('lock', []) }]
           : [],
       ]}

@@ -31,6 +31,7 @@ export function ProtectedView() {
   const app = useApp();
   const session = useStore(app.session);
   const network = useStore(app.network);
+  const sealedBy = session?.current?.sealedBy ?? 'browser';
   return (
     <Pane title={t('protected')}>
       <p className="protected__lead">{t('protected.lead')}</p>
@@ -44,10 +45,8 @@ export function ProtectedView() {
             {network?.trust.state === 'verified' ? t('protected.now.list_yes') : t('protected.now.list_no')}
           </li>
           <li>
-            <Icon name={session?.current?.hasPassphrase === true ? 'check' : 'alert'} size={18} />
-            {session?.current?.hasPassphrase === true
-              ? t('protected.now.passphrase_yes')
-              : t('protected.now.passphrase_no')}
+            <Icon name={sealedBy === 'browser' ? 'alert' : 'check'} size={18} />
+            {t(`protected.now.sealed_${sealedBy}`)}
           </li>
           <li>
             <Icon name={session?.current?.phraseConfirmed === true ? 'check' : 'alert'} size={18} />

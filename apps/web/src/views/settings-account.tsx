@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Settings of what is kept: accounts of this browser, passphrase, storage, archive.
+// Settings of what is kept: accounts of this browser, storage, archive.
 import { useEffect, useRef, useState } from 'react';
 import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
@@ -13,6 +13,7 @@ import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { Card } from './pane.tsx';
 import { shortId } from './person.ts';
+import { SealCard } from './seal-card.tsx';
 
 const codeOf = (error: unknown): string => (error instanceof AppError ? error.code : 'unexpected');
 
@@ -47,7 +48,7 @@ export function AccountsPage() {
           {t('account.add')}
         </Button>
       </Card>
-      <PassphraseCard />
+      <SealCard />
       {removing !== undefined && (
         <Dialog
           title={t('account.remove')}
@@ -73,74 +74,6 @@ export function AccountsPage() {
         </Dialog>
       )}
     </>
-  );
-}
-
-function PassphraseCard() {
-  const app = useApp();
-  const session = useStore(app.session);
-  const has = session?.current?.hasPassphrase === true;
-  const [current, setCurrent] = useState('');
-  const [next, setNext] = useState('');
-  const [again, setAgain] = useState('');
-  const [problem, setProblem] = useState<string>();
-  const [busy, setBusy] = useState(false);
-  const mismatch = again !== '' && next !== again;
-  const set = async (value: string | undefined) => {
-    setBusy(true);
-    setProblem(undefined);
-    try {
-      await app.backend.call('setPassphrase', [has ? current : undefined, value]);
-      setCurrent('');
-      setNext('');
-      setAgain('');
-      app.toast('saved', 'done');
-    } catch (error) {
-      setProblem(codeOf(error));
-    }
-    setBusy(false);
-  };
-  return (
-    <Card title={t('passphrase.title')}>
-      <form
-        className="stack"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void set(next);
-        }}
-      >
-        <p className="field__hint">{has ? t('passphrase.has') : t('create.passphrase.about')}</p>
-        {has && (
-          <PassphraseField
-            label={t('passphrase.current')}
-            value={current}
-            error={problem && errorText(problem)}
-            onChange={({ target }) => setCurrent(target.value)}
-          />
-        )}
-        <PassphraseField
-          label={t('passphrase.new')}
-          value={next}
-          onChange={({ target }) => setNext(target.value)}
-        />
-        <PassphraseField
-          label={t('passphrase.again')}
-          value={again}
-          error={mismatch ? t('passphrase.mismatch') : undefined}
-          onChange={({ target }) => setAgain(target.value)}
-        />
-        <div className="actions">
-          <Button type="submit" look="primary" busy={busy} disabled={next === '' || next !== again}>
-            {t('passphrase.set')}
-          </Button>
-          {has && (
-            <Button look="plain" disabled={busy || current === ''} onClick={() => void set(undefined)}>
-              {t('passphrase.remove')}
-            </Button>
-          )}
-        </div>
-      </form>
-    </Card>
   );
 }
 
@@ -172,8 +105,54 @@ export function StoragePage() {
           )}
         </div>
       </Card>
+      <SetAsideCard />
       <ArchiveCard />
     </>
+  );
+}
+
+/** Databases that could not be read: kept until somebody says that nothing is missing. */
+function SetAsideCard() {
+  const app = useApp();
+  const session = useStore(app.session);
+  const [erasing, setErasing] = useState(false);
+  if ((session?.current?.setAside.length ?? 0) === 0) return null;
+  return (
+    <Card title={t('set_aside.title')}>
+      <div className="stack">
+        <p className="field__hint">{t('set_aside.about')}</p>
+        <div className="actions">
+          <Button onClick={() => void app.call('openSetAside', [])}>{t('set_aside.open')}</Button>
+          <Button look="plain" icon="trash" onClick={() => setErasing(true)}>
+            {t('set_aside.erase')}
+          </Button>
+        </div>
+      </div>
+      {erasing && (
+        <Dialog
+          title={t('set_aside.erase')}
+          onClose={() => setErasing(false)}
+          actions={
+            <>
+              <Button look="plain" onClick={() => setErasing(false)}>
+                {t('cancel')}
+              </Button>
+              <Button
+                look="danger"
+                onClick={() => {
+                  setErasing(false);
+                  void app.call('eraseSetAside', []);
+                }}
+              >
+                {t('delete')}
+              </Button>
+            </>
+          }
+        >
+          <p>{t('set_aside.erase.about')}</p>
+        </Dialog>
+      )}
+    </Card>
   );
 }
 

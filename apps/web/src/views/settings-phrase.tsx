@@ -5,6 +5,7 @@ import { Button } from '../components/button.tsx';
 import { Note } from '../components/feedback.tsx';
 import { PassphraseField } from '../components/field.tsx';
 import { errorText, t } from '../i18n/i18n.ts';
+import { secretOf } from '../passkey.ts';
 import { AppError } from '../rpc.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
@@ -16,7 +17,8 @@ type Step = 'closed' | 'alone' | 'shown' | 'check';
 export function PhrasePage() {
   const app = useApp();
   const session = useStore(app.session);
-  const has = session?.current?.hasPassphrase === true;
+  const account = session?.current;
+  const has = account?.sealedBy === 'passphrase';
   const confirmed = session?.current?.phraseConfirmed === true;
   const [step, setStep] = useState<Step>('closed');
   const [phrase, setPhrase] = useState('');
@@ -24,10 +26,11 @@ export function PhrasePage() {
   const [problem, setProblem] = useState<string>();
   const [busy, setBusy] = useState(false);
   const show = async () => {
+    if (account === undefined) return;
     setBusy(true);
     setProblem(undefined);
     try {
-      setPhrase(await app.backend.call('showPhrase', [has ? passphrase : undefined]));
+      setPhrase(await app.backend.call('showPhrase', [await secretOf(account, passphrase)]));
       setPassphrase('');
       setStep('shown');
     } catch (error) {

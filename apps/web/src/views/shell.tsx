@@ -15,6 +15,7 @@ import { UnlockView } from './unlock-view.tsx';
 import './shell.css';
 
 // Not needed for the first view.
+const BrokenView = lazy(async () => ({ default: (await import('./broken-view.tsx')).BrokenView }));
 const ContactView = lazy(async () => ({ default: (await import('./contact-view.tsx')).ContactView }));
 const NetworkView = lazy(async () => ({ default: (await import('./network-view.tsx')).NetworkView }));
 const NewChatView = lazy(async () => ({ default: (await import('./new-chat-view.tsx')).NewChatView }));
@@ -56,6 +57,8 @@ export function Shell() {
         <Onboarding />
       ) : session.phase === 'locked' ? (
         <UnlockView />
+      ) : session.phase === 'broken' ? (
+        <BrokenView />
       ) : (
         <Messenger />
       )}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// An account with a passphrase, before it was given.
+// A sealed account, before its passphrase was given or its passkey asked.
 import { useState } from 'react';
 import { Brand } from '../components/brand.tsx';
 import { Button } from '../components/button.tsx';
+import { Note } from '../components/feedback.tsx';
 import { PassphraseField } from '../components/field.tsx';
 import { errorText, t } from '../i18n/i18n.ts';
+import { secretOf } from '../passkey.ts';
 import { AppError } from '../rpc.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
@@ -17,18 +19,24 @@ export function UnlockView() {
   const [busy, setBusy] = useState(false);
   const account = session?.current;
   if (account === undefined) return null;
+  const byPasskey = account.sealedBy === 'passkey';
+  const unlock = async () => {
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      await app.backend.call('unlock', [account.key, await secretOf(account, passphrase)]);
+    } catch (error) {
+      setProblem(error instanceof AppError ? error.code : 'unexpected');
+    }
+    setBusy(false);
+  };
   return (
     <main className="onboarding scroll">
       <form
         className="onboarding__card stack"
         onSubmit={(event) => {
           event.preventDefault();
-          setBusy(true);
-          setProblem(undefined);
-          app.backend
-            .call('unlock', [account.key, passphrase])
-            .catch((error: unknown) => setProblem(error instanceof AppError ? error.code : 'unexpected'))
-            .finally(() => setBusy(false));
+          void unlock();
         }}
       >
         <div className="onboarding__self">
@@ -37,20 +45,28 @@ export function UnlockView() {
         <h1>
           {account.name === undefined ? t('unlock.title') : t('unlock.title_name', { name: account.name })}
         </h1>
-        <PassphraseField
-          label={t('create.passphrase')}
-          value={passphrase}
-          error={problem && errorText(problem)}
-          autoFocus
-          onChange={({ target }) => setPassphrase(target.value)}
-        />
-        <p className="onboarding__text">{t('unlock.forgotten')}</p>
+        {!byPasskey && (
+          <PassphraseField
+            label={t('create.passphrase')}
+            value={passphrase}
+            error={problem && errorText(problem)}
+            autoFocus
+            onChange={({ target }) => setPassphrase(target.value)}
+          />
+        )}
+        {byPasskey && problem !== undefined && <Note kind="danger">{errorText(problem)}</Note>}
+        <p className="onboarding__text">{byPasskey ? t('unlock.passkey_lost') : t('unlock.forgotten')}</p>
         <div className="actions actions--spread">
           <Button look="plain" disabled={busy} onClick={() => void app.call('switchAccount', [undefined])}>
             {t('unlock.other')}
           </Button>
-          <Button type="submit" look="primary" busy={busy}>
-            {t('unlock')}
+          <Button
+            type="submit"
+            look="primary"
+            busy={busy}
+            {...(byPasskey && { icon: 'key', autoFocus: true })}
+          >
+            {byPasskey ? t('unlock.passkey') : t('unlock')}
           </Button>
         </div>
       </form>

@@ -77,11 +77,16 @@ export class Session {
     options: { database: string; databaseKey: Uint8Array; tell: Tell },
   ): Promise<Session> {
     const storage = await IndexedDbStorage.open(options.database, undefined, { key: options.databaseKey });
-    const verified = new Set<string>(JSON.parse((await storage.setting(VERIFIED)) ?? '[]'));
-    const transport = new BrowserTransport({ env: browserEnv() });
-    const blobs = await IndexedDbBlobs.open(filesOf(options.database));
-    const client = await openBrowserClient({ account, storage, blobs, transport });
-    return new Session(account, { client, storage, transport, tell: options.tell, verified });
+    try {
+      const verified = new Set<string>(JSON.parse((await storage.setting(VERIFIED)) ?? '[]'));
+      const transport = new BrowserTransport({ env: browserEnv() });
+      const blobs = await IndexedDbBlobs.open(filesOf(options.database));
+      const client = await openBrowserClient({ account, storage, blobs, transport });
+      return new Session(account, { client, storage, transport, tell: options.tell, verified });
+    } catch (error) {
+      await storage.close();
+      throw error;
+    }
   }
 
   get profile(): SessionView['profile'] {

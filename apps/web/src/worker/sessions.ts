@@ -3,16 +3,25 @@
 import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
 import { IndexedDbBlobs } from '@allium/client/storage/indexeddb-blobs';
 import { Account } from '@allium/protocol/account';
+import type { Call, Secret } from '../api.ts';
 import type { AccountEntry, SessionView } from '../model.ts';
 import { AppError } from '../rpc.ts';
 import type { Served, Tell } from './host.ts';
 import { checkPhrase, suggestWords } from './phrases.ts';
 import { filesOf, Session } from './session.ts';
-import type { Secrets, Vault } from './vault.ts';
+import type { Secrets, Vault, VaultEntry } from './vault.ts';
 
 const LAST = 'last';
+/** Codes of databases that may not open another time either. */
+const UNREADABLE = /^(damaged|wrong_key|wrong_account|failed)$/;
 /** Nobody chose an account: the welcome page, also after a reload. */
 const NONE = 'none';
+
+/** An account whose database cannot be read. */
+interface Broken extends Secrets {
+  readonly key: string;
+  readonly code: string;
+}
 
 interface Open {
   readonly key: string;
@@ -29,6 +38,7 @@ export class Sessions {
   #open: Open | undefined;
   /** The account whose passphrase is asked for. */
   #locked: string | undefined;
+  #broken: Broken | undefined;
   #problem: string | undefined;
   /** One change of session at a time. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -55,9 +65,19 @@ export class Sessions {
       restoreAccount: ({ phrase, name, passphrase }, call) =>
         this.#inTurn(async () => {
           await this.#keep(Account.fromPhrase(phrase), { phraseConfirmed: true, passphrase });
+          // It is here already, and cannot be read: the page says what can be done.
+          if (this.#broken !== undefined) return;
           await this.#session.restore(call, name?.trim());
         }),
-      unlock: (key, passphrase) => this.#inTurn(() => this.#unlock(key, passphrase)),
+      unlock: (key, secret) => this.#inTurn(() => this.#unlock(key, secret)),
+      reopen: () =>
+        this.#inTurn(async () => {
+          const { key, seed, databaseKey } = this.#brokenOne();
+          await this.#openWith(key, { seed: seed.slice(), databaseKey });
+        }),
+      rebuild: (call) => this.#inTurn(() => this.#rebuild(call)),
+      eraseSetAside: () => this.#inTurn(() => this.#eraseSetAside()),
+      openSetAside: () => this.#inTurn(() => this.#openSetAside()),
       lock: () =>
         this.#inTurn(async () => {
           const key = this.#open?.key;
@@ -66,18 +86,18 @@ export class Sessions {
         }),
       switchAccount: (key) => this.#inTurn(() => this.#switch(key)),
       removeAccount: (key) => this.#inTurn(() => this.#remove(key)),
-      showPhrase: async (passphrase) => {
+      showPhrase: async (secret) => {
         const open = this.#current();
-        const entry = (await this.#vault.entries()).find(({ key }) => key === open.key);
-        if (entry?.hasPassphrase === true) await this.#vault.unlock(open.key, passphrase);
+        const { sealedBy } = await this.#entry(open.key);
+        if (sealedBy !== 'browser') wipe(await this.#vault.unlock(open.key, secret));
         return open.account.phrase();
       },
       confirmPhrase: () =>
         this.#inTurn(() => this.#vault.change(this.#current().key, { phraseConfirmed: true })),
-      setPassphrase: (current, next) =>
+      reseal: (current, next) =>
         this.#inTurn(() => {
           const { key, account } = this.#current();
-          return this.#vault.setPassphrase(key, account.id, current, next);
+          return this.#vault.reseal(key, account.id, current, next);
         }),
       setName: (name) =>
         this.#inTurn(async () => {
@@ -107,13 +127,13 @@ export class Sessions {
     });
   }
 
-  /** Opens the account that was open last; one with a passphrase stays locked. */
+  /** Opens the account that was open last; a sealed one stays locked. */
   async resume(): Promise<void> {
     const entries = await this.#vault.entries();
     const last = await this.#vault.value(LAST);
     const entry = entries.find(({ key }) => key === last) ?? (last === NONE ? undefined : entries[0]);
     if (entry === undefined) return;
-    if (entry.hasPassphrase) this.#locked = entry.key;
+    if (entry.sealedBy !== 'browser') this.#locked = entry.key;
     else {
       try {
         await this.#unlock(entry.key, undefined);
@@ -148,6 +168,8 @@ export class Sessions {
   ): Promise<void> {
     const known = (await this.#vault.entries()).find(({ id }) => id === account.id);
     const seed = account.seed();
+    const { passphrase = '' } = options;
+    const seal = passphrase === '' ? undefined : ({ kind: 'passphrase', passphrase } as const);
     try {
       const key =
         known?.key ??
@@ -155,38 +177,96 @@ export class Sessions {
           id: account.id,
           ...(options.name !== undefined && { name: options.name.trim() }),
           phraseConfirmed: options.phraseConfirmed,
-          passphrase: options.passphrase,
+          seal,
         }));
-      await this.#unlock(key, options.passphrase);
+      await this.#unlock(key, seal);
     } finally {
       seed.fill(0);
       account.dispose();
     }
   }
 
-  async #unlock(key: string, passphrase: string | undefined): Promise<void> {
-    const secrets = await this.#vault.unlock(key, passphrase);
+  async #unlock(key: string, secret: Secret | undefined): Promise<void> {
+    const secrets = await this.#vault.unlock(key, secret);
     await this.#openWith(key, secrets);
   }
 
+  /** A database that cannot be read is no failure: the session is `broken` then. */
   async #openWith(key: string, { seed, databaseKey }: Secrets): Promise<void> {
     await this.#close();
     const account = Account.fromSeed(seed);
-    seed.fill(0);
+    const { generation } = await this.#entry(key);
     try {
       const session = await Session.open(account, {
-        database: databaseOf(key),
+        database: databaseOf(key, generation),
         databaseKey,
         tell: this.#tell,
       });
       this.#open = { key, session, account, databaseKey };
-      this.#locked = undefined;
       this.#problem = undefined;
-      await this.#vault.setValue(LAST, key);
+      seed.fill(0);
     } catch (error) {
       account.dispose();
+      const code = (error as { code?: string }).code ?? '';
+      if (!UNREADABLE.test(code)) {
+        seed.fill(0);
+        throw error;
+      }
+      console.warn('the database cannot be read', error);
+      this.#broken = { key, seed, databaseKey, code };
+    }
+    this.#locked = undefined;
+    await this.#vault.setValue(LAST, key);
+  }
+
+  #brokenOne(): Broken {
+    if (this.#broken === undefined) throw new AppError('not_found', 'no account is broken');
+    return this.#broken;
+  }
+
+  /** Nothing is erased: the old database keeps its name, the new one gets the next. */
+  async #rebuild(call: Call): Promise<void> {
+    const before = { ...this.#brokenOne(), seed: this.#brokenOne().seed.slice() };
+    const { key, databaseKey } = before;
+    const { generation, setAside } = await this.#entry(key);
+    const next = Math.max(generation, ...setAside) + 1;
+    await this.#vault.change(key, { generation: next, setAside: [...setAside, generation] });
+    try {
+      await this.#openWith(key, { seed: before.seed.slice(), databaseKey });
+      if (this.#broken !== undefined)
+        throw new AppError(this.#broken.code, 'the new one cannot be read either');
+    } catch (error) {
+      await this.#close();
+      await eraseDatabase(key, next);
+      await this.#vault.change(key, { generation, setAside });
+      this.#broken = before;
       throw error;
     }
+    before.seed.fill(0);
+    await this.#session.restore(call, undefined);
+  }
+
+  async #eraseSetAside(): Promise<void> {
+    const { key } = this.#current();
+    const { setAside } = await this.#entry(key);
+    for (const generation of setAside) await eraseDatabase(key, generation);
+    await this.#vault.change(key, { setAside: [] });
+  }
+
+  async #openSetAside(): Promise<void> {
+    const { key, account, databaseKey } = this.#current();
+    const { generation, setAside } = await this.#entry(key);
+    const last = setAside.at(-1);
+    if (last === undefined) throw new AppError('not_found', 'nothing was set aside');
+    const seed = account.seed();
+    await this.#vault.change(key, { generation: last, setAside: [...setAside.slice(0, -1), generation] });
+    await this.#openWith(key, { seed, databaseKey });
+  }
+
+  async #entry(key: string): Promise<VaultEntry> {
+    const entry = (await this.#vault.entries()).find((one) => one.key === key);
+    if (entry === undefined) throw new AppError('not_found', 'there is no such account in this browser');
+    return entry;
   }
 
   async #switch(key: string | undefined): Promise<void> {
@@ -195,16 +275,16 @@ export class Sessions {
     this.#problem = undefined;
     await this.#vault.setValue(LAST, key ?? NONE);
     if (key === undefined) return;
-    const entry = (await this.#vault.entries()).find((one) => one.key === key);
-    if (entry?.hasPassphrase === true) this.#locked = key;
+    const { sealedBy } = await this.#entry(key);
+    if (sealedBy !== 'browser') this.#locked = key;
     else await this.#unlock(key, undefined);
   }
 
   async #remove(key: string): Promise<void> {
-    if (this.#open?.key === key) await this.#close();
+    if (this.#open?.key === key || this.#broken?.key === key) await this.#close();
     if (this.#locked === key) this.#locked = undefined;
-    await IndexedDbStorage.delete(databaseOf(key));
-    await IndexedDbBlobs.delete(filesOf(databaseOf(key)));
+    const { generation, setAside } = await this.#entry(key);
+    for (const one of [generation, ...setAside]) await eraseDatabase(key, one);
     await this.#vault.remove(key);
     await this.#vault.setValue(LAST, undefined);
   }
@@ -212,25 +292,47 @@ export class Sessions {
   async #close(): Promise<void> {
     const open = this.#open;
     this.#open = undefined;
+    this.#broken?.seed.fill(0);
+    this.#broken = undefined;
     await open?.session.close();
     open?.account.dispose();
   }
 
   async #view(): Promise<SessionView> {
-    const accounts: AccountEntry[] = (await this.#vault.entries()).map(({ id, ...entry }) => ({
+    const accounts: AccountEntry[] = (await this.#vault.entries()).map(({ id, generation: _, ...entry }) => ({
       ...entry,
       id: id ?? (entry.key === this.#open?.key ? this.#open.account.id : ''),
     }));
-    const key = this.#open?.key ?? this.#locked;
+    const key = this.#open?.key ?? this.#broken?.key ?? this.#locked;
     const current = accounts.find((entry) => entry.key === key);
+    const problem = this.#broken?.code ?? this.#problem;
     return {
-      phase: this.#open !== undefined ? 'open' : current !== undefined ? 'locked' : 'welcome',
+      phase:
+        this.#open !== undefined
+          ? 'open'
+          : this.#broken !== undefined
+            ? 'broken'
+            : current !== undefined
+              ? 'locked'
+              : 'welcome',
       accounts,
       ...(current !== undefined && { current }),
       profile: this.#open?.session.profile ?? {},
-      ...(this.#problem !== undefined && { problem: this.#problem }),
+      ...(problem !== undefined && { problem }),
     };
   }
 }
 
-const databaseOf = (key: string): string => `allium-${key}`;
+const databaseOf = (key: string, generation: number): string =>
+  generation === 0 ? `allium-${key}` : `allium-${key}-${generation}`;
+
+async function eraseDatabase(key: string, generation: number): Promise<void> {
+  const name = databaseOf(key, generation);
+  await IndexedDbStorage.delete(name);
+  await IndexedDbBlobs.delete(filesOf(name));
+}
+
+function wipe({ seed, databaseKey }: Secrets): void {
+  seed.fill(0);
+  databaseKey.fill(0);
+}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Where the accounts of this browser are kept: seed and database key of each, sealed by AES-256-GCM under a passphrase
-// (Argon2id) or, without one, under a key that the browser keeps and never gives out.
+// (Argon2id), under what a passkey derives (WebAuthn PRF), or under a key that the browser keeps and never gives out.
 
 import { fromHex, fromUtf8, toHex, utf8 } from '@allium/protocol/bytes';
 import { argon2id, randomBytes } from '@allium/protocol/crypto';
+import type { PasskeyName, Seal, Secret } from '../api.ts';
 import { AppError } from '../rpc.ts';
 
 const DATABASE = 'allium-vault';
@@ -13,6 +14,9 @@ const VALUES = 'values';
 const PASSES = 3;
 const MEMORY_BYTES = 64 * 2 ** 20;
 const NONCE_BYTES = 12;
+/** WebAuthn: what `prf` derives. */
+const PRF_BYTES = 32;
+const PASSKEY_INFO = 'allium vault';
 
 type Protection =
   | { readonly kind: 'browser'; readonly wrap: CryptoKey }
@@ -21,17 +25,22 @@ type Protection =
       readonly salt: Uint8Array;
       readonly passes: number;
       readonly memoryBytes: number;
-    };
+    }
+  | ({ readonly kind: 'passkey' } & PasskeyName);
 
 interface VaultRecord {
   readonly key: string;
-  /** Only of accounts without a passphrase. */
+  /** Only of accounts that open without being asked. */
   readonly id?: string;
   readonly name?: string;
   readonly phraseConfirmed: boolean;
   readonly protection: Protection;
   readonly nonce: Uint8Array;
   readonly sealed: Uint8Array;
+  /** Of the database; 0, or none: the first one. Those before it could not be read, and are kept. */
+  readonly generation?: number;
+  /** Generations that were set aside. */
+  readonly setAside?: readonly number[];
 }
 
 export interface Secrets {
@@ -41,8 +50,20 @@ export interface Secrets {
 }
 
 export type VaultEntry = Pick<VaultRecord, 'key' | 'id' | 'name' | 'phraseConfirmed'> & {
-  readonly hasPassphrase: boolean;
+  readonly sealedBy: Protection['kind'];
+  /** Which passkey has to be asked. */
+  readonly passkey?: PasskeyName;
+  readonly generation: number;
+  readonly setAside: readonly number[];
 };
+
+interface About {
+  readonly id: string;
+  readonly name?: string | undefined;
+  readonly phraseConfirmed: boolean;
+  /** Without one: a key of the browser. */
+  readonly seal?: Seal | undefined;
+}
 
 export class Vault {
   readonly #database: IDBDatabase;
@@ -67,28 +88,30 @@ export class Vault {
 
   async entries(): Promise<readonly VaultEntry[]> {
     const records: VaultRecord[] = await result(this.#store(ACCOUNTS, 'readonly').getAll());
-    return records.map(({ key, id, name, phraseConfirmed, protection }) => ({
+    return records.map(({ key, id, name, phraseConfirmed, protection, generation, setAside }) => ({
       key,
       ...(id !== undefined && { id }),
       ...(name !== undefined && { name }),
       phraseConfirmed,
-      hasPassphrase: protection.kind === 'passphrase',
+      sealedBy: protection.kind,
+      ...(protection.kind === 'passkey' && {
+        passkey: { credentialId: protection.credentialId, salt: protection.salt },
+      }),
+      generation: generation ?? 0,
+      setAside: setAside ?? [],
     }));
   }
 
-  async add(
-    seed: Uint8Array,
-    about: { id: string; name?: string; phraseConfirmed: boolean; passphrase?: string | undefined },
-  ): Promise<string> {
+  async add(seed: Uint8Array, about: About): Promise<string> {
     const key = toHex(randomBytes(8));
     await this.#put(key, { seed, databaseKey: randomBytes(32) }, about);
     return key;
   }
 
-  /** @throws AppError `wrong_passphrase`, `not_found` */
-  async unlock(key: string, passphrase: string | undefined): Promise<Secrets> {
+  /** @throws AppError `wrong_passphrase`, `wrong_passkey`, `vault_damaged`, `not_found` */
+  async unlock(key: string, secret: Secret | undefined): Promise<Secrets> {
     const record = await this.#record(key);
-    const aes = await keyOf(record.protection, passphrase);
+    const aes = await keyOf(record.protection, secret);
     let plain: ArrayBuffer;
     try {
       plain = await crypto.subtle.decrypt(
@@ -97,30 +120,24 @@ export class Vault {
         bytes(record.sealed),
       );
     } catch {
-      throw new AppError('wrong_passphrase', 'this passphrase does not open the account');
+      throw new AppError(WRONG[record.protection.kind], 'the key does not open the account');
     }
     const { seed, databaseKey } = JSON.parse(fromUtf8(new Uint8Array(plain)));
     return { seed: fromHex(seed), databaseKey: fromHex(databaseKey) };
   }
 
-  /** Seals anew. @throws AppError `wrong_passphrase` */
-  async setPassphrase(
-    key: string,
-    id: string,
-    current: string | undefined,
-    next: string | undefined,
-  ): Promise<void> {
-    const { name, phraseConfirmed } = await this.#record(key);
+  /** Seals anew; without `next` under a key of the browser. @throws AppError as `unlock` */
+  async reseal(key: string, id: string, current: Secret | undefined, next: Seal | undefined): Promise<void> {
+    const { name, phraseConfirmed, generation, setAside } = await this.#record(key);
     const secrets = await this.unlock(key, current);
-    await this.#put(key, secrets, {
-      id,
-      ...(name !== undefined && { name }),
-      phraseConfirmed,
-      passphrase: next,
-    });
+    const kept = { ...(generation !== undefined && { generation }), ...(setAside && { setAside }) };
+    await this.#put(key, secrets, { id, name, phraseConfirmed, seal: next }, kept);
   }
 
-  async change(key: string, change: { name?: string; phraseConfirmed?: boolean }): Promise<void> {
+  async change(
+    key: string,
+    change: Partial<Pick<VaultRecord, 'name' | 'phraseConfirmed' | 'generation' | 'setAside'>>,
+  ): Promise<void> {
     const record = await this.#record(key);
     await result(this.#store(ACCOUNTS, 'readwrite').put({ ...record, ...change }));
   }
@@ -148,20 +165,11 @@ export class Vault {
   async #put(
     key: string,
     { seed, databaseKey }: Secrets,
-    about: { id: string; name?: string; phraseConfirmed: boolean; passphrase?: string | undefined },
+    { id, name, phraseConfirmed, seal }: About,
+    kept: Pick<VaultRecord, 'generation' | 'setAside'> = {},
   ): Promise<void> {
-    const { id, name, phraseConfirmed, passphrase } = about;
-    const protection: Protection =
-      passphrase === undefined || passphrase === ''
-        ? {
-            kind: 'browser',
-            wrap: await crypto.subtle.generateKey({ name: 'AES-GCM', length: 256 }, false, [
-              'encrypt',
-              'decrypt',
-            ]),
-          }
-        : { kind: 'passphrase', salt: randomBytes(16), passes: PASSES, memoryBytes: MEMORY_BYTES };
-    const aes = await keyOf(protection, passphrase);
+    const protection = await protectionFor(seal);
+    const aes = await keyOf(protection, seal);
     const nonce = randomBytes(NONCE_BYTES);
     const plain = utf8(JSON.stringify({ seed: toHex(seed), databaseKey: toHex(databaseKey) }));
     const sealed = await crypto.subtle.encrypt({ name: 'AES-GCM', iv: bytes(nonce) }, aes, bytes(plain));
@@ -170,6 +178,7 @@ export class Vault {
       ...(protection.kind === 'browser' && { id }),
       ...(name !== undefined && name !== '' && { name }),
       phraseConfirmed,
+      ...kept,
       protection,
       nonce,
       sealed: new Uint8Array(sealed),
@@ -182,13 +191,45 @@ export class Vault {
   }
 }
 
-async function keyOf(protection: Protection, passphrase: string | undefined): Promise<CryptoKey> {
+const WRONG = { browser: 'vault_damaged', passphrase: 'wrong_passphrase', passkey: 'wrong_passkey' } as const;
+
+async function protectionFor(seal: Seal | undefined): Promise<Protection> {
+  switch (seal?.kind) {
+    case 'passphrase':
+      return { kind: 'passphrase', salt: randomBytes(16), passes: PASSES, memoryBytes: MEMORY_BYTES };
+    case 'passkey':
+      return { kind: 'passkey', credentialId: seal.credentialId, salt: seal.salt };
+    case undefined: {
+      const aes = { name: 'AES-GCM', length: 256 };
+      return { kind: 'browser', wrap: await crypto.subtle.generateKey(aes, false, ['encrypt', 'decrypt']) };
+    }
+  }
+}
+
+async function keyOf(protection: Protection, secret: Secret | undefined): Promise<CryptoKey> {
   if (protection.kind === 'browser') return protection.wrap;
-  if (passphrase === undefined) throw new AppError('passphrase_needed', 'the account needs its passphrase');
-  const { salt, passes, memoryBytes } = protection;
-  // The same text in another form of Unicode is the same passphrase.
-  const raw = argon2id(utf8(passphrase.normalize('NFKC')), salt, { length: 32, passes, memoryBytes });
-  return await crypto.subtle.importKey('raw', bytes(raw), 'AES-GCM', false, ['encrypt', 'decrypt']);
+  if (protection.kind === 'passphrase') {
+    if (secret?.kind !== 'passphrase')
+      throw new AppError('passphrase_needed', 'the account needs its passphrase');
+    const { salt, passes, memoryBytes } = protection;
+    // The same text in another form of Unicode is the same passphrase.
+    const raw = argon2id(utf8(secret.passphrase.normalize('NFKC')), salt, {
+      length: 32,
+      passes,
+      memoryBytes,
+    });
+    return await crypto.subtle.importKey('raw', bytes(raw), 'AES-GCM', false, ['encrypt', 'decrypt']);
+  }
+  if (secret?.kind !== 'passkey') throw new AppError('passkey_needed', 'the account needs its passkey');
+  if (secret.output.length < PRF_BYTES) throw new AppError('passkey_no_prf', 'the passkey derived no key');
+  const material = await crypto.subtle.importKey('raw', bytes(secret.output), 'HKDF', false, ['deriveKey']);
+  return await crypto.subtle.deriveKey(
+    { name: 'HKDF', hash: 'SHA-256', salt: bytes(protection.salt), info: bytes(utf8(PASSKEY_INFO)) },
+    material,
+    { name: 'AES-GCM', length: 256 },
+    false,
+    ['encrypt', 'decrypt'],
+  );
 }
 
 /** For WebCrypto, whose types want to know that the memory is not shared. */

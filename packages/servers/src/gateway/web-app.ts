@@ -141,7 +141,8 @@ export class WebApp {
 
 const PAGE_HEADERS = {
   'Permissions-Policy':
-    'camera=(self), microphone=(self), geolocation=(), payment=(), usb=(), serial=(), midi=(), ' +
+    'camera=(self), microphone=(self), publickey-credentials-get=(self), publickey-credentials-create=(self), ' +
+    'geolocation=(), payment=(), usb=(), serial=(), midi=(), ' +
     'display-capture=(), browsing-topics=(), interest-cohort=()',
   'Cross-Origin-Opener-Policy': 'same-origin',
   'X-Frame-Options': 'DENY',
