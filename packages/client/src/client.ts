@@ -256,8 +256,10 @@ export class Client {
       poll: (signal) => this.#poller.poll(signal),
       onSynced: (changes) => this.#onSynced(changes),
     });
-    // Whoever has no other devices has nothing to agree on.
-    if (ownCopies) for (const follower of this.#sync.followers()) this.#poller.follow(follower);
+    // Whoever has no other devices has nothing to agree on. Without configs what came would be marked as seen, and the process
+    // that has them would never see it.
+    if (ownCopies && options.receive !== false)
+      for (const follower of this.#sync.followers()) this.#poller.follow(follower);
     this.#poller.follow(this.#inbox);
   }
 

@@ -224,3 +224,25 @@ test('a program that only sends and asks once leaves its changes for the one tha
   await clock.until(() => laptop.contacts()[0]?.nickname === 'Bobby', 60_000);
   expect(laptop.contacts()).toHaveLength(1);
 });
+
+test('a program that only sends and asks once takes nothing from the one that receives', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const storage = new MemoryStorage();
+  const laptop = await world.open(ALICE);
+  const receiver = await world.open(ALICE, { storage });
+  await clock.run(receiver.conversation(BOB.id).approve());
+  await clock.run(receiver.synced());
+  await clock.until(() => laptop.contacts().length === 1);
+  await clock.run(receiver.close());
+  await clock.run(laptop.conversation(BOB.id).setNickname('Bobby'));
+  await clock.run(laptop.synced());
+  const sender = await world.open(ALICE, { storage: storage.reopen(), receive: false });
+  await clock.run(sender.poll());
+  await clock.run(sender.close());
+  const again = await world.open(ALICE, { storage: storage.reopen() });
+  await clock.until(() => again.contacts()[0]?.nickname === 'Bobby', 60_000);
+  const seqnos = (client: Client) => client.syncStatus().configs.map(({ seqno }) => seqno);
+  await clock.until(() => seqnos(again)[1] === seqnos(laptop)[1], 60_000);
+  expect(seqnos(again)).toEqual(seqnos(laptop));
+});
