@@ -108,8 +108,9 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
     });
     return client;
   } catch (error) {
-    await storage?.close();
     transport.close();
+    await storage?.close();
+    await blobs?.close();
     throw error;
   }
 }
