@@ -179,6 +179,10 @@ export class Sessions {
           phraseConfirmed: options.phraseConfirmed,
           seal,
         }));
+      // It was here without: whoever sets a passphrase now means it.
+      if (known !== undefined && seal !== undefined) {
+        await this.#vault.reseal(key, account.id, undefined, seal);
+      }
       await this.#unlock(key, seal);
     } finally {
       seed.fill(0);
