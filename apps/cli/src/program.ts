@@ -22,6 +22,7 @@ const VERSION = '0.1.0';
 
 /** Runs one command line (without `node` and the script) and returns the exit code: 0 done, 1 not done, 2 wrong usage. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
+  if (args[0] === 'help' && args[1] === 'node') return await runCommandLine([...args.slice(1), '--help']);
   // The options of a node come from its own table, which also writes their help.
   if (args[0] === 'node') {
     const { runNode } = await import('./commands/node.ts');
@@ -32,12 +33,28 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     exitCode = code;
   });
   try {
-    await program.parseAsync([...args], { from: 'user' });
+    await program.parseAsync(helpAsked(program, args), { from: 'user' });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     throw error;
   }
+}
+
+/** `help network show` as `network show --help`; with a word that is no command as that command, which says so. */
+function helpAsked(program: Command, args: readonly string[]): string[] {
+  const [first, ...words] = args;
+  if (first !== 'help' || words.length === 0 || words.some((word) => word.startsWith('-'))) return [...args];
+  const path: string[] = [];
+  let command = program;
+  for (const word of words) {
+    if (command.commands.length === 0) break;
+    path.push(word);
+    const found = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+    if (found === undefined) return path;
+    command = found;
+  }
+  return [...path, '--help'];
 }
 
 function buildProgram(done: Done): Command {

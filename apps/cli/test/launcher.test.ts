@@ -147,6 +147,15 @@ describe('the command line', () => {
     expect(stderr).toContain('Did you mean send?');
   });
 
+  test('help of a command below another one, and of none', async () => {
+    const { code, stdout } = await run('help', 'network', 'show');
+    expect([code, stdout]).toEqual([0, expect.stringContaining('Usage: allium network show')]);
+    const slip = await run('help', 'accounts');
+    expect([slip.code, slip.stderr]).toEqual([2, expect.stringContaining('Did you mean account?')]);
+    const node = await run('help', 'node');
+    expect([node.code, node.stdout]).toEqual([0, expect.stringContaining('--help')]);
+  });
+
   test.each([
     [['devnet', '--nodes', 'many']],
     [['network', 'create', 'file']],
