@@ -47,10 +47,12 @@ const MAX_LINES = 200;
 export function rowsOf(messages: readonly StoredMessage[], context: RowContext): readonly Row[] {
   const rows: Row[] = [];
   let previous: StoredMessage | undefined;
+  let previousAt: number | undefined;
   let isMarked = false;
   for (const message of messages) {
     const at = placeTime(message);
-    const isNewDay = previous === undefined || dayOf(placeTime(previous)) !== dayOf(at);
+    const isNewDay = previousAt === undefined || dayOf(previousAt) !== dayOf(at);
+    previousAt = at;
     if (isNewDay) rows.push(divider(dayText(at, context.now), context.width));
     const isUnread = context.readTo !== undefined && at > context.readTo && message.sender !== context.ownId;
     const startsNew = isUnread && !isMarked;

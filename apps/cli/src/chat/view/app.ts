@@ -123,7 +123,7 @@ function footer({ notice, requests, open }: ChatSnapshot, ui: UiState): ReactEle
     ui.focus === 'compose'
       ? 'Enter send · Alt+Enter new line · ↑ messages · Esc list · F1 keys'
       : ui.focus === 'select'
-        ? 'r answer · e react · d delete · i details · Esc write · ? keys'
+        ? 'r answer · e react · E edit · d delete · i details · Esc write · ? keys'
         : isRequest
           ? 'Enter read · a accept · x decline · b block · ? keys'
           : `Enter ${open === undefined ? 'open' : 'write'} · n new · / find · c contacts · s settings · ? keys · q quit`;
