@@ -59,5 +59,5 @@ export async function findMessage(client: Client, id: string, name: string): Pro
     before = messages[0];
     if (before === undefined) break;
   }
-  throw usage(`there is no message ${name} in that conversation ("allium history" lists them)`);
+  throw usage(`there is no message ${name} in that conversation ("allium history --json" lists them)`);
 }

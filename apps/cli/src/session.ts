@@ -174,7 +174,14 @@ export function explain(error: unknown, seeds: readonly string[] = []): CliError
     case 'empty':
     case 'too_long':
     case 'bad_attachment':
+    case 'bad_emoji':
       return usage(message);
+    case 'no_file_server':
+      return new CliError(
+        'this network has no file server. Name one by --file-server URL#KEY; "allium files serve" runs one',
+        1,
+        { cause: error },
+      );
     case 'no_network':
     case 'no_nodes':
       return new CliError(`${message}${askedOf(message, seeds)}. ${IS_IT_THERE}${httpHint(seeds)}`, 1, {

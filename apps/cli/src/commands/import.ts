@@ -100,8 +100,8 @@ function tell(summary: Summary, state: { digest: string; messages: number }, asJ
   );
   if (expired > 0) remark(`${counted(expired, 'message')} disappeared meanwhile.`);
   if (unknown > 0)
-    remark(`${counted(unknown, 'entry')} of a newer version left out: import again after an update.`);
-  if (refused > 0) remark(`${counted(refused, 'entry')} were malformed and left out.`);
+    remark(`${counted(unknown, 'record')} of a newer version left out: import again after an update.`);
+  if (refused > 0) remark(`${counted(refused, 'record')} malformed and left out.`);
 }
 
 /** The chosen account; or a new one, where there is none yet and the archive holds its secret. */

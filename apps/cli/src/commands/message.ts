@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium react`, `delete`, `read`, `history`: what can be done with messages that are there.
 import { deliveryOf } from '@allium/client/delivery';
-import { isEmoji } from 'EMOJI';
 import type { StoredMessage } from '@allium/client/storage';
 import { usage } from '../cli-error.ts';
 import { type ContactOptions, withContact } from '../contact-session.ts';
@@ -18,7 +17,6 @@ export function react(
   emoji: string,
   options: ContactOptions & { readonly remove?: boolean },
 ): Promise<number> {
-  if (!isEmoji(emoji)) throw usage('a reaction is one emoji');
   return withContact(contact, options, async (conversation, client) => {
     const to = await findMessage(client, conversation.id, message);
     const { remove = false } = options;

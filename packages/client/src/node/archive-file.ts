@@ -171,6 +171,8 @@ async function writing<T>(work: Promise<T>): Promise<T> {
     if (code === 'ENOSPC' || code === 'EDQUOT') {
       throw new ArchiveFileError('full', 'no space is left on the disk', { cause });
     }
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw new ArchiveFileError('unwritable', 'there is no such folder', { cause });
     throw new ArchiveFileError('unwritable', 'the file cannot be written', { cause });
   }
 }
