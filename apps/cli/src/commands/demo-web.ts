@@ -28,6 +28,7 @@ export interface DemoWeb {
   readonly page: string | undefined;
   readonly trouble: string | undefined;
   readonly gateway: string;
+  /** URL#KEY, as `--file-server` takes it. */
   readonly fileServer: string;
   stop(): Promise<void>;
 }
@@ -72,7 +73,7 @@ export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
     page: web === undefined ? undefined : `${url}/`,
     trouble,
     gateway: url,
-    fileServer: files.url,
+    fileServer: `${files.url}#${files.ed25519Hex}`,
     async stop() {
       await gateway.stop();
       await files.stop();
@@ -168,6 +169,8 @@ function* filesBelow(path: string): Generator<string> {
 }
 
 export function tellWeb(web: DemoWeb, styled: (style: 'bold' | 'green', text: string) => string): void {
+  print('');
+  print(`Files go by the file server of this network: add --file-server '${web.fileServer}'`);
   print('');
   if (web.page !== undefined) {
     print(`${styled('green', 'Open in a browser:')} ${styled('bold', web.page)}`);

@@ -37,6 +37,7 @@ export async function serveFiles(options: FilesServeOptions): Promise<number> {
   else {
     print(`The file server is at ${url} (Ctrl-C ends it)`);
     print(`Its key: ${ed25519Hex}`);
+    remark(`Clients name it so: --file-server '${url}#${ed25519Hex}'`);
     remark(`It keeps ${counted(store.files, 'file')}, ${(store.usedBytes / 1e6).toFixed(1)} MB.`);
   }
   await stop.stopped;
