@@ -87,7 +87,7 @@ export class Vault {
   }
 
   async entries(): Promise<readonly VaultEntry[]> {
-    const records: VaultRecord[] = await result(this.#store(ACCOUNTS, 'readonly').getAll());
+    const records: VaultRecord[] = await result(this.#store(ACCOUNTS).getAll());
     return records.map(({ key, id, name, phraseConfirmed, protection, generation, setAside }) => ({
       key,
       ...(id !== undefined && { id }),
@@ -139,25 +139,23 @@ export class Vault {
     change: Partial<Pick<VaultRecord, 'name' | 'phraseConfirmed' | 'generation' | 'setAside'>>,
   ): Promise<void> {
     const record = await this.#record(key);
-    await result(this.#store(ACCOUNTS, 'readwrite').put({ ...record, ...change }));
+    await this.#write(ACCOUNTS, (store) => store.put({ ...record, ...change }));
   }
 
   async remove(key: string): Promise<void> {
-    await result(this.#store(ACCOUNTS, 'readwrite').delete(key));
+    await this.#write(ACCOUNTS, (store) => store.delete(key));
   }
 
   async value(name: string): Promise<string | undefined> {
-    return await result(this.#store(VALUES, 'readonly').get(name));
+    return await result(this.#store(VALUES).get(name));
   }
 
   async setValue(name: string, value: string | undefined): Promise<void> {
-    const store = this.#store(VALUES, 'readwrite');
-    if (value === undefined) await result(store.delete(name));
-    else await result(store.put(value, name));
+    await this.#write(VALUES, (store) => (value === undefined ? store.delete(name) : store.put(value, name)));
   }
 
   async #record(key: string): Promise<VaultRecord> {
-    const record: VaultRecord | undefined = await result(this.#store(ACCOUNTS, 'readonly').get(key));
+    const record: VaultRecord | undefined = await result(this.#store(ACCOUNTS).get(key));
     if (record === undefined) throw new AppError('not_found', 'there is no such account in this browser');
     return record;
   }
@@ -183,11 +181,25 @@ export class Vault {
       nonce,
       sealed: new Uint8Array(sealed),
     };
-    await result(this.#store(ACCOUNTS, 'readwrite').put(record));
+    await this.#write(ACCOUNTS, (store) => store.put(record));
   }
 
-  #store(name: string, mode: IDBTransactionMode): IDBObjectStore {
-    return this.#database.transaction(name, mode).objectStore(name);
+  #store(name: string): IDBObjectStore {
+    return this.#database.transaction(name, 'readonly').objectStore(name);
+  }
+
+  /** Waits until it is on the disk: a request that succeeds is in no database yet. @throws AppError `full`, `storage_failed` */
+  async #write(name: string, change: (store: IDBObjectStore) => IDBRequest): Promise<void> {
+    const transaction = this.#database.transaction(name, 'readwrite', { durability: 'strict' });
+    const done = new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => {
+        const isFull = transaction.error?.name === 'QuotaExceededError';
+        reject(new AppError(isFull ? 'full' : 'storage_failed', String(transaction.error)));
+      };
+    });
+    change(transaction.objectStore(name));
+    await done;
   }
 }
 
