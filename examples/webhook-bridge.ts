@@ -133,7 +133,9 @@ async function answer(
   outgoing: Outgoing,
 ): Promise<void> {
   if (request.method === 'GET' && request.url === '/health') {
-    return reply(response, 200, { id: options.client.id, status: options.client.status });
+    const { id, status } = options.client;
+    // Whose account it is tells nobody without the token.
+    return reply(response, 200, { ...(isAllowed(request, options.token) && { id }), status });
   }
   if (!isAllowed(request, options.token)) return reply(response, 401, { error: 'unauthorized' });
   if (request.url !== '/messages') return reply(response, 404, { error: 'not_found' });

@@ -154,6 +154,9 @@ test('callers without the token, wrong requests, and webhooks into the private n
     fetch(`${running.url}/health`),
   ]);
   expect(statuses.map(({ status }) => status)).toEqual([401, 400, 400, 400, 413, 404, 200]);
+  expect(await statuses[6].json()).toEqual({ status: expect.any(String) });
+  const mine = await fetch(`${running.url}/health`, { headers: { authorization: `Bearer ${TOKEN}` } });
+  expect(await mine.json()).toMatchObject({ id: account.id });
 
   const options = { client: {} as BridgeOptions['client'], secret: SECRET, token: TOKEN };
   for (const webhook of [
