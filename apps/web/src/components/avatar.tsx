@@ -46,6 +46,18 @@ function numbersOf(id: string): number[] {
   );
 }
 
+/** Stems and petals as one path: a list of messages has many flowers, and each element costs when one scrolls. */
+function ring(count: number, radius: number, size: number, offset: number): string {
+  let path = '';
+  for (let i = 0; i < count; i++) {
+    const angle = ((i / count) * 360 + offset) * (Math.PI / 180);
+    const x = 32 + Math.cos(angle) * radius;
+    const y = 32 + Math.sin(angle) * radius;
+    path += `M32 32L${x.toFixed(2)} ${y.toFixed(2)}m${-size} 0a${size} ${size} 0 1 0 ${2 * size} 0a${size} ${size} 0 1 0 ${-2 * size} 0`;
+  }
+  return path;
+}
+
 function Flower({ id, name }: { readonly id: string; readonly name?: string | undefined }) {
   const [a = 0, b = 0, c = 0, d = 0, e = 0] = numbersOf(id);
   const hue = Math.round((a / 256) * 360);
@@ -54,19 +66,6 @@ function Flower({ id, name }: { readonly id: string; readonly name?: string | un
   const inner = 3 + (d % 5);
   const initial = initialOf(name);
   const chroma = 0.075 + (e % 4) * 0.012;
-  const ring = (count: number, radius: number, size: number, offset: number) =>
-    Array.from({ length: count }, (_, i) => {
-      const angle = ((i / count) * 360 + offset) * (Math.PI / 180);
-      const x = 32 + Math.cos(angle) * radius;
-      const y = 32 + Math.sin(angle) * radius;
-      return (
-        // biome-ignore lint/suspicious/noArrayIndexKey: petals have no other name
-        <g key={i}>
-          <line x1={32} y1={32} x2={x} y2={y} />
-          <circle cx={x} cy={y} r={size} />
-        </g>
-      );
-    });
   return (
     <svg viewBox="0 0 64 64" role="presentation">
       <rect width="64" height="64" fill={`oklch(0.56 ${chroma + 0.03} ${hue})`} />
@@ -77,15 +76,13 @@ function Flower({ id, name }: { readonly id: string; readonly name?: string | un
         fill={`oklch(0.5 ${chroma + 0.04} ${(hue + 24) % 360})`}
         opacity="0.55"
       />
-      <g
+      <path
+        d={ring(petals, 21, 4.2, turn) + ring(inner, 11, 3, turn + 20)}
         stroke={`oklch(0.86 ${chroma} ${hue})`}
         fill={`oklch(0.86 ${chroma} ${hue})`}
         strokeWidth="1.6"
         opacity={initial === '' ? 0.95 : 0.34}
-      >
-        {ring(petals, 21, 4.2, turn)}
-        {ring(inner, 11, 3, turn + 20)}
-      </g>
+      />
       {initial !== '' && (
         <text x="32" y="33" className="avatar__initial" dominantBaseline="central" textAnchor="middle">
           {initial}

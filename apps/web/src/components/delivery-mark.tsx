@@ -15,14 +15,17 @@ const ICONS = {
 export function DeliveryMark({
   state,
   size = 15,
+  named = false,
 }: {
   readonly state: DeliveryView['state'];
   readonly size?: number;
+  /** What it stands in says it already. */
+  readonly named?: boolean;
 }) {
   return (
     <span className={`delivery-mark delivery-mark--${state}`}>
       <Icon name={ICONS[state]} size={size} />
-      <span className="sr-only">{t(`delivery.${state}`)}</span>
+      {!named && <span className="sr-only">{t(`delivery.${state}`)}</span>}
     </span>
   );
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Times as people say them, in the language of the page.
-import { currentLanguage, t } from '../i18n/i18n.ts';
+import { currentLocale, t } from '../i18n/i18n.ts';
 
 const DAY_MS = 86_400_000;
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 function format(name: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const key = `${currentLanguage()} ${name}`;
-  const known = formats.get(key) ?? new Intl.DateTimeFormat(currentLanguage(), options);
+  const key = `${currentLocale()} ${name}`;
+  const known = formats.get(key) ?? new Intl.DateTimeFormat(currentLocale(), options);
   formats.set(key, known);
   return known;
 }
@@ -55,7 +55,7 @@ export function bytesText(bytes: number): string {
     value /= 1000;
     unit++;
   }
-  return new Intl.NumberFormat(currentLanguage(), {
+  return new Intl.NumberFormat(currentLocale(), {
     style: 'unit',
     unit: units[unit] ?? 'byte',
     unitDisplay: 'short',

@@ -39,6 +39,12 @@ export async function setLanguage(next: Language): Promise<void> {
 
 export const currentLanguage = (): Language => language;
 
+/** As the browser wants the language: days, hours and numbers differ from country to country. */
+export function currentLocale(): string {
+  const wanted = typeof navigator === 'undefined' ? [] : (navigator.languages ?? []);
+  return wanted.find((tag) => tag.toLowerCase().split('-')[0] === language) ?? language;
+}
+
 export function t(key: TextKey, params: Params = {}): string {
   const { n } = params;
   const chosen = typeof n === 'number' && `${key}_other` in en ? `${key}_${pluralOf(n)}` : key;

@@ -139,7 +139,7 @@ export const Message = memo(function Message({
                 title={t(`delivery.${delivery.state}`)}
                 onClick={() => actions.details(message)}
               >
-                <DeliveryMark state={delivery.state} />
+                <DeliveryMark state={delivery.state} named />
               </button>
             )}
           </span>
