@@ -18,7 +18,8 @@ export async function wipeAccount(options: WipeOptions): Promise<number> {
     remark(`This removes account ${entry.name} (${entry.id}) with all its messages from ${entry.folder}.`);
     remark('Without its recovery phrase it is gone for ever.');
     const answer = await askLine(`Type its name (${entry.name}) to go on`);
-    if (answer.trim() !== entry.name) throw new CliError('nothing was removed');
+    if (answer.trim() !== entry.name)
+      throw new CliError('nothing was removed: that is not its name (scripts say --yes)');
   }
   let swarm: { confirmed: number; of: number } | undefined;
   if (options.swarm === true) {
