@@ -88,6 +88,8 @@ test('over TLS', async () => {
   const files = ['--tls-cert', join(folder, 'cert.pem'), '--tls-key', join(folder, 'key.pem')];
   const gateway = shell.start('gateway', '--seed', net.seed, '--port', '0', ...files);
   await until(() => gateway.stdout.includes('The gateway is at https://'), 20_000);
+  // Nobody has said that the network is local.
+  await until(() => gateway.stderr.includes('private addresses'), 5_000);
   gateway.child.kill('SIGTERM');
   expect((await gateway.ended()).code).toBe(0);
 });

@@ -65,6 +65,11 @@ export async function runGateway(options: GatewayCommandOptions): Promise<number
     else {
       print(`The gateway is at ${url} (Ctrl-C ends it)`);
       if (trouble === undefined) remark(`It leads to ${counted(gateway.numbers.nodes, 'service node')}.`);
+      if (isGuessedLocal(options)) {
+        remark(
+          'Its seeds are local, so it passes envelopes to private addresses too (not with --network main).',
+        );
+      }
       if (options.web !== undefined) remark(`It serves the web app of ${options.web}.`);
     }
     if (trouble !== undefined) remark(`No node list yet: ${harmless(trouble)}. The gateway goes on asking.`);
@@ -104,6 +109,12 @@ async function settingsOf(
     ...(maxSocketsPerAddress !== undefined && { maxSocketsPerAddress }),
   };
 }
+
+/** A seed beside the gateway may belong to a public network, whose members must not lead into the operator's own. */
+const isGuessedLocal = (options: GatewayCommandOptions): boolean =>
+  options.network === undefined &&
+  options.allowPrivate === undefined &&
+  networkOf(options).network === 'local';
 
 /** The seeds of a named network, else those that are chosen as for other commands. */
 function networkOf(options: GatewayCommandOptions): Pick<GatewayOptions, 'network' | 'seeds'> {
