@@ -689,6 +689,27 @@ test('a message that may have been stored keeps its time after a start, while th
   ]);
 });
 
+test('a message that failed is not copied to other devices at the next start', async () => {
+  world = new World();
+  const { clock, network } = world;
+  network.swarmOf.set(ALICE.id, 0).set(BOB.id, 1);
+  const storage = new MemoryStorage();
+  const alice = await world.open(ALICE, { storage, receive: false });
+  for (const node of network.swarm(BOB.id)) node.answer = () => ({ status: 500, body: 'request failed' });
+  const sending = alice.conversation(BOB.id).send('never left');
+  await clock.run(expect(sending).rejects.toMatchObject({ code: 'not_stored' }));
+  await clock.run(alice.close());
+  for (const node of network.nodes) node.answer = undefined;
+  const again = await world.open(ALICE, { storage: storage.reopen(), receive: false });
+  const laptop = await world.open(ALICE);
+  await clock.run(again.ready());
+  await clock.pass(60_000);
+  await clock.run(again.flush());
+  await clock.run(laptop.poll());
+  expect(await laptop.conversation(BOB.id).history()).toEqual([]);
+  expect(await again.conversation(BOB.id).history()).toMatchObject([{ state: 'failed' }]);
+});
+
 test('a copy that could not be stored follows when our swarm is back', async () => {
   world = new World();
   const { clock, network } = world;

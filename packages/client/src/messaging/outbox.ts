@@ -197,7 +197,8 @@ export class Outbox {
             else this.#tasks.run('files', () => sent);
           }
         } else if (isOld) await this.#save({ ...message, copyPending: false });
-        else this.#copyInBackground(message);
+        // Of a failed one other devices would show that it was sent.
+        else if (message.state === 'sent') this.#copyInBackground(message);
       }
     });
   }
