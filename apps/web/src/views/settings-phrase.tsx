@@ -49,7 +49,7 @@ export function PhrasePage() {
       <Note kind={confirmed ? 'good' : 'warning'} icon="key">
         {confirmed ? t('phrase.confirmed') : t('phrase.reminder')}
       </Note>
-      <Card>
+      <Card {...(step === 'alone' && { title: t('phrase.alone.title') })}>
         {step === 'closed' && (
           <div className="stack">
             <p className="field__hint">{t('phrase.about')}</p>
@@ -68,7 +68,6 @@ export function PhrasePage() {
               void show();
             }}
           >
-            <h3 className="card__title">{t('phrase.alone.title')}</h3>
             <p className="field__hint">{t('phrase.alone.about')}</p>
             {has && (
               <PassphraseField
