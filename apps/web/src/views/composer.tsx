@@ -69,6 +69,11 @@ export function Composer({ person, draft, replyTo, editing, onDone, ref }: Compo
     if (editing !== undefined || replyTo !== undefined) area.current?.focus();
   }, [editing, replyTo]);
 
+  // Who opens a conversation wants to write; a touch screen's keyboard would cover it.
+  useEffect(() => {
+    if (window.matchMedia('(pointer: fine)').matches) area.current?.focus({ preventScroll: true });
+  }, []);
+
   // After a reload the draft comes later than the place for it.
   useEffect(() => {
     if (touched.current || draft === '') return;

@@ -6,6 +6,9 @@ import type { Host } from './host.ts';
 
 const LOCK = 'allium-owner';
 const CHANNEL = 'allium';
+// Ours.
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
 
 interface WorkerScope {
   postMessage(message: FromWorker): void;
@@ -83,15 +86,7 @@ function askAgain(ask: (call: ToWorker) => void): void {
 }
 
 void navigator.locks.request(LOCK, async () => {
-  // Loaded only here: tabs that follow do without the cryptography.
-  const { Host } = await import('./host.ts');
-  const own = new Host((message) => {
-    if (message.kind === 'event' || !waiting.has(message.id)) {
-      channel.postMessage({ to: 'pages', message } satisfies Shared);
-    }
-    toOwnPage(message);
-  });
-  await own.start();
+  const own = await startHost();
   host = own;
   channel.postMessage({ to: 'followers', hello: true } satisfies Shared);
   askAgain((call) => own.receive(call));
@@ -99,3 +94,23 @@ void navigator.locks.request(LOCK, async () => {
   // For as long as this worker lives.
   await new Promise(() => undefined);
 });
+
+/** Again and again: the network may be away at the first visit, and nobody else would try. */
+async function startHost(): Promise<Host> {
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+    try {
+      // Loaded only here: tabs that follow do without the cryptography.
+      const { Host } = await import('./host.ts');
+      const own = new Host((message) => {
+        if (message.kind === 'event' || !waiting.has(message.id)) {
+          channel.postMessage({ to: 'pages', message } satisfies Shared);
+        }
+        toOwnPage(message);
+      });
+      await own.start();
+      return own;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+}
