@@ -140,10 +140,14 @@ test('a message is delivered when it is reacted to, and gone from devices and no
 });
 
 test('the bot of the examples answers', async () => {
-  const bot = spawn(process.execPath, [join(import.meta.dirname, '..', '..', '..', 'examples', 'echo-bot.ts')], {
-    env: { PATH: process.env.PATH, ALLIUM_SEED: net.seed },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const bot = spawn(
+    process.execPath,
+    [join(import.meta.dirname, '..', '..', '..', 'examples', 'echo-bot.ts')],
+    {
+      env: { PATH: process.env.PATH, ALLIUM_SEED: net.seed },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   try {
     const [line] = await once(bot.stdout, 'data');
     const id = /05[0-9a-f]{64}/.exec(String(line))?.[0] ?? '';

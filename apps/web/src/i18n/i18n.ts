@@ -37,7 +37,7 @@ export async function setLanguage(next: Language): Promise<void> {
   for (const listener of listeners) listener();
 }
 
-export const currentLanguage = (): Language => language;
+const currentLanguage = (): Language => language;
 
 /** As the browser wants the language: days, hours and numbers differ from country to country. */
 export function currentLocale(): string {

@@ -291,7 +291,12 @@ export class Config {
       }
     }
     changed = this.#merge(candidates, now) || changed;
-    return { accepted: [...accepted].sort(), refused, changed, ...(this.#overtaken ? { overtaken: true } : {}) };
+    return {
+      accepted: [...accepted].sort(),
+      refused,
+      changed,
+      ...(this.#overtaken ? { overtaken: true } : {}),
+    };
   }
 
   /**
