@@ -36,6 +36,7 @@ test.each([
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
   await page.goto(`${server.url}/#/gallery`);
+  await page.locator('main li a').first().waitFor();
   const scenes = await page.locator('main li a').allTextContents();
   expect(scenes.length).toBeGreaterThan(30);
   const found: Record<string, readonly string[]> = {};
