@@ -10,8 +10,8 @@ import type { ExplorerSource } from '@allium/servers/explorer/model';
 import { SeedSource } from '@allium/servers/explorer/seed-source';
 import { type RunningServer, serve } from '@allium/servers/serve';
 import { chosenDeployment, chosenRpc } from '../chain-options.ts';
-import { CliError } from '../cli-error.ts';
 import { chosenSeeds, homeFolder, type SeedOptions } from '../home.ts';
+import { listenTrouble } from '../server-command.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { harmless, print, remark } from '../terminal.ts';
 
@@ -85,12 +85,6 @@ async function listen(source: ExplorerSource, options: ExplorerOptions): Promise
   try {
     return await serve(explorerApp(source), options);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE')
-      throw new CliError(`port ${options.port} is taken; choose another with --port`);
-    if (code === 'EACCES')
-      throw new CliError(`port ${options.port} is not yours to use; choose one above 1023 with --port`);
-    if (code === 'EADDRNOTAVAIL') throw new CliError(`${options.host} is no address of this machine`);
-    throw error;
+    throw listenTrouble(error, options);
   }
 }

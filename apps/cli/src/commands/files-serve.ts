@@ -2,14 +2,14 @@
 // `allium files serve`: a file server in this process.
 import { join } from 'node:path';
 import { systemEnv } from '@allium/net/system-env';
-import type { Logger } from '@allium/protocol/env';
 import { type FileServer, type StartFileServerOptions, startFileServer } from '@allium/servers/files';
 import { FileStoreError } from '@allium/servers/files/file-store';
 import { ServerKeyError } from '@allium/servers/server-key';
 import { CliError } from '../cli-error.ts';
 import { homeFolder } from '../home.ts';
+import { listenTrouble, terminalLog } from '../server-command.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { counted, harmless, print, printJson, remark } from '../terminal.ts';
+import { counted, print, printJson, remark } from '../terminal.ts';
 
 const DAY_SECONDS = 86_400;
 
@@ -59,28 +59,11 @@ async function start(options: FilesServeOptions): Promise<FileServer> {
     ...(options.numberIds === true && { numberIds: true }),
   };
   try {
-    return await startFileServer(settings, systemEnv(terminalLog));
+    return await startFileServer(settings, systemEnv(terminalLog({ info: true })));
   } catch (error) {
     if (error instanceof FileStoreError || error instanceof ServerKeyError) {
       throw new CliError(error.message, 1, { cause: error });
     }
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') throw new CliError(`port ${port} is taken; choose another with --port`);
-    if (code === 'EACCES')
-      throw new CliError(`port ${port} is not yours to use; choose one above 1023 with --port`);
-    if (code === 'EADDRNOTAVAIL') throw new CliError(`${host} is no address of this machine`);
-    throw error;
+    throw listenTrouble(error, { host, port });
   }
 }
-
-const told = (fields: Readonly<Record<string, unknown>>, message: string) => {
-  const facts = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
-  remark(harmless([message, ...facts].join('; ')));
-};
-const terminalLog: Logger = {
-  error: told,
-  warn: told,
-  info: told,
-  debug: () => {},
-  child: () => terminalLog,
-};

@@ -11,7 +11,6 @@ import {
   watchCertificateFiles,
 } from '@allium/net/certificate-files';
 import { systemEnv } from '@allium/net/system-env';
-import type { Logger } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import { Gateway, type GatewayOptions } from '@allium/servers/gateway';
 import { serveGatewayMetrics } from '@allium/servers/gateway/metrics';
@@ -19,6 +18,7 @@ import { WebApp, WebAppError } from '@allium/servers/gateway/web-app';
 import { CliError, fileTrouble, usage } from '../cli-error.ts';
 import { fileServerOf } from '../file-servers.ts';
 import { chosenSeeds, type SeedOptions } from '../home.ts';
+import { listenTrouble, terminalLog } from '../server-command.ts';
 import { presetFor } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { counted, harmless, print, printJson, remark } from '../terminal.ts';
@@ -45,7 +45,7 @@ export interface GatewayCommandOptions extends SeedOptions {
 
 export async function runGateway(options: GatewayCommandOptions): Promise<number> {
   const stop = onStopSignal();
-  const env = systemEnv(terminalLog);
+  const env = systemEnv(terminalLog());
   const certificate = certificateOf(options);
   const gateway = new Gateway(await settingsOf(options, certificate?.now), env);
   let metrics: { readonly port: number; stop(): Promise<void> } | undefined;
@@ -188,23 +188,6 @@ async function listen(gateway: Gateway, { host, port }: GatewayCommandOptions) {
   try {
     return await gateway.start();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') throw new CliError(`port ${port} is taken; choose another with --port`);
-    if (code === 'EACCES')
-      throw new CliError(`port ${port} is not yours to use; choose one above 1023 with --port`);
-    if (code === 'EADDRNOTAVAIL') throw new CliError(`${host} is no address of this machine`);
-    throw error;
+    throw listenTrouble(error, { host, port });
   }
 }
-
-const told = (fields: Readonly<Record<string, unknown>>, message: string) => {
-  const facts = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
-  remark(harmless([message, ...facts].join('; ')));
-};
-const terminalLog: Logger = {
-  error: told,
-  warn: told,
-  info: () => {},
-  debug: () => {},
-  child: () => terminalLog,
-};

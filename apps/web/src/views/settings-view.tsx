@@ -20,6 +20,12 @@ import { DevicesPage } from './settings-devices.tsx';
 import { PhrasePage } from './settings-phrase.tsx';
 import './settings-view.css';
 
+/** Pages of their own that are reached from here too. */
+const ELSEWHERE = [
+  ['network', 'path'],
+  ['protected', 'shield'],
+] as const;
+
 const PAGES: readonly (readonly [page: SettingsPage, icon: IconName])[] = [
   ['profile', 'user'],
   ['accounts', 'users'],
@@ -75,28 +81,15 @@ export function SettingsView({ page }: { readonly page?: SettingsPage | undefine
                 </button>
               </li>
             ))}
-            <li>
-              <button
-                type="button"
-                className="settings-row"
-                onClick={() => app.router.push({ at: 'network' })}
-              >
-                <Icon name="path" />
-                <span>{t('network')}</span>
-                <Icon name="forward" size={16} />
-              </button>
-            </li>
-            <li>
-              <button
-                type="button"
-                className="settings-row"
-                onClick={() => app.router.push({ at: 'protected' })}
-              >
-                <Icon name="shield" />
-                <span>{t('protected')}</span>
-                <Icon name="forward" size={16} />
-              </button>
-            </li>
+            {ELSEWHERE.map(([at, icon]) => (
+              <li key={at}>
+                <button type="button" className="settings-row" onClick={() => app.router.push({ at })}>
+                  <Icon name={icon} />
+                  <span>{t(at)}</span>
+                  <Icon name="forward" size={16} />
+                </button>
+              </li>
+            ))}
           </ul>
         </Card>
       </Pane>
