@@ -264,8 +264,15 @@ test('conversations are listed with what this device keeps of them: pins, hiding
   expect(await conversation.unread()).toBe(1);
   await conversation.markRead((await conversation.history())[0]); // never back
   expect(await conversation.unread()).toBe(1);
+  for (let marks = 0; marks < 2; marks++) {
+    const reading = conversation.markRead();
+    await conversation.markUnread(); // while it is being read
+    await reading;
+    expect(await conversation.unread()).toBe(0);
+    expect((await conversation.state()).isMarkedUnread).toBe(true);
+  }
   await conversation.markRead();
-  expect(await conversation.unread()).toBe(0);
+  expect((await conversation.state()).isMarkedUnread).toBeUndefined();
   await conversation.change({ pin: undefined, draft: undefined });
   expect((await conversation.state()).draft).toBeUndefined();
   await expect(conversation.change({ draft: 'x'.repeat(20_001) })).rejects.toMatchObject({

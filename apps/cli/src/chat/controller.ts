@@ -310,6 +310,7 @@ export class ChatController {
   async leave(): Promise<void> {
     if (this.#isReading()) void this.store.attempt(() => this.store.markRead());
     this.#set({ focus: 'list', picked: undefined, selectedId: this.store.snapshot().open?.id });
+    this.#noteRead();
     await this.#keepDraft();
   }
 
@@ -318,6 +319,7 @@ export class ChatController {
     this.store.close();
     const closed = { draft: EMPTY_DRAFT, replyTo: undefined, editing: undefined, picked: undefined };
     this.#set({ focus: 'list', bottom: undefined, ...closed });
+    this.#noteRead();
   }
 
   geometry() {

@@ -3,6 +3,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@allium/client';
 import { openClient } from '@allium/client/node';
 import { Devnet } from '@allium/lab';
@@ -150,6 +151,15 @@ test('two people: a request, answers, reactions, deletion, delivery, an unread c
   await until(() => !ben.screen.includes('1 unread'));
   ben.keys(ESC, 'u');
   await until(() => ben.store.snapshot().conversations[0]?.isMarkedUnread === true);
+
+  // A look at it for less than reading takes: marked as unread, it stays so.
+  const isMarked = async () => (await ben.client.conversation(ann.client.id).state()).isMarkedUnread;
+  ben.keys(ENTER);
+  await until(() => ben.controller.state().focus === 'compose');
+  ben.keys(ESC, 'u');
+  await untilIn(async () => (await isMarked()) === true, PATIENCE_MS);
+  await sleep(500);
+  expect(await isMarked()).toBe(true);
 });
 
 test('files, new versions of a text, search, timers, names of one’s own', {

@@ -426,18 +426,16 @@ export class Conversation {
 
   /**
    * All up to `upTo` is read, default: all that is there. Whoever wrote it is told after a random pause when read
-   * receipts are on (`changeSettings`) and we have accepted them (§6.3).
+   * receipts are on (`changeSettings`) and we have accepted them (§6.3). A `markUnread` that comes meanwhile stays.
    */
   async markRead(upTo?: MessagePlace): Promise<void> {
-    const { settings, contacts, notices } = this.#deps;
+    const { settings, contacts, notices, states } = this.#deps;
+    if (states.get(this.id).isMarkedUnread) await this.#update({ isMarkedUnread: undefined });
     const newest = upTo ?? (await this.history({ limit: 1 }))[0];
     if (newest === undefined) return;
     const readTo = placeTime(newest);
-    const { readTo: before = Number.NEGATIVE_INFINITY, isMarkedUnread } = await this.state();
-    if (readTo <= before) {
-      if (isMarkedUnread) await this.#update({ isMarkedUnread: undefined });
-      return;
-    }
+    const { readTo: before = Number.NEGATIVE_INFINITY } = await this.state();
+    if (readTo <= before) return;
     const read = await this.#incoming(before, readTo);
     const times = read.filter(isSaid).map(({ timestamp }) => timestamp);
     const tells = times.length > 0 && settings.now.readReceipts && contacts.isTrusted(this.id);
@@ -445,7 +443,7 @@ export class Conversation {
     const started = startTimers(read, this.#deps.now(), notices);
     const { readTo: now = readTo } = await this.state();
     await this.#update(
-      { readTo: Math.max(readTo, now), isMarkedUnread: undefined },
+      { readTo: Math.max(readTo, now) },
       {
         ...started.changes,
         records: [...started.changes.records, ...(receipts === undefined ? [] : [receipts.record])],
