@@ -6,6 +6,9 @@ import { findChromium } from './scripts/chromium.ts';
 
 const executablePath = findChromium();
 
+// Limits only end what hangs: a slow and busy machine must never meet them. Tests set none of their own below these.
+const limits = { testTimeout: 120_000, hookTimeout: 120_000, expect: { poll: { timeout: 60_000 } } };
+
 export default defineConfig({
   test: {
     projects: [
@@ -14,8 +17,7 @@ export default defineConfig({
           name: 'node',
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
           exclude: ['**/*.browser.test.ts'],
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          ...limits,
         },
       },
       ...(executablePath === undefined
@@ -46,7 +48,7 @@ export default defineConfig({
                 name: 'chromium',
                 include: ['packages/protocol/test/**/*.test.ts', 'packages/client/test/**/*.test.ts'],
                 exclude: ['**/*.node.test.ts'],
-                testTimeout: 60_000,
+                ...limits,
                 browser: {
                   enabled: true,
                   headless: true,
