@@ -36,6 +36,8 @@ const deploymentText = JSON.stringify({
   preset: 'local',
   deployer: NETWORK.registry,
   contracts: { registry: NETWORK.registry },
+  epochLength: 30,
+  revealWindow: 6,
   complete: false,
 });
 const historyText = encodeHistory(NETWORK, { block: 9, hash: `0x${'bb'.repeat(32)}` }, [

@@ -121,10 +121,17 @@ class Deployer {
       preset: this.#preset.name,
       deployer: this.#address,
       contracts: {},
+      epochLength: this.#preset.epochLength,
+      revealWindow: this.#preset.revealWindow,
       complete: false,
     };
     if (file.chainId !== chainId) throw otherNetwork(`chain ${file.chainId}, the endpoint serves ${chainId}`);
     if (file.preset !== this.#preset.name) throw otherNetwork(`a deployment of the preset ${file.preset}`);
+    const { epochLength, revealWindow } = this.#preset;
+    const lengths = [file.epochLength ?? epochLength, file.revealWindow ?? revealWindow];
+    if (String(lengths) !== String([epochLength, revealWindow])) {
+      throw otherNetwork(`a deployment with epochs and reveal windows of ${lengths.join(' and ')} s`);
+    }
     if (file.deployer !== this.#address) throw otherNetwork(`a deployment by ${file.deployer}`);
 
     for (const role of CONTRACT_ROLES) {
@@ -133,8 +140,9 @@ class Deployer {
     }
     await this.#ensureFinished(file);
     await this.#checkSettings(file);
-    if (!file.complete) {
-      file.complete = true;
+    if (!file.complete || file.epochLength === undefined) {
+      // The settings were found on chain just now.
+      Object.assign(file, { epochLength, revealWindow, complete: true });
       writeDeploymentFile(folder, file);
     }
     return finishedDeployment(file);

@@ -38,6 +38,10 @@ export interface Deployment {
   readonly deploymentBlock: number;
   /** T0, unix seconds: start of epoch 0. */
   readonly t0: number;
+  /** L, seconds. */
+  readonly epochLength: number;
+  /** R, seconds. */
+  readonly revealWindow: number;
 }
 
 /** What the file holds while the deployment runs. */
@@ -50,8 +54,15 @@ export interface DeploymentFile {
   contracts: Partial<Record<ContractRole, Hex>>;
   deploymentBlock?: number;
   t0?: number;
+  /** L and R of the registry, seconds. Files of before they were written down mean those of the preset. */
+  epochLength?: number;
+  revealWindow?: number;
   complete: boolean;
 }
+
+/** From the specification (spec/chain §4.2): R is at most this part of L. */
+const REVEAL_SHARE = 4;
+const MAX_EPOCH_LENGTH = 2 ** 32 - 1;
 
 const FILE_NAME = 'deployment.json';
 
@@ -89,6 +100,7 @@ export function parseDeploymentFile(text: string): DeploymentFile {
     file?.version !== 1 ||
     !Object.hasOwn(PRESETS, file.preset) ||
     !numbers.every((number) => Number.isSafeInteger(number) && number >= 0) ||
+    !areLengths(file.epochLength, file.revealWindow) ||
     typeof file.complete !== 'boolean' ||
     !isAddress(file.deployer) ||
     typeof contracts !== 'object' ||
@@ -129,13 +141,16 @@ export function finishedDeployment(file: DeploymentFile): Deployment {
     );
   }
   const { chainId, preset } = file;
-  return { chainId, preset, registry, pool, token, pools, lens, timelock, deploymentBlock, t0 };
+  const { epochLength = PRESETS[preset].epochLength, revealWindow = PRESETS[preset].revealWindow } = file;
+  return {
+    ...{ chainId, preset, registry, pool, token, pools, lens, timelock },
+    ...{ deploymentBlock, t0, epochLength, revealWindow },
+  };
 }
 
-/** What followers of the chain need to know. */
+/** What followers of the chain need to know. They check it against the registry before they read (§4.16). */
 export function networkOf(deployment: Deployment): ChainNetwork {
-  const { chainId, registry, deploymentBlock, t0, preset } = deployment;
-  const { epochLength, revealWindow } = PRESETS[preset];
+  const { chainId, registry, deploymentBlock, t0, preset, epochLength, revealWindow } = deployment;
   return {
     chainId,
     registry,
@@ -145,6 +160,14 @@ export function networkOf(deployment: Deployment): ChainNetwork {
     revealSeconds: revealWindow,
     preset,
   };
+}
+
+/** Both or none, as a registry can have them. */
+function areLengths(epochLength: unknown, revealWindow: unknown): boolean {
+  if (epochLength === undefined && revealWindow === undefined) return true;
+  if (!Number.isSafeInteger(epochLength) || !Number.isSafeInteger(revealWindow)) return false;
+  const [length, window] = [epochLength as number, revealWindow as number];
+  return window > 0 && window * REVEAL_SHARE <= length && length <= MAX_EPOCH_LENGTH;
 }
 
 function isAddress(value: unknown): value is Hex {

@@ -2,6 +2,7 @@
 // A network whose parameters are in no list of ours: the events tell them (spec/chain §4.15, §4.16).
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { networkOf } from '../src/deployment.ts';
 import { ChainFollower } from '../src/follower.ts';
 import { PARAMETER_KEYS } from '../src/parameters.ts';
 import { type NetworkPreset, PRESETS } from '../src/presets.ts';
@@ -37,22 +38,14 @@ const preset: NetworkPreset = {
 
 test('a follower knows the parameters of a deployment that is like no preset, and their later changes', async () => {
   await using net = await RegistryFixture.deploy({ preset });
-  const { chainId, registry, deploymentBlock, t0, timelock } = net.deployment;
+  const { registry, deploymentBlock, timelock } = net.deployment;
   const logs = await net.evm.rpc<unknown[]>('eth_getLogs', {
     address: registry,
     fromBlock: `0x${deploymentBlock.toString(16)}`,
   });
   expect(logs).toHaveLength(PARAMETER_KEYS.length);
 
-  const network = {
-    chainId,
-    registry,
-    deploymentBlock: BigInt(deploymentBlock),
-    t0,
-    epochSeconds: preset.epochLength,
-    revealSeconds: preset.revealWindow,
-    preset: 'local' as const,
-  };
+  const network = networkOf(net.deployment);
   const clock = new FrozenClock(net.evm.now);
   await using follower = new ChainFollower({ network, endpoints: [net.evm.anvil.url] }, testEnv(clock).env);
   await follower.start();

@@ -11,7 +11,8 @@ import { contractSourcesHash } from '../../../scripts/compile-contracts.ts';
 import { startAnvil } from '../src/anvil.ts';
 import * as registryModule from '../src/contracts/generated/ServiceNodeRegistry.ts';
 import { deployNetwork } from '../src/deploy.ts';
-import { parseDeploymentFile, readDeployment } from '../src/deployment.ts';
+import { networkOf, parseDeploymentFile, readDeployment } from '../src/deployment.ts';
+import { PRESETS } from '../src/presets.ts';
 import { Evm } from './support/evm.ts';
 import { DEPLOYER, DEPLOYER_KEY } from './support/registry-fixture.ts';
 
@@ -134,12 +135,35 @@ test('a damaged deployment.json is named as such', () => {
     { contracts: { other: DEPLOYER } },
     { contracts: null },
     { t0: -1 },
+    { epochLength: 30 },
+    { revealWindow: 6 },
+    { epochLength: 30, revealWindow: 0 },
+    { epochLength: 30, revealWindow: 8 },
+    { epochLength: 30.5, revealWindow: 6 },
+    { epochLength: 2 ** 32, revealWindow: 6 },
     { complete: 'yes' },
   ]) {
     expect(() => parseDeploymentFile(JSON.stringify({ ...good, ...change }))).toThrow(/not a deployment/);
   }
   expect(() => parseDeploymentFile('{')).toThrow(/not JSON/);
   expect(() => parseDeploymentFile('null')).toThrow(/not a deployment/);
+});
+
+test('the lengths of epochs are those of the deployment, not of the preset whose name it bears', async () => {
+  const preset = { ...PRESETS.local, epochLength: 28, revealWindow: 7 };
+  const deployment = await deploy({ preset });
+  expect(networkOf(deployment)).toMatchObject({ epochSeconds: 28, revealSeconds: 7, preset: 'local' });
+  expect(readDeployment(folder)).toEqual(deployment);
+  await expect(deploy()).rejects.toThrow(/epochs and reveal windows of 28 and 7 s/);
+
+  // A file of before they were written down.
+  const path = join(folder, 'deployment.json');
+  const { epochLength: _, revealWindow: __, ...before } = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(path, JSON.stringify(before));
+  expect(networkOf(readDeployment(folder))).toMatchObject({ epochSeconds: 30, revealSeconds: 6 });
+  await expect(deploy()).rejects.toMatchObject({ code: 'wrong_setting' });
+  expect(await deploy({ preset })).toEqual(deployment);
+  expect(readDeployment(folder)).toEqual(deployment);
 });
 
 test('anvil keeps its state over a stop, and says what is wrong when it cannot start', async () => {

@@ -24,8 +24,8 @@ import * as lensArtifact from '../../src/contracts/generated/RegistryLens.ts';
 import * as registryArtifact from '../../src/contracts/generated/ServiceNodeRegistry.ts';
 import * as tokenArtifact from '../../src/contracts/generated/SessionToken.ts';
 import { deployNetwork } from '../../src/deploy.ts';
+import { networkOf } from '../../src/deployment.ts';
 import { hexOf, keccak256 } from '../../src/packed.ts';
-import { PRESETS } from '../../src/presets.ts';
 import { signRegistration } from '../../src/registration.ts';
 import { votingAddress } from '../../src/votes.ts';
 
@@ -68,16 +68,8 @@ export class AnvilNetwork implements AsyncDisposable {
       governance: 'none',
     });
     rmSync(folder, { recursive: true });
-    const { chainId, registry, preset, deploymentBlock, t0, token } = deployment;
-    const network: ChainNetwork = {
-      chainId,
-      registry,
-      deploymentBlock: BigInt(deploymentBlock),
-      t0,
-      epochSeconds: PRESETS[preset].epochLength,
-      revealSeconds: PRESETS[preset].revealWindow,
-      preset,
-    };
+    const { registry, token } = deployment;
+    const network = networkOf(deployment);
     const started = new AnvilNetwork(anvil, network, operator, deployment.lens);
     const approve = { abi: tokenArtifact.abi, functionName: 'approve', args: [registry, 10n ** 17n] };
     await started.#clients.wallet.writeContract({ address: token, ...approve } as never);

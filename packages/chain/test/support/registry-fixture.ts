@@ -192,6 +192,8 @@ export class RegistryFixture implements AsyncDisposable {
       timelock,
       deploymentBlock: Number(await evm.rpc<Hex>('eth_blockNumber')),
       t0,
+      epochLength: preset.epochLength,
+      revealWindow: preset.revealWindow,
     };
     return new RegistryFixture(evm, deployment, preset, undefined);
   }

@@ -85,7 +85,7 @@ export class Governance {
     const { chain, keys, dataDir, omq, swarm } = this.#parts;
     const { view, writer, votingKey } = chain;
     if (writer === undefined || votingKey === undefined) return {};
-    const { timings, epochLength } = PRESETS[view.network.preset];
+    const { timings } = PRESETS[view.network.preset];
     const { judge } = this;
     const ownHex = keys.ed25519Hex;
     const voting = new Voting(
@@ -113,7 +113,7 @@ export class Governance {
     const beacon = new Beacon({ view, writer, preimageOf, ownHex, omq, swarm }, this.#env);
     this.#voting = voting;
     this.#beacon = beacon;
-    this.#tank = new GasTank({ writer, everyMs: epochLength * 1000 }, this.#env);
+    this.#tank = new GasTank({ writer, everyMs: view.network.epochSeconds * 1000 }, this.#env);
     return {
       chain_vote: (_, [part], { peerKeyHex }) => voting.answer(peerKeyHex, part),
       chain_reveal: (_, [part], { peerKeyHex }) => beacon.answer(peerKeyHex, part),
