@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Storage in one SQLite file (WAL), plain or encrypted (`sqlite-file.ts`). `PRAGMA user_version` holds the schema.
+// Storage in one SQLite file (WAL), plain or encrypted (`sqlite-file.ts`). Tables: `sqlite-schema.ts`.
 import type { AccountId } from '@allium/protocol/account-id';
 import { type Marks, marked } from '../storage/marks.ts';
 import { type FoundMessages, formatCursor, readQuery, type SearchQuery } from '../storage/search.ts';
@@ -12,7 +12,6 @@ import {
   type PoolNode,
   placeHash,
   placeTime,
-  STORAGE_SCHEMA,
   type Storage,
   StorageError,
   type StoredMessage,
@@ -27,66 +26,11 @@ import {
   type SqliteStatement,
   storageError,
 } from './sqlite-file.ts';
-import { SEARCH_SCHEMA, SqliteSearch, searchSql, searchValues } from './sqlite-search.ts';
+import { COLUMNS, detailsOf, type MessageRow, type RecordRow, toMessage, toRecord } from './sqlite-rows.ts';
+import { migrate } from './sqlite-schema.ts';
+import { SqliteSearch, searchSql, searchValues } from './sqlite-search.ts';
 
-const SCHEMA_1 = `
-  CREATE TABLE messages (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    sender TEXT NOT NULL, timestamp INTEGER NOT NULL, conversation TEXT NOT NULL, text TEXT NOT NULL,
-    state TEXT NOT NULL, hash TEXT, copy_pending INTEGER, handled INTEGER NOT NULL,
-    UNIQUE (sender, timestamp)
-  ) STRICT;
-  CREATE INDEX messages_unhandled ON messages (id) WHERE handled = 0;
-  CREATE INDEX messages_unsent ON messages (timestamp) WHERE state = 'sending' OR copy_pending = 1;
-  CREATE TABLE seen (hash TEXT PRIMARY KEY, expiry INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE INDEX seen_expiry ON seen (expiry);
-  CREATE TABLE last_hashes (
-    node TEXT NOT NULL, account TEXT NOT NULL, namespace INTEGER NOT NULL, hash TEXT NOT NULL, expiry INTEGER NOT NULL,
-    PRIMARY KEY (node, account, namespace)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE swarms (account TEXT PRIMARY KEY, members TEXT NOT NULL, fetched_at INTEGER NOT NULL) STRICT;
-  CREATE TABLE nodes (
-    ed25519 TEXT PRIMARY KEY, x25519 TEXT NOT NULL, host TEXT NOT NULL, https_port INTEGER NOT NULL, place INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE guards (place INTEGER PRIMARY KEY, ed25519 TEXT NOT NULL) STRICT;
-  CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-`;
-
-/**
- * What leads from each schema to the next one. 2: the order of messages no longer depends on their timestamps only.
- * 3: what happens to a message after it was written, contacts and other records. 4: who runs
- * a node. 5: messages that disappear, the index of words.
- */
-const MIGRATIONS = [
-  SCHEMA_1,
-  `
-  DROP INDEX IF EXISTS messages_of_conversation;
-  ALTER TABLE messages ADD COLUMN sort_timestamp INTEGER;
-  ALTER TABLE messages ADD COLUMN place_time INTEGER AS (coalesce(sort_timestamp, timestamp)) VIRTUAL;
-  ALTER TABLE messages ADD COLUMN place_hash TEXT AS (coalesce(hash, '~')) VIRTUAL;
-  CREATE INDEX messages_in_order ON messages (conversation, place_time, place_hash, sender, timestamp);
-  CREATE INDEX messages_moved ON messages (hash) WHERE sort_timestamp IS NOT NULL;
-`,
-  `
-  ALTER TABLE messages ADD COLUMN details TEXT;
-  ALTER TABLE messages ADD COLUMN marks TEXT;
-  CREATE TABLE records (
-    kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, expiry INTEGER,
-    PRIMARY KEY (kind, key)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX records_expiry ON records (expiry) WHERE expiry IS NOT NULL;
-`,
-  'ALTER TABLE nodes ADD COLUMN operator TEXT;',
-  `
-  ALTER TABLE messages ADD COLUMN expires_at INTEGER AS (json_extract(marks, '$.expiresAt')) VIRTUAL;
-  CREATE INDEX messages_expiring ON messages (expires_at) WHERE expires_at IS NOT NULL;
-  ${SEARCH_SCHEMA}
-`,
-];
 const BACKWARDS = 'place_time DESC, place_hash DESC, sender DESC, timestamp DESC';
-
-const COLUMNS =
-  'sender, timestamp, conversation, text, state, hash, sort_timestamp, copy_pending, handled, details, marks';
 
 const SEARCH = searchSql(COLUMNS.replaceAll(/\w+/g, 'm.$&'));
 
@@ -97,28 +41,6 @@ const BULK_CACHE_KIB = 64 * 1024;
 const BULK_CHECKPOINT_PAGES = 32_768;
 
 type SqlValue = string | number | null;
-
-interface MessageRow {
-  readonly sender: string;
-  readonly timestamp: number;
-  readonly conversation: string;
-  readonly text: string;
-  readonly state: string;
-  readonly hash: string | null;
-  readonly sort_timestamp: number | null;
-  readonly copy_pending: number | null;
-  readonly handled: number;
-  /** JSON of `detailsOf`. */
-  readonly details: string | null;
-  readonly marks: string | null;
-}
-
-interface RecordRow {
-  readonly kind: string;
-  readonly key: string;
-  readonly value: string;
-  readonly expiry: number | null;
-}
 
 /** Synchronous underneath: each call ends before it returns its promise. */
 export class SqliteStorage implements Storage {
@@ -138,18 +60,7 @@ export class SqliteStorage implements Storage {
     this.#database = openSqlite(path, options.key, (plain) => checkOwner(plain, options.account));
     try {
       this.#search = this.#transaction(() => {
-        const version = this.#database.pragma('user_version', { simple: true }) as number;
-        if (version > STORAGE_SCHEMA) {
-          throw new StorageError(
-            'newer_schema',
-            `storage of schema ${version}, this program knows ${STORAGE_SCHEMA}`,
-          );
-        }
-        // Nothing is written without need: on a full disk it can be read.
-        if (version < STORAGE_SCHEMA) {
-          for (const migration of MIGRATIONS.slice(version)) this.#database.exec(migration);
-          this.#database.exec(`PRAGMA user_version = ${STORAGE_SCHEMA}`);
-        }
+        migrate(this.#database);
         const search = new SqliteSearch(this.#database);
         search.refresh();
         return search;
@@ -509,41 +420,4 @@ function checkOwner(database: SqliteDatabase, account: AccountId | undefined): v
   if (owner !== undefined && owner !== account) {
     throw new StorageError('wrong_key', 'the storage file belongs to another account');
   }
-}
-
-function toMessage(row: MessageRow): StoredMessage {
-  return {
-    sender: row.sender as AccountId,
-    timestamp: row.timestamp,
-    conversation: row.conversation as AccountId,
-    text: row.text,
-    state: row.state as StoredMessage['state'],
-    ...(row.hash !== null && { hash: row.hash }),
-    ...(row.sort_timestamp !== null && { sortTimestamp: row.sort_timestamp }),
-    ...(row.copy_pending !== null && { copyPending: row.copy_pending === 1 }),
-    handled: row.handled === 1,
-    ...(row.details !== null && (JSON.parse(row.details) as Partial<StoredMessage>)),
-    ...(row.marks !== null && { marks: JSON.parse(row.marks) as Marks }),
-  };
-}
-
-/** All that has no column of its own. */
-function detailsOf({
-  sender: _sender,
-  timestamp: _timestamp,
-  conversation: _conversation,
-  text: _text,
-  state: _state,
-  hash: _hash,
-  sortTimestamp: _sortTimestamp,
-  copyPending: _copyPending,
-  handled: _handled,
-  marks: _marks,
-  ...details
-}: StoredMessage): object | undefined {
-  return Object.keys(details).length === 0 ? undefined : details;
-}
-
-function toRecord({ kind, key, value, expiry }: RecordRow): StoredRecord {
-  return { kind, key, value: JSON.parse(value) as object, ...(expiry !== null && { expiry }) };
 }

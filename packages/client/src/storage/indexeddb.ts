@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Storage in the browser's IndexedDB, plain or sealed (`indexeddb-seal.ts`). The database version is the schema.
+// Storage in the browser's IndexedDB, plain or sealed (`indexeddb-seal.ts`). Rows: `indexeddb-rows.ts`.
 import type { AccountId } from '@allium/protocol/account-id';
-import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb';
-import { PLAIN, type Seal, type SealedContent, sealUnder } from './indexeddb-seal.ts';
-import { searchTokens, tokensOf } from './indexeddb-search.ts';
+import { deleteDB, type IDBPDatabase, openDB } from 'idb';
+import {
+  lastHashRow,
+  type MessageRow,
+  readValue,
+  recordRow,
+  type Schema,
+  swarmRow,
+  toMessage,
+  toRecord,
+  toRow,
+  valueRow,
+} from './indexeddb-rows.ts';
+import { checkSeal, STORES, upgrade } from './indexeddb-schema.ts';
+import { PLAIN, type Seal, sealUnder } from './indexeddb-seal.ts';
+import { searchTokens } from './indexeddb-search.ts';
 import { marked } from './marks.ts';
 import { type FoundMessages, readQuery, type SearchQuery } from './search.ts';
 import {
@@ -16,7 +29,6 @@ import {
   type PlacedMessage,
   type PoolNode,
   placedAt,
-  placeHash,
   placeTime,
   STORAGE_SCHEMA,
   type Storage,
@@ -25,60 +37,6 @@ import {
   type StoredRecord,
   type StoredSwarm,
 } from './storage.ts';
-
-/**
- * What indexes need of a message, and the message, sealed or not. IndexedDB has no partial indexes, but leaves out rows without
- * the key: four of these exist only while they matter.
- */
-interface MessageIndexes {
-  readonly id?: number;
-  readonly sender: string;
-  readonly timestamp: number;
-  readonly conversation: string;
-  readonly placeTime: number;
-  readonly placeHash: string;
-  readonly movedHash?: string;
-  readonly isUnhandled?: 1;
-  readonly isUnsent?: 1;
-  readonly expiresAt?: number;
-  /** Words and tags, each with the place time. */
-  readonly tokens: readonly string[];
-}
-type MessageRow = MessageIndexes & (StoredMessage | SealedContent);
-type Sealable<T> = T | SealedContent;
-
-interface Schema extends DBSchema {
-  messages: {
-    key: number;
-    value: MessageRow;
-    indexes: {
-      identity: [string, number];
-      order: [string, number, string, string, number];
-      moved: string;
-      unhandled: number;
-      unsent: number;
-      expiring: number;
-      tokens: string;
-    };
-  };
-  seen: { key: string; value: { hash: string; expiry: number }; indexes: { expiry: number } };
-  lastHashes: {
-    key: [string, string, number];
-    value: Sealable<LastHash> & Pick<LastHash, 'namespace' | 'expiry'> & { node: string; account: string };
-    indexes: { expiry: number };
-  };
-  swarms: { key: string; value: Sealable<StoredSwarm> & { account: string } };
-  records: {
-    key: [string, string];
-    value: Sealable<StoredRecord> & { kind: string; key: string; expiry?: number };
-    indexes: { expiry: number };
-  };
-  /** `nodes`, `guards`, the settings under `setting:` and their name; `seal`: it is sealed. */
-  values: { key: string; value: object | string };
-}
-
-const SEAL = 'seal';
-const STORES = ['messages', 'seen', 'lastHashes', 'swarms', 'records', 'values'] as const;
 
 export class IndexedDbStorage implements Storage {
   readonly #database: IDBPDatabase<Schema>;
@@ -106,42 +64,7 @@ export class IndexedDbStorage implements Storage {
     let database: IDBPDatabase<Schema>;
     try {
       database = await openDB<Schema>(name, STORAGE_SCHEMA, {
-        async upgrade(upgraded, from, _to, transaction) {
-          if (from < 1) {
-            const messages = upgraded.createObjectStore('messages', { keyPath: 'id', autoIncrement: true });
-            messages.createIndex('identity', ['sender', 'timestamp'], { unique: true });
-            messages.createIndex('unhandled', 'isUnhandled');
-            messages.createIndex('unsent', 'isUnsent');
-            upgraded.createObjectStore('seen', { keyPath: 'hash' }).createIndex('expiry', 'expiry');
-            upgraded
-              .createObjectStore('lastHashes', { keyPath: ['node', 'account', 'namespace'] })
-              .createIndex('expiry', 'expiry');
-            upgraded.createObjectStore('swarms', { keyPath: 'account' });
-            upgraded.createObjectStore('values');
-          }
-          if (from < 2) {
-            const messages = transaction.objectStore('messages');
-            if (from === 1) (messages.deleteIndex as (name: string) => void).call(messages, 'conversation');
-            messages.createIndex('order', ['conversation', 'placeTime', 'placeHash', 'sender', 'timestamp']);
-            messages.createIndex('moved', 'movedHash');
-            for (let row = await messages.openCursor(); row !== null; row = await row.continue()) {
-              await row.update(toRow(PLAIN, toMessage(PLAIN, row.value), row.value.id));
-            }
-          }
-          if (from < 3) {
-            upgraded
-              .createObjectStore('records', { keyPath: ['kind', 'key'] })
-              .createIndex('expiry', 'expiry');
-          }
-          if (from < 5) {
-            const messages = transaction.objectStore('messages');
-            messages.createIndex('expiring', 'expiresAt');
-            messages.createIndex('tokens', 'tokens', { multiEntry: true });
-            for (let row = await messages.openCursor(); row !== null; row = await row.continue()) {
-              await row.update(toRow(PLAIN, toMessage(PLAIN, row.value), row.value.id));
-            }
-          }
-        },
+        upgrade,
         blocking() {
           void storage?.close();
           onBlocking?.();
@@ -429,118 +352,4 @@ export class IndexedDbStorage implements Storage {
   #check(): void {
     if (this.#closed) throw new StorageError('closed', 'this storage is closed');
   }
-}
-
-function toRow(seal: Seal, message: StoredMessage, id: number | undefined): MessageRow {
-  const { sender, timestamp, conversation, hash, sortTimestamp, state, copyPending, handled, marks } =
-    message;
-  const name = seal.name(sender);
-  return {
-    ...seal.close(message, `messages ${name} ${timestamp}`),
-    ...(id !== undefined && { id }),
-    sender: name,
-    timestamp,
-    conversation: seal.name(conversation),
-    placeTime: placeTime(message),
-    placeHash: seal.name(placeHash(message)),
-    ...(sortTimestamp !== undefined && hash !== undefined && { movedHash: seal.name(hash) }),
-    ...(!handled && { isUnhandled: 1 }),
-    ...((state === 'sending' || copyPending === true) && { isUnsent: 1 }),
-    ...(marks?.expiresAt !== undefined && { expiresAt: marks.expiresAt }),
-    tokens: tokensOf(message, (token) => seal.name(token)),
-  } as MessageRow;
-}
-
-function toMessage(seal: Seal, row: MessageRow): StoredMessage {
-  if (seal.isSealed)
-    return seal.open<StoredMessage>(row as SealedContent, `messages ${row.sender} ${row.timestamp}`);
-  const {
-    id: _id,
-    placeTime: _placeTime,
-    placeHash: _placeHash,
-    movedHash: _movedHash,
-    isUnhandled: _unhandled,
-    isUnsent: _unsent,
-    expiresAt: _expiresAt,
-    tokens: _tokens,
-    ...message
-  } = row as MessageIndexes & StoredMessage;
-  return message;
-}
-
-function recordRow(seal: Seal, record: StoredRecord): Schema['records']['value'] {
-  const [kind, key] = [seal.name(record.kind), seal.name(record.key)];
-  const { expiry } = record;
-  const content = seal.close(record, `records ${kind} ${key}`);
-  return { ...content, kind, key, ...(expiry !== undefined && { expiry }) };
-}
-
-const toRecord = (seal: Seal, row: Schema['records']['value']): StoredRecord =>
-  seal.open<StoredRecord>(row, `records ${row.kind} ${row.key}`);
-
-function lastHashRow(seal: Seal, last: LastHash): Schema['lastHashes']['value'] {
-  const [node, account] = [seal.name(last.node), seal.name(last.account)];
-  const { namespace, expiry } = last;
-  return {
-    ...seal.close(last, `lastHashes ${node} ${account} ${namespace}`),
-    node,
-    account,
-    namespace,
-    expiry,
-  } as Schema['lastHashes']['value'];
-}
-
-function swarmRow(seal: Seal, swarm: StoredSwarm): Schema['swarms']['value'] {
-  const account = seal.name(swarm.account);
-  return { ...seal.close(swarm, `swarms ${account}`), account } as Schema['swarms']['value'];
-}
-
-const valueRow = (seal: Seal, name: string, value: object | string): object | string =>
-  seal.isSealed ? seal.close({ value }, `values ${name}`) : value;
-
-const readValue = (seal: Seal, name: string, value: object | string): unknown =>
-  seal.isSealed ? seal.open<{ value: unknown }>(value as SealedContent, `values ${name}`).value : value;
-
-/** Whether the key is right; seals what is plain. @throws StorageError `wrong_key` */
-async function checkSeal(database: IDBPDatabase<Schema>, seal: Seal): Promise<void> {
-  const mark = await database.get('values', SEAL);
-  if (mark === undefined && !seal.isSealed) return;
-  if (mark !== undefined) {
-    try {
-      if (seal.isSealed) {
-        seal.open(mark as SealedContent, SEAL);
-        return;
-      }
-    } catch (cause) {
-      throw new StorageError('wrong_key', 'the storage is sealed under another key', { cause });
-    }
-    throw new StorageError('wrong_key', 'the storage is sealed and needs its key');
-  }
-  const transaction = database.transaction(STORES, 'readwrite', { durability: 'strict' });
-  const store = <Name extends (typeof STORES)[number]>(name: Name) => transaction.objectStore(name);
-  // Another tab may have done it meanwhile.
-  if ((await store('values').get(SEAL)) === undefined) {
-    for (let row = await store('messages').openCursor(); row !== null; row = await row.continue()) {
-      await row.update(toRow(seal, toMessage(PLAIN, row.value), row.value.id));
-    }
-    const [seen, lastHashes, swarms, records, names, values] = await Promise.all([
-      store('seen').getAll(),
-      store('lastHashes').getAll(),
-      store('swarms').getAll(),
-      store('records').getAll(),
-      store('values').getAllKeys(),
-      store('values').getAll(),
-    ]);
-    for (const name of ['seen', 'lastHashes', 'swarms', 'records', 'values'] as const)
-      await store(name).clear();
-    for (const { hash, expiry } of seen) await store('seen').put({ hash: seal.name(hash), expiry });
-    for (const last of lastHashes) await store('lastHashes').put(lastHashRow(seal, last as LastHash));
-    for (const swarm of swarms) await store('swarms').put(swarmRow(seal, swarm as StoredSwarm));
-    for (const record of records) await store('records').put(recordRow(seal, record as StoredRecord));
-    for (const [at, name] of names.entries()) {
-      await store('values').put(valueRow(seal, name, values[at]!), seal.name(name));
-    }
-    await store('values').put(seal.close({}, SEAL), SEAL);
-  }
-  await transaction.done;
 }
