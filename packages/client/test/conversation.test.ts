@@ -92,6 +92,14 @@ test('reactions are one emoji, to a message that is there, and not too many', as
   await expect(conversation.react(to, '👍')).rejects.toMatchObject({ code: 'too_fast' });
   await clock.pass(61_000);
   await conversation.react(to, '👍');
+  // Under way it may still get another time, and what is said of it would lead nowhere.
+  world.network.isOffline = true;
+  const sending = conversation.send('y', { keepTrying: true });
+  await clock.until(async () => (await conversation.history()).at(-1)?.text === 'y');
+  const newest = (await conversation.history()).at(-1)!;
+  await expect(conversation.react(newest, '🧅')).rejects.toMatchObject({ code: 'under_way' });
+  world.network.isOffline = false;
+  await conversation.react({ ...to, timestamp: (await clock.run(sending)).timestamp }, '🧅');
 });
 
 test('an answer names what it answers, and proves that it arrived', async () => {

@@ -172,7 +172,8 @@ export class Conversation {
 
   /**
    * Reacts to a message of this conversation with an emoji, or takes that back; our other devices show it too (§6.4).
-   * @throws ClientError `not_found`: no such message here, or it is deleted; `bad_emoji`; `too_fast`: 20 changes a minute
+   * @throws ClientError `not_found`: no such message here, or it is deleted; `under_way`: one of ours, which is just being sent
+   * and may get another time by that; `bad_emoji`; `too_fast`: 20 changes a minute
    */
   async react(to: MessageIdentity, emoji: string, options: { remove?: boolean } = {}): Promise<void> {
     const { storage, notices, own, now, reactionTimes, onMarked } = this.#deps;
@@ -181,6 +182,7 @@ export class Conversation {
     if (message?.conversation !== this.id || message.marks?.deletedAt !== undefined) {
       throw new ClientError('not_found', 'there is no such message to react to');
     }
+    if (message.state === 'sending') throw new ClientError('under_way', 'the message is just being sent');
     const at = now();
     while (reactionTimes.length > 0 && reactionTimes[0]! < at - REACTIONS_MS) reactionTimes.shift();
     if (reactionTimes.length >= MAX_REACTIONS) {

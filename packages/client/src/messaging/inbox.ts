@@ -49,6 +49,8 @@ const MAX_CLASHES = 8;
 /** What waits for unknown messages (§6.4). */
 const MAX_PENDING = 500;
 const MAX_STRANGE_PENDING = 50;
+/** Of one stranger, about what they wrote themselves. */
+const MAX_OF_STRANGER = 10;
 const PENDING = 'pending';
 
 /** Contents that this client does not understand. */
@@ -282,6 +284,7 @@ export class Inbox implements Follower {
       }
     }
     let room: number | undefined;
+    const ofStranger = new Map<AccountId, number>();
     for (const { author: sender, timestamp, conversation, marks: more, keepMs } of effects) {
       const identity = identityOf({ sender, timestamp });
       const isThere = (message: StoredMessage | undefined): message is StoredMessage =>
@@ -298,15 +301,28 @@ export class Inbox implements Follower {
         continue;
       }
       if (known !== undefined || fresh !== undefined) continue;
-      room ??= MAX_PENDING - (await storage.records(PENDING)).length;
+      if (room === undefined) {
+        const waiting = await storage.records(PENDING);
+        room = MAX_PENDING - waiting.length;
+        for (const { key } of waiting) {
+          const [author, , from] = key.split(' ') as [AccountId, string, AccountId];
+          if (author === from) ofStranger.set(from, (ofStranger.get(from) ?? 0) + 1);
+        }
+      }
       const isTrusted =
         conversation === undefined || conversation === account.id || contacts.isTrusted(conversation);
-      // Strangers cannot make us remember anything, unless it is about our own messages, and not much of that: another
-      // device may have written to them.
-      if (!isTrusted && (sender !== account.id || room <= MAX_PENDING - MAX_STRANGE_PENDING)) continue;
+      // Strangers can hardly make us remember anything: about our own messages, as another device may have written to them,
+      // and about theirs, which may come later than what they did to them.
+      const isTheirs = sender === conversation;
+      const ofThem = ofStranger.get(sender) ?? 0;
+      if (!isTrusted) {
+        if (room <= MAX_PENDING - MAX_STRANGE_PENDING) continue;
+        if (sender !== account.id && (!isTheirs || ofThem >= MAX_OF_STRANGER)) continue;
+      }
       const key = pendingKey({ sender, timestamp }, conversation);
       const before = await pendingOf(key);
       if (before === undefined && room-- <= 0) continue;
+      if (before === undefined && isTheirs) ofStranger.set(sender, ofThem + 1);
       const value: Pending = { marks: mergeMarks(before, more) ?? more };
       records.set(key, { kind: PENDING, key, value, expiry: now() + keepMs });
     }

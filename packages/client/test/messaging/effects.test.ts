@@ -152,16 +152,34 @@ test('devices that hear of the same things in different orders and batches end e
   );
 });
 
-test('a deletion that comes first deletes, and one by a stranger is not even kept', async () => {
+test('a deletion that comes first deletes', async () => {
   const { take, storage } = await device();
-  await take([
-    seal(ALICE, { unsendRequest: { author: ALICE.id, timestamp: START + 1 } }, START + 5),
-    seal(EVE, { unsendRequest: { author: EVE.id, timestamp: START + 1 } }, START + 6),
-  ]);
+  await take([seal(ALICE, { unsendRequest: { author: ALICE.id, timestamp: START + 1 } }, START + 5)]);
   expect(await storage.records('pending')).toHaveLength(1);
   await take([seal(ALICE, { dataMessage: { body: 'secret' } }, START + 1)]);
   expect(await storage.message(ALICE.id, START + 1)).toMatchObject({ text: '', handled: true });
   expect(await storage.records('pending')).toEqual([]);
+});
+
+test('what a stranger did to their own message waits for it too, but not much of it and nothing else', async () => {
+  const { take, storage } = await device();
+  const reaction = (id: number, author = EVE.id) => ({
+    dataMessage: { reaction: { author, id: START + id, emoji: '🧅', action: 0 as const } },
+  });
+  await take([
+    seal(EVE, reaction(1), START + 50),
+    seal(EVE, { unsendRequest: { author: EVE.id, timestamp: START + 2 } }, START + 51),
+    seal(EVE, reaction(3, ALICE.id), START + 52),
+  ]);
+  expect(await storage.records('pending')).toHaveLength(2);
+  await take([1, 2].map((at) => seal(EVE, { dataMessage: { body: `text ${at}` } }, START + at)));
+  expect((await storage.message(EVE.id, START + 1))?.marks?.reactions).toHaveLength(1);
+  expect(await storage.message(EVE.id, START + 2)).toMatchObject({ text: '', handled: true });
+  expect(await storage.records('pending')).toEqual([]);
+  for (const first of [100, 200]) {
+    await take(Array.from({ length: 30 }, (_, i) => seal(EVE, reaction(first + i), START + first + i)));
+    expect(await storage.records('pending')).toHaveLength(10);
+  }
 });
 
 test('no content of anybody makes more than a thousand effects or throws', () => {
