@@ -2,7 +2,7 @@
 // How much one `retrieve` returns (spec/storage-server §2.9.2): limits of count and size, and what a message costs.
 
 /** RMAX: the most that one answer may cost. */
-const MAX_COST = 7_800_000;
+export const MAX_COST = 7_800_000;
 const DEFAULT_MAX_SIZE = -5;
 
 export interface RetrieveLimits {
@@ -28,20 +28,4 @@ export function retrieveLimits(request: {
 /** What a message adds to the cost of an answer, for JSON and bt callers alike. */
 export function messageCost(dataLength: number): number {
   return 143 + Math.floor((4 * dataLength) / 3);
-}
-
-/** Takes messages in order until a limit is met; at least one is always taken. */
-export function selectMessages<M extends { readonly data: Uint8Array }>(
-  messages: Iterable<M>,
-  limits: RetrieveLimits,
-): { readonly messages: M[]; readonly more: boolean } {
-  const taken: M[] = [];
-  let cost = 0;
-  for (const message of messages) {
-    if (taken.length >= limits.maxCount) return { messages: taken, more: true };
-    cost += messageCost(message.data.length);
-    if (cost > limits.maxCost && taken.length > 0) return { messages: taken, more: true };
-    taken.push(message);
-  }
-  return { messages: taken, more: false };
 }

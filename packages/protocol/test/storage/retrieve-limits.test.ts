@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { expect, test } from 'vitest';
 import vectors from '../../../../vectors/storage-server.json' with { type: 'json' };
-import { messageCost, retrieveLimits, selectMessages } from '../../src/storage/retrieve-limits.ts';
+import { messageCost, retrieveLimits } from '../../src/storage/retrieve-limits.ts';
 
 test.each(vectors.retrieve_limits)('$data_sizes within size $max_size and count $max_count', (vector) => {
   const { data_sizes, max_size, max_count } = vector;
@@ -13,11 +13,6 @@ test.each(vectors.retrieve_limits)('$data_sizes within size $max_size and count 
   );
   const limits = retrieveLimits({ maxSize: max_size ?? undefined, maxCount: max_count ?? undefined });
   expect(limits.maxCost).toBe(vector.limit);
-  const { messages, more } = selectMessages(
-    sizes.map((size) => ({ data: new Uint8Array(size) })),
-    limits,
-  );
-  expect({ returned: messages.length, more }).toEqual({ returned: vector.returned, more: vector.more });
 });
 
 test.each([
@@ -30,11 +25,4 @@ test.each([
   [{ maxSize: Number.MIN_SAFE_INTEGER }, Number.POSITIVE_INFINITY, 0],
 ])('%j', (request, maxCount, maxCost) => {
   expect(retrieveLimits(request)).toEqual({ maxCount, maxCost });
-});
-
-test('the count decides also where it ends with the last message', () => {
-  const messages = [1, 2, 3].map(() => ({ data: new Uint8Array(1) }));
-  const taken = (maxCount: number) => selectMessages(messages, { maxCount, maxCost: 1000 });
-  expect(taken(3)).toEqual({ messages, more: false });
-  expect(taken(2)).toEqual({ messages: messages.slice(0, 2), more: true });
 });

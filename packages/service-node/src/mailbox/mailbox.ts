@@ -6,13 +6,13 @@ import type { Clock } from '@allium/protocol/env';
 import { isPublicOutbox } from '@allium/protocol/namespaces';
 import { decodeForward } from '@allium/protocol/storage/request-reader';
 import type { AccountPubkey, ExpireAllRequest, ExpireRequest } from '@allium/protocol/storage/requests';
+import { messageCost } from '@allium/protocol/storage/retrieve-limits';
 import { expireMode } from '@allium/protocol/storage/signatures';
 import { ACT_LIFE_MS, type Act, Acts, MAX_MARKS } from './acts.ts';
 import type { Database } from './database.ts';
 import {
   type Affected,
   type ExpiryMode,
-  HASH_TEXT_LENGTH,
   type Held,
   hashBytes,
   hashText,
@@ -180,7 +180,7 @@ export class Mailbox {
       const next = this.#sql.select.all(account, namespace, after, step) as unknown as RetrievedRow[];
       for (const row of next) {
         if (rows.length === maxCount) return { rows, more: true };
-        size += 100 + HASH_TEXT_LENGTH + Math.floor((4 * row[1]) / 3);
+        size += messageCost(row[1]);
         if (size > maxSize && rows.length > 0) return { rows, more: true };
         rows.push(row);
       }

@@ -2,7 +2,7 @@
 // Shapes of what the mailbox takes and gives, and the text of a message hash (spec/storage-server §2.3).
 import type { AccountPubkey } from '@allium/protocol/storage/requests';
 
-export const HASH_TEXT_LENGTH = 43;
+const HASH_TEXT_LENGTH = 43;
 
 export interface StoredMessage {
   readonly hash: Uint8Array;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Every storage method from the parsed request to its outcome (spec/storage-server §2.7, §2.9). Requests of clients
-// and forwarded copies of peers meet here; carriers and rate limits stay outside.
+// and forwarded copies of peers meet here; carriers and rate limits stay outside; `retrieve` is in retrieval.ts.
 import type { Env } from '@allium/protocol/env';
 import type { Json } from '@allium/protocol/json';
 import { encodeActiveNodes } from '@allium/protocol/storage/active-nodes';
@@ -10,8 +10,6 @@ import type {
   IfElseRequest,
   OxendRequest,
   RecursiveRequest,
-  RetrieveRequest,
-  SimpleRequest,
   StorageRequest,
 } from '@allium/protocol/storage/requests';
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
@@ -22,11 +20,10 @@ import {
   serviceNodeListJson,
 } from '@allium/protocol/storage/service-node-list';
 import type { Mailbox } from '../mailbox/mailbox.ts';
-import { hashText, Retrieved } from '../mailbox/messages.ts';
 import { Trouble } from '../mailbox/trouble.ts';
 import type { NodeNetwork } from '../membership/node-network.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Carrier, LongPolls, Woken } from '../monitor/long-polls.ts';
+import type { Carrier, LongPolls } from '../monitor/long-polls.ts';
 import type { Subscriptions } from '../monitor/subscriptions.ts';
 import type { NameBook } from '../names.ts';
 import { HARDFORK, WIRE_VERSION } from '../protocol-version.ts';
@@ -35,22 +32,14 @@ import type { Missed, RetryQueue } from '../swarm/retry-queue.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { type Apply, isFailure, type NodeEntry } from './apply.ts';
 import { type Checks, isLate } from './checks.ts';
-import { failure, nestedJson, type Outcome, success } from './outcome.ts';
-
-// From the specification (§2.9.2).
-const RETRIEVE_MAX = 7_800_000;
-const RETRIEVE_DEFAULT_DIVISOR = 5;
+import { failure, nestedJson, type Outcome, success, wrongSwarm } from './outcome.ts';
+import { type Budget, newBudget, Retrieval } from './retrieval.ts';
 
 // Ours.
 /** A longer request that did nothing here is not kept for others: anybody can make such. */
 const MAX_IDLE_BODY_BYTES = 65_536;
 // Ours (§2.9.3).
 const CAPABILITIES = ['wait'];
-
-/** Ours: what the `retrieve`s of one batch may fill together; else a small request makes a node write 200 MB. */
-interface Budget {
-  left: number;
-}
 
 /** §2.7: own failure, for instance a full database. */
 const OWN_FAILURE: NodeEntry = { failed: true, query_failure: true };
@@ -77,11 +66,13 @@ export class Executor {
   readonly #parts: ExecutorParts;
   readonly #env: Env;
   readonly #trouble: Trouble;
+  readonly #retrieval: Retrieval;
 
   constructor(parts: ExecutorParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
     this.#trouble = new Trouble(parts.metrics, env);
+    this.#retrieval = new Retrieval(parts, this.#trouble, env);
   }
 
   /**
@@ -89,7 +80,7 @@ export class Executor {
    * carrier answers 500 `request failed`. Without a carrier nothing is held.
    */
   execute(request: StorageRequest, carrier?: Carrier): Outcome | Promise<Outcome> {
-    return this.#execute(request, { left: RETRIEVE_MAX }, carrier);
+    return this.#execute(request, newBudget(), carrier);
   }
 
   #execute(request: StorageRequest, budget: Budget, carrier?: Carrier): Outcome | Promise<Outcome> {
@@ -128,7 +119,7 @@ export class Executor {
         };
       }
       case 'retrieve':
-        return this.#retrieveOrWait(request, budget, carrier);
+        return this.#retrieval.execute(request, budget, carrier);
       case 'get_expiries':
         return (
           this.#wrongSwarm(request.account) ??
@@ -167,124 +158,7 @@ export class Executor {
   }
 
   #wrongSwarm(account: AccountPubkey): Outcome | undefined {
-    const { swarm } = this.#parts;
-    if (swarm.serves(account.key)) return undefined;
-    return success(swarm.describe(account.key, this.#env.clock.now()), 421);
-  }
-
-  #retrieveOrWait(
-    request: RetrieveRequest,
-    budget: Budget,
-    carrier: Carrier | undefined,
-  ): Outcome | Promise<Outcome> {
-    const outcome = this.#wrongSwarm(request.account) ?? this.#retrieve(request, budget);
-    if (carrier === undefined || request.wait === undefined || !isEmpty(outcome)) return outcome;
-    const outcomes = [outcome];
-    const seen = this.#parts.polls.arrivals;
-    return this.#wait([request], outcomes, seen, budget, carrier).then(() => outcomes[0]!);
-  }
-
-  #retrieve(request: RetrieveRequest, budget: Budget): Outcome {
-    const { checks, metrics } = this.#parts;
-    const refused = checks.retrieve(request);
-    if (refused !== undefined) return refused;
-    const outcome = this.#read(request, request.wait === undefined ? undefined : 0, budget);
-    if (outcome.status === 200) metrics.count('retrieve');
-    return outcome;
-  }
-
-  /**
-   * §2.9.2: holds the answer as long as all that was asked with `wait` is empty, and puts what comes in the place of
-   * those outcomes. `seen`: arrivals when they were made.
-   */
-  async #wait(
-    requests: readonly SimpleRequest[],
-    outcomes: Outcome[],
-    seen: number,
-    budget: Budget,
-    carrier: Carrier,
-  ): Promise<void> {
-    const waiting: RetrieveRequest[] = [];
-    const places: number[] = [];
-    let ms = 0;
-    for (const [i, request] of requests.entries()) {
-      if (request.method !== 'retrieve' || request.wait === undefined) continue;
-      if (!isEmpty(outcomes[i]!)) return;
-      waiting.push(request);
-      places.push(i);
-      ms = Math.max(ms, request.wait);
-    }
-    if (ms === 0) return;
-    const { polls } = this.#parts;
-    const { clock } = this.#env;
-    const began = clock.monotonic();
-    // What came while other requests of the batch were executed was seen by none of ours.
-    let woken: Woken = 'news';
-    if (seen === polls.arrivals) {
-      const held = polls.hold(waiting, ms, carrier);
-      if (held === undefined) return;
-      woken = await held;
-    }
-    for (;;) {
-      const waited = Math.round(clock.monotonic() - began);
-      for (const [i, request] of waiting.entries()) {
-        outcomes[places[i]!] =
-          woken === 'over' ? this.#retrieved(NOTHING, waited) : this.#readAgain(request, waited, budget);
-      }
-      if (woken === 'over' || places.some((place) => !isEmpty(outcomes[place]!))) return;
-      const held = polls.hold(waiting, ms - waited, carrier);
-      if (held === undefined) return;
-      woken = await held;
-    }
-  }
-
-  #readAgain(request: RetrieveRequest, waited: number, budget: Budget): Outcome {
-    return (
-      this.#wrongSwarm(request.account) ??
-      this.#parts.checks.heldRetrieve(request) ??
-      this.#read(request, waited, budget)
-    );
-  }
-
-  #read(request: RetrieveRequest, waited: number | undefined, budget: Budget): Outcome {
-    const { mailbox } = this.#parts;
-    const { account, namespace, lastHash } = request;
-    const { maxCount, maxSize } = retrieveLimits(request.maxCount, request.maxSize);
-    let found: Retrieved;
-    try {
-      found = mailbox.retrieve(account, namespace, lastHash, maxCount, Math.min(maxSize, budget.left));
-    } catch (error) {
-      this.#trouble.report('retrieve', error);
-      const { hex } = account;
-      const name = `${hex.slice(0, 4)}…${hex.slice(-2)}`;
-      return failure(500, `Internal Server Error. Could not retrieve messages for ${name}`);
-    }
-    budget.left = Math.max(0, budget.left - Math.ceil((found.data.length * 4) / 3));
-    return this.#retrieved(found, waited);
-  }
-
-  #retrieved(found: Retrieved, waited: number | undefined): Outcome {
-    const stamp = this.#stamp();
-    return {
-      status: 200,
-      kind: 'json',
-      isEmpty: found.rows.length === 0,
-      // For bt callers; the common JSON way does not make these objects.
-      get value() {
-        return {
-          messages: found.messages().map(({ hash, timestamp, expiry, data }) => ({
-            hash: hashText(hash),
-            timestamp,
-            expiration: expiry,
-            data,
-          })),
-          more: found.more,
-          ...(waited !== undefined && { waited }),
-          ...stamp,
-        };
-      },
-      encode: () => retrievedJson(found, stamp.t, waited),
-    };
+    return wrongSwarm(this.#parts.swarm, account, this.#env.clock);
   }
 
   async #recursive(request: RecursiveRequest): Promise<Outcome> {
@@ -363,7 +237,8 @@ export class Executor {
     const seen = this.#parts.polls.arrivals;
     if (request.method === 'batch') {
       outcomes.push(...(await Promise.all(request.requests.map((entry) => this.#guarded(entry, budget)))));
-      if (carrier !== undefined) await this.#wait(request.requests, outcomes, seen, budget, carrier);
+      if (carrier !== undefined)
+        await this.#retrieval.wait(request.requests, outcomes, seen, budget, carrier);
     } else {
       for (const entry of request.requests) {
         const outcome = await this.#guarded(entry, budget);
@@ -458,36 +333,6 @@ export class Executor {
   }
 }
 
-const NOTHING = new Retrieved([], new Uint8Array(0), new Uint8Array(0), false);
-
-const isEmpty = (outcome: Outcome): boolean => outcome.kind === 'json' && outcome.isEmpty === true;
-
-/** The JSON answer to `retrieve`, written straight into one buffer (bench: retrieve). */
-function retrievedJson(
-  { rows, hashes, data, more }: Retrieved,
-  now: number,
-  waited: number | undefined,
-): Buffer {
-  const end = `],"more":${more},"t":${now}${waited === undefined ? '' : `,"waited":${waited}`}}`;
-  // Numbers have at most 16 digits, so no entry is longer than this.
-  let size = 64 + end.length;
-  for (const [, length] of rows) size += 4 * Math.ceil(length / 3) + 144;
-  const json = Buffer.allocUnsafe(size);
-  let head = `{"hf":[${HARDFORK}],"messages":[`;
-  let written = 0;
-  let offset = 0;
-  for (const [i, [, length, timestamp, expiry]] of rows.entries()) {
-    written += json.write(`${head}{"data":"`, written, 'latin1');
-    written += json.write(data.toString('base64', offset, offset + length), written, 'latin1');
-    offset += length;
-    const hash = hashes.toString('base64', 32 * i, 32 * i + 32).slice(0, 43);
-    head = `","expiration":${expiry},"hash":"${hash}","timestamp":${timestamp}},`;
-  }
-  written += json.write(rows.length === 0 ? head : head.slice(0, -1), written, 'latin1');
-  written += json.write(end, written, 'latin1');
-  return json.subarray(0, written);
-}
-
 /**
  * What is kept for members that did not answer: of a new message its number; of one that was there (the request may have
  * moved its expiry) both; of all others the request.
@@ -508,20 +353,6 @@ function hasChanged(entry: NodeEntry): boolean {
 
 const isEmptyList = (hashes: readonly string[] | HashesByNamespace): boolean =>
   Object.values(hashes).flat().length === 0;
-
-/** §2.9.2: zero counts as absent, negative sizes are fractions; Ours: negative counts count as absent. */
-export function retrieveLimits(
-  maxCount: number | undefined,
-  maxSize: number | undefined,
-): { maxCount: number; maxSize: number } {
-  const count = maxCount === undefined || maxCount <= 0 ? undefined : maxCount;
-  const size = maxSize === undefined || maxSize === 0 ? undefined : maxSize;
-  const effective = size ?? (count === undefined ? -RETRIEVE_DEFAULT_DIVISOR : RETRIEVE_MAX);
-  return {
-    maxCount: count ?? Number.POSITIVE_INFINITY,
-    maxSize: effective < 0 ? Math.floor(RETRIEVE_MAX / -effective) : Math.min(effective, RETRIEVE_MAX),
-  };
-}
 
 /** §2.7, §9.3.5: 200 when at least one node did it, else 500; `delete` with `required` that deleted nothing: 404. */
 function overallStatus(request: RecursiveRequest, entries: readonly NodeEntry[]): number {

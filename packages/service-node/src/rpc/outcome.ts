@@ -2,7 +2,10 @@
 // The answer to one storage request before its carrier is known: HTTPS and onions want JSON text, OMQ may want
 // bt-encoding, a batch nests it (spec/storage-server §2.4).
 import { toBase64, utf8 } from '@allium/protocol/bytes';
+import type { Clock } from '@allium/protocol/env';
+import type { AccountPubkey } from '@allium/protocol/storage/requests';
 import { toBtResult, toJsonResult } from '@allium/protocol/storage/response-writer';
+import type { Swarm } from '../swarm/swarm.ts';
 
 export type Outcome = {
   readonly status: number;
@@ -22,6 +25,12 @@ export type Outcome = {
 export const failure = (status: number, text: string): Outcome => ({ status, kind: 'text', text });
 
 export const success = (value: object, status = 200): Outcome => ({ status, kind: 'json', value });
+
+/** 421 with the swarm that serves the account (§2.5); undefined: it is ours. */
+export function wrongSwarm(swarm: Swarm, account: AccountPubkey, clock: Clock): Outcome | undefined {
+  if (swarm.serves(account.key)) return undefined;
+  return success(swarm.describe(account.key, clock.now()), 421);
+}
 
 /** JSON text of a structured result. */
 export const jsonOf = (outcome: JsonOutcome): string => {

@@ -2,11 +2,11 @@
 // vectors:retrieve_limits: how many messages a retrieve returns for given sizes and limits (spec/storage-server §2.9.2).
 import { randomBytes } from '@allium/protocol/crypto';
 import { parseAccountPubkey } from '@allium/protocol/storage/requests';
+import { retrieveLimits } from '@allium/protocol/storage/retrieve-limits';
 import { expect, test } from 'vitest';
 import vectors from '../../../../vectors/storage-server.json' with { type: 'json' };
 import { Database } from '../../src/mailbox/database.ts';
 import { Mailbox } from '../../src/mailbox/mailbox.ts';
-import { retrieveLimits } from '../../src/rpc/executor.ts';
 import { TestClock } from '../support/test-clock.ts';
 
 /** Some vectors tell large mailboxes in words. */
@@ -37,9 +37,12 @@ test.each(cases)('%s', async (_, vector) => {
       }),
     ),
   );
-  const { maxCount, maxSize } = retrieveLimits(vector.max_count ?? undefined, vector.max_size ?? undefined);
-  if (vector.limit !== undefined) expect(maxSize).toBe(vector.limit);
-  const found = mailbox.retrieve(account, 0, undefined, maxCount, maxSize);
+  const { max_count, max_size } = vector;
+  const { maxCount, maxCost } = retrieveLimits({
+    maxCount: max_count ?? undefined,
+    maxSize: max_size ?? undefined,
+  });
+  const found = mailbox.retrieve(account, 0, undefined, maxCount, maxCost);
   expect([found.messages().length, found.more]).toEqual([vector.returned, vector.more]);
   database.close();
 });
