@@ -4,9 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Devnet } from '@allium/lab';
+import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { LAUNCHER, until } from './system-node.ts';
+import { LAUNCHER } from './system-node.ts';
 
 let net: Devnet;
 let folder: string;

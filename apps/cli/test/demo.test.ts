@@ -3,9 +3,9 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '@allium/net/testing/until';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { until } from './system-node.ts';
 
 let folder: string;
 let shell: Shell;
@@ -36,7 +36,7 @@ test('on a chain: contracts, registrations, epoch and quorum, then the walk; a s
   expect(swarms(again.stdout)).toEqual(swarms(first.stdout));
   const mixed = await shell.run(...args, '--static');
   expect(mixed).toMatchObject({ code: 1, stderr: expect.stringContaining('holds a network on a chain') });
-}, 60_000);
+});
 
 test('demo --once tells every step and ends with 0; a second start finds the state of the first', async () => {
   const args = ['demo', '--once', '--static', '--folder', join(folder, 'net')];
@@ -62,7 +62,7 @@ test('demo --once tells every step and ends with 0; a second start finds the sta
 
 test('demo stays up, says what to type, and that works; Ctrl-C ends it', async () => {
   const demo = shell.start('demo', '--no-web', '--static', '--folder', join(folder, 'net'));
-  await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null, 30_000);
+  await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null);
   const commands = demo.lines
     .filter((line) => line.trim().startsWith('npx allium'))
     .map((line) => line.trim());
@@ -78,13 +78,13 @@ test('demo stays up, says what to type, and that works; Ctrl-C ends it', async (
 
 test('what the demo on a chain says to type about stakes works', async () => {
   const demo = shell.start('demo', '--no-web', '--nodes', '8', '--folder', join(folder, 'net'));
-  await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null, 60_000);
+  await until(() => demo.stdout.includes('Ctrl-C stops everything') || demo.child.exitCode !== null);
   const status = demo.lines.map((line) => line.trim()).find((line) => line.includes('stake status'))!;
   const answer = await shell.run(...status.split(' ').slice(2));
   expect(answer).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('active') });
   demo.child.kill('SIGINT');
   expect((await demo.ended()).code).toBe(0);
-}, 90_000);
+});
 
 test('a listener on an account of the demo keeps it over a restart: a stand-in takes the part', async () => {
   const net = join(folder, 'net');
@@ -92,7 +92,7 @@ test('a listener on an account of the demo keeps it over a restart: a stand-in t
   const { ports } = JSON.parse(readFileSync(join(net, 'devnet.json'), 'utf8'));
   const seed = `https://127.0.0.1:${ports[0][0]}`;
   const listener = shell.start('listen', '--home', join(net, 'home'), '--seed', seed, '--account', 'bob');
-  await until(() => listener.stderr.includes('Listening'), 20_000);
+  await until(() => listener.stderr.includes('Listening'));
   const { code, stdout } = await shell.run('demo', '--once', '--static', '--folder', net);
   expect(stdout).toMatch(/Process \d+ listens for bob, who is left to it: dave takes the part\./);
   expect(code).toBe(0);

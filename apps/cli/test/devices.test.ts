@@ -48,4 +48,4 @@ test('contacts and messages come back by the phrase, and what waits to be sent i
   });
   expect((await laptop.run('contacts', 'list')).stdout).toContain('Bobby');
   expect((await laptop.run('history', bob)).stdout).toContain('hello');
-}, 120_000);
+});

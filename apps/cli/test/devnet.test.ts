@@ -4,9 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ReadyNode } from '@allium/lab/process-devnet';
+import { until } from '@allium/net/testing/until';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { isAlive, until } from './system-node.ts';
+import { isAlive } from './system-node.ts';
 
 let folder: string;
 let shell: Shell;
@@ -24,7 +25,6 @@ async function startReady(...args: string[]) {
   const devnet = shell.start('devnet', '--processes', '--ready-file', readyFile, ...args);
   await until(
     () => statSync(readyFile, { throwIfNoEntry: false }) !== undefined || devnet.child.exitCode !== null,
-    30_000,
   );
   const ready = JSON.parse(readFileSync(readyFile, 'utf8')) as { seed: string; nodes: ReadyNode[] };
   return { devnet, ready };
@@ -56,7 +56,7 @@ test('writes a ready file and ends its nodes when it is stopped', async () => {
 test('leaves nothing running after kill -9', async () => {
   const { devnet, ready } = await startReady('--nodes', '2');
   devnet.child.kill('SIGKILL');
-  await until(() => ready.nodes.every((node) => !isAlive(node.pid)), 8_000);
+  await until(() => ready.nodes.every((node) => !isAlive(node.pid)));
 });
 
 test('keeps keys, ports and messages in a folder that is named', async () => {

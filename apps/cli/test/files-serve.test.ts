@@ -4,9 +4,9 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '@allium/net/testing/until';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Running, Shell } from './shell.ts';
-import { until } from './system-node.ts';
 
 let folder: string;
 let shell: Shell;
@@ -28,7 +28,7 @@ interface Ready {
 
 async function start(...args: string[]): Promise<Ready & { readonly running: Running }> {
   const running = shell.start('files', 'serve', '--port', '0', '--json', ...args);
-  await until(() => running.lines.length > 0 || running.child.exitCode !== null, 15_000);
+  await until(() => running.lines.length > 0 || running.child.exitCode !== null);
   return { ...(JSON.parse(running.lines[0] ?? '{}') as Ready), running };
 }
 
@@ -83,7 +83,7 @@ test('a server that is killed while it takes files serves whole ones only, and l
 
   second.running.child.kill('SIGTERM');
   expect((await second.running.ended()).code).toBe(0);
-}, 30_000);
+});
 
 test('says what to do when it cannot start', async () => {
   const { url, running } = await start();
@@ -101,4 +101,4 @@ test('says what to do when it cannot start', async () => {
   expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('such as 500k')]);
   running.child.kill('SIGINT');
   expect((await running.ended()).code).toBe(0);
-}, 30_000);
+});

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Devnet } from '@allium/lab';
 import { createCertificate } from '@allium/net/certificate';
+import { until } from '@allium/net/testing/until';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { until } from './system-node.ts';
 
 let folder: string;
 let net: Devnet;
@@ -34,8 +34,8 @@ test('serves the list, the page and metrics, and ends with 0', async () => {
     ...['gateway', '--seed', net.seed, '--port', '0', '--web', web, '--metrics-port', '0'],
     ...['--file-server', `http://files.example:8100#${'ab'.repeat(32)}`],
   );
-  await until(() => gateway.stdout.includes('The gateway is at'), 20_000);
-  await until(() => gateway.stderr.includes('serves the web app'), 5_000);
+  await until(() => gateway.stdout.includes('The gateway is at'));
+  await until(() => gateway.stderr.includes('serves the web app'));
   expect(gateway.stderr).toContain('It leads to 4 service nodes.');
   const url = /The gateway is at (\S+)/.exec(gateway.stdout)?.[1];
   expect(await (await fetch(`${url}/`)).text()).toBe('<title>page</title>');
@@ -76,7 +76,7 @@ test('a port that is taken, and a network that is silent', async () => {
   const taken = await shell.run('gateway', '--seed', net.seed, '--port', port);
   expect([taken.code, taken.stderr]).toEqual([1, expect.stringContaining(`port ${port} is taken`)]);
   const silent = shell.start('gateway', '--seed', 'https://127.0.0.1:9', '--port', '0');
-  await until(() => silent.stderr.includes('No node list yet'), 20_000);
+  await until(() => silent.stderr.includes('No node list yet'));
   silent.child.kill('SIGINT');
   expect((await silent.ended()).code).toBe(0);
 });
@@ -87,9 +87,9 @@ test('over TLS', async () => {
   writeFileSync(join(folder, 'key.pem'), keyPem);
   const files = ['--tls-cert', join(folder, 'cert.pem'), '--tls-key', join(folder, 'key.pem')];
   const gateway = shell.start('gateway', '--seed', net.seed, '--port', '0', ...files);
-  await until(() => gateway.stdout.includes('The gateway is at https://'), 20_000);
+  await until(() => gateway.stdout.includes('The gateway is at https://'));
   // Nobody has said that the network is local.
-  await until(() => gateway.stderr.includes('private addresses'), 5_000);
+  await until(() => gateway.stderr.includes('private addresses'));
   gateway.child.kill('SIGTERM');
   expect((await gateway.ended()).code).toBe(0);
 });

@@ -84,7 +84,7 @@ test('an archive with the secret makes the account anew, and both ends show one 
   expect(await other.run('import', out)).toMatchObject({ code: 1 });
   expect((await other.run('import', archivePassphrase)).stderr).toContain('no archive');
   expect((await other.run('import', join(folder, 'none'))).stderr).toContain('no such file');
-}, 60_000);
+});
 
 test('plain formats are for everybody, and say so', async () => {
   const { shell } = await homeWith('plain', 5);
@@ -102,7 +102,7 @@ test('plain formats are for everybody, and say so', async () => {
   expect((await shell.run('export', '--format', 'html', '--resume')).code).toBe(2);
   expect((await shell.run('export', '--conversation', 'x')).code).toBe(2);
   expect((await shell.run('export', '--format', 'jsonl', '--out', '/proc/no/where')).code).toBe(1);
-}, 60_000);
+});
 
 test('protection changes without touching messages, and a wipe leaves nothing', async () => {
   const { shell, account, place } = await homeWith('kept', 3);
@@ -136,4 +136,4 @@ test('protection changes without touching messages, and a wipe leaves nothing', 
   const wiped = await shell.feed('main\n', 'account', 'wipe', '--json');
   expect(JSON.parse(wiped.stdout)).toMatchObject({ id: account.id });
   expect(readdirSync(join(folder, 'kept', 'accounts'))).toEqual([]);
-}, 60_000);
+});

@@ -5,9 +5,10 @@ import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { isAlive, LAUNCHER, shellEnv, systemNode, until } from './system-node.ts';
+import { isAlive, LAUNCHER, shellEnv, systemNode } from './system-node.ts';
 
 const NODE_MODULES = join(import.meta.dirname, '..', '..', '..', 'node_modules');
 const node = systemNode();
@@ -102,7 +103,7 @@ describe(`the launcher on the shell's node ${version}`, () => {
     expect(isAlive(pid)).toBe(true);
     child.kill('SIGKILL');
     await once(child, 'exit');
-    await until(() => !isAlive(pid), 3_000);
+    await until(() => !isAlive(pid));
   });
 
   test.each([
@@ -115,7 +116,7 @@ describe(`the launcher on the shell's node ${version}`, () => {
     });
     const { pid } = await greeting(npm);
     npm.kill('SIGKILL');
-    await until(() => !isAlive(pid), 5_000);
+    await until(() => !isAlive(pid));
   });
 
   test.runIf(isOld)('says which Node it needs where there is none', async () => {

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Devnet } from '@allium/lab';
+import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { until } from './system-node.ts';
 
 let net: Devnet;
 let folder: string;
@@ -102,7 +102,7 @@ test('requests, delivery as an exit code, answers, reactions, deletion, read sta
   expect(parsed((await as('ben', 'read', ann)).stdout)[0]).toMatchObject({ unread: 0 });
   again.child.kill('SIGINT');
   await again.ended();
-}, 90_000);
+});
 
 test('names of one’s own, blocking, and what is not there', async () => {
   expect((await as('ann', 'contacts', 'name', ben, 'Benjamin')).code).toBe(0);

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '@allium/lab/ports';
+import { until } from '@allium/net/testing/until';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
-import { until } from './system-node.ts';
 
 let folder: string;
 let shell: Shell;
@@ -43,7 +43,7 @@ test('nodes of a list that the tool made find each other', async () => {
     const ports = ['--https-port', `${https}`, '--omq-port', `${omq}`, '--bind-host', '127.0.0.1'];
     return shell.start('node', '--data-dir', at(name), '--network-file', at('net.json'), ...ports);
   });
-  await until(() => nodes.every((node) => node.stdout.includes('service node is up')), 20_000);
+  await until(() => nodes.every((node) => node.stdout.includes('service node is up')));
   const health = JSON.parse(await output('health', '--seed', `https://127.0.0.1:${https1}`, '--json'));
   expect(health).toMatchObject({ failed: 0 });
   expect(health.nodes).toHaveLength(2);

@@ -226,7 +226,7 @@ test('the explorer shows the nodes and how they came', async () => {
       '--port',
       '0',
     );
-    await expect.poll(() => explorer.stdout, { timeout: 20_000 }).toContain('http://');
+    await expect.poll(() => explorer.stdout).toContain('http://');
     const url = /http:\/\/\S+/.exec(explorer.stdout)![0];
     const events = (await (await fetch(`${url}/api/events`)).json()) as { type: string; node_id: number }[];
     expect(events.map(({ type, node_id }) => `${type} ${node_id}`)).toEqual(['register 2', 'register 1']);

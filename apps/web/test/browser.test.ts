@@ -37,7 +37,7 @@ describe.skipIf(findChromium() === undefined)(
         if (message.type() === 'error') complaints.push(message.text());
       });
       page.on('pageerror', (error) => complaints.push(String(error)));
-    }, 60_000);
+    });
     afterAll(async () => {
       await browser?.close();
       await server?.stop();
@@ -50,20 +50,16 @@ describe.skipIf(findChromium() === undefined)(
       // Pictures and lists have come, motion is over.
       await page.waitForTimeout(250);
     };
-    test.each(['light', 'dark'])(
-      'no scene has a barrier that axe finds (%s)',
-      { timeout: 90_000 },
-      async (theme) => {
-        await page.emulateMedia({ reducedMotion: 'reduce' });
-        const found: Record<string, readonly string[]> = {};
-        for (const scene of theme === 'light' ? SCENES : ['chat', 'create-check']) {
-          await show(scene, `theme=${theme}`);
-          const here = await violationsIn(page);
-          if (here.length > 0) found[scene] = here;
-        }
-        expect(found).toEqual({});
-      },
-    );
+    test.each(['light', 'dark'])('no scene has a barrier that axe finds (%s)', async (theme) => {
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      const found: Record<string, readonly string[]> = {};
+      for (const scene of theme === 'light' ? SCENES : ['chat', 'create-check']) {
+        await show(scene, `theme=${theme}`);
+        const here = await violationsIn(page);
+        if (here.length > 0) found[scene] = here;
+      }
+      expect(found).toEqual({});
+    });
 
     test('nothing that a stranger writes runs, leads away or breaks the frame', async () => {
       await show('chat-hostile');
@@ -86,7 +82,7 @@ describe.skipIf(findChromium() === undefined)(
         await page.mouse.wheel(0, -100_000);
         return await link.count();
       };
-      await expect.poll(goUp, { timeout: 10_000, interval: 200 }).toBe(1);
+      await expect.poll(goUp, { interval: 200 }).toBe(1);
       await link.click();
       await page.getByRole('dialog', { name: 'Open this link?' }).waitFor();
       await page.getByRole('button', { name: 'Cancel' }).click();
@@ -117,9 +113,7 @@ describe.skipIf(findChromium() === undefined)(
       expect(list).toBeGreaterThan(main!);
     });
 
-    test('a hundred thousand messages: the end is shown, and one can go to the beginning', {
-      timeout: 60_000,
-    }, async () => {
+    test('a hundred thousand messages: the end is shown, and one can go to the beginning', async () => {
       await show('chat-long');
       await page.locator('.message', { hasText: '100000:' }).waitFor();
       expect(await page.locator('.message').count()).toBeLessThan(80);
@@ -129,16 +123,14 @@ describe.skipIf(findChromium() === undefined)(
         await goUp();
         return await page.locator('.message', { hasText: /^\s*99[0-4]\d\d: / }).count();
       };
-      await expect.poll(isThere, { timeout: 30_000, interval: 100 }).toBeGreaterThan(0);
+      await expect.poll(isThere, { interval: 100 }).toBeGreaterThan(0);
     });
 
     test('neither page nor gallery broke a rule of the policy', () => {
       expect(complaints).toEqual([]);
     });
 
-    test('two people chat over a real network; only the entry is contacted, only sealed bytes leave', {
-      timeout: 90_000,
-    }, async () => {
+    test('two people chat over a real network; only the entry is contacted, only sealed bytes leave', async () => {
       await using web = await startWebNetwork({ nodes: 6 });
       const [ada, ben] = await Promise.all(
         ['Ada', 'Ben'].map(async (name) => (await User.arrive(browser, web.url, name)).create()),

@@ -183,7 +183,7 @@ test('a client talks through two such nodes, without a gateway, and notices when
   } finally {
     await client.close();
   }
-}, 60_000);
+});
 
 test('pages may post onions and ask for the list, and nothing else', async () => {
   const node = net.nodes[0]!;

@@ -45,7 +45,7 @@ test('all nodes are members at once; a restart goes on with the chain, a damaged
   await using anew = await start();
   expect(anew.origin).toBe('replaced');
   expect(layout.nodes.map((node) => anew.swarmOf(node.ed25519))).toEqual(swarms);
-}, 60_000);
+});
 
 test('swarms by hand and a chain contradict each other', async () => {
   await expect(openLayout({ swarms: [2, 2], chain: true })).rejects.toMatchObject({ code: 'bad_options' });

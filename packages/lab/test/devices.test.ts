@@ -14,7 +14,7 @@ test('three devices show the same in the end, whatever is done on which and what
   expect(result.actions).toBe(50);
   expect(result.disturbances).toBeGreaterThan(3);
   expect(result.versions).toBeGreaterThan(10);
-}, 60_000);
+});
 
 test.each<[DevicesSabotage, RegExp]>([
   ['forget', /contacts|state|listed|lost/],

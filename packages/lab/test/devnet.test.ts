@@ -2,6 +2,7 @@
 // The devnet itself and what a swarm owes its accounts, looked at node by node.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from '@allium/net/testing/until';
 import { Account } from '@allium/protocol/account';
 import {
   encodeStaticList,
@@ -13,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Devnet, type DevnetNode } from '../src/devnet.ts';
 import { readAdmin } from '../src/layout.ts';
 import { post } from '../src/load/post.ts';
-import { retrieve, store, texts, until } from './rpc.ts';
+import { retrieve, store, texts } from './rpc.ts';
 
 describe('fourteen nodes in one process', () => {
   let net: Devnet;

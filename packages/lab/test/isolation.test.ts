@@ -20,7 +20,7 @@ afterAll(() => devnet.stop());
 
 /** The next text that a client receives. */
 async function nextText(client: Client): Promise<string> {
-  for await (const message of client.messages({ signal: AbortSignal.timeout(25_000) })) return message.text;
+  for await (const message of client.messages({ signal: AbortSignal.timeout(90_000) })) return message.text;
   throw new Error('closed');
 }
 
@@ -95,4 +95,4 @@ test('openMany closes all when one of them cannot be opened', async () => {
   const failing = openMany(accounts, { ...options, onOpen: (client) => opened.push(client) });
   await expect(failing).rejects.toMatchObject({ code: 'no_nodes' });
   expect(opened).toEqual([]);
-}, 60_000);
+});

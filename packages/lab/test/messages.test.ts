@@ -5,11 +5,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Client } from '@allium/client';
 import { openClient } from '@allium/client/node';
+import { until } from '@allium/net/testing/until';
 import { Account } from '@allium/protocol/account';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Devnet, type DevnetNode } from '../src/devnet.ts';
 import { type WalkStep, walk } from '../src/walk.ts';
-import { retrieve, until } from './rpc.ts';
+import { retrieve } from './rpc.ts';
 
 let net: Devnet;
 const clients: Client[] = [];
@@ -38,7 +39,7 @@ async function open(
 /** The next `count` texts that a client receives. */
 async function received(client: Client, count: number): Promise<string[]> {
   const texts: string[] = [];
-  for await (const message of client.messages({ signal: AbortSignal.timeout(25_000) })) {
+  for await (const message of client.messages({ signal: AbortSignal.timeout(90_000) })) {
     texts.push(message.text);
     if (texts.length === count) break;
   }
@@ -187,7 +188,7 @@ describe('faults', () => {
     const hasGuard = () =>
       alice.paths().some(({ hops }) => hops.some((hop) => hop.ed25519Hex === guard.ed25519));
     for (let again = 0; hasGuard() && again < 20; again++) await alice.conversation(bob.id).send('again');
-    await until(() => alice.paths().filter((path) => path.state === 'usable').length === 2, 20_000);
+    await until(() => alice.paths().filter((path) => path.state === 'usable').length === 2);
     expect(hasGuard()).toBe(false);
   });
 
@@ -224,7 +225,7 @@ describe('faults', () => {
       } catch {
         return false;
       }
-    }, 20_000);
+    });
     expect(await received(await open(bob), 1)).toEqual([text]);
   });
 });

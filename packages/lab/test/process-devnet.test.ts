@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What only separate processes can show: kill -9 straight after an answer, and a node that hangs.
+
+import { until } from '@allium/net/testing/until';
 import { Account } from '@allium/protocol/account';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ProcessDevnet, type ProcessNode, startProcessDevnet } from '../src/process-devnet.ts';
-import { rpc, store, texts, until } from './rpc.ts';
+import { rpc, store, texts } from './rpc.ts';
 
 let net: ProcessDevnet;
 beforeAll(async () => {

@@ -23,7 +23,7 @@ test.each(['socks5', 'http'] as const)('a message over a proxy of kind %s', asyn
   await using alice = await openClient({ account: Account.create(), ...options });
   await using bob = await openClient({ account: Account.create(), ...options });
   await alice.conversation(bob.id).send('through it');
-  for await (const message of bob.messages({ signal: AbortSignal.timeout(20_000) })) {
+  for await (const message of bob.messages({ signal: AbortSignal.timeout(90_000) })) {
     expect(message.text).toBe('through it');
     break;
   }
@@ -78,16 +78,16 @@ test('a proxy that dies and comes back: what was sent waits, goes nowhere else, 
   await first.stop();
   const sending = alice.conversation(bob.id).send('later', { keepTrying: true });
   sending.catch(() => undefined);
-  await expect.poll(() => alice.health().lastError, { timeout: 10_000 }).toBe('proxy_unreachable');
+  await expect.poll(() => alice.health().lastError).toBe('proxy_unreachable');
   await using again = new ProxyServer({ kind: 'socks5', port });
   await again.start();
-  for await (const message of bob.messages({ signal: AbortSignal.timeout(40_000) })) {
+  for await (const message of bob.messages({ signal: AbortSignal.timeout(90_000) })) {
     expect(message.text).toBe('later');
     break;
   }
   // Nobody but the proxy was at fault.
   expect(guards).toEqual(expect.arrayContaining(alice.paths().map(({ hops }) => hops[0]?.ed25519Hex)));
-}, 60_000);
+});
 
 test('a proxy that refuses: the error says what to do', async () => {
   await using proxy = new ProxyServer({ kind: 'http', username: 'alice', password: 'right' });

@@ -12,6 +12,7 @@ import { parseTrustAnchor } from '@allium/client/network/trust-anchor';
 import { openClient } from '@allium/client/node';
 import { HttpsTransport } from '@allium/net/https-transport';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { Account } from '@allium/protocol/account';
 import { toHex } from '@allium/protocol/bytes';
 import { randomBytes } from '@allium/protocol/crypto';
@@ -28,14 +29,6 @@ const view = new FakeChainView({ t0: Math.floor(Date.now() / 1000) - 1000 });
 const nodes: ServiceNode[] = [];
 const keys = Array.from({ length: NODES }, () => new NodeKeys(randomBytes(32)));
 let seeds: { url: string }[];
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 15_000;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`waited too long for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** What a seed gives as anchor. */
 async function anchorOf(seed: { url: string }) {
@@ -85,8 +78,8 @@ beforeAll(async () => {
     nodes.push(new ServiceNode(options, systemEnv(), { chain: async () => ({ view }) }));
   }
   await Promise.all(nodes.map((node) => node.start()));
-  await until('the first certificate', async () => (await signersOf(2)) === NODES);
-}, 30_000);
+  await until(async () => (await signersOf(2)) === NODES, 'the first certificate');
+});
 
 afterAll(async () => {
   await Promise.all(nodes.map((node) => node.stop()));
@@ -97,7 +90,7 @@ test('a client goes from an old certificate to the newest, and over its paths to
   const anchor = await anchorOf(seeds[0]!);
   view.setEpoch(3);
   view.setEpoch(4);
-  await until('the second certificate', async () => (await signersOf(4)) === NODES);
+  await until(async () => (await signersOf(4)) === NODES, 'the second certificate');
   await using client = await openClient({
     account: Account.fromSeed(randomBytes(16)),
     network: {
@@ -118,9 +111,9 @@ test('a client goes from an old certificate to the newest, and over its paths to
   });
   view.setEpoch(5);
   view.setEpoch(6);
-  await until('the third one', () => client.health().trust.version === 6);
+  await until(() => client.health().trust.version === 6, 'the third one');
   expect(client.health().trust.state).toBe('verified');
-}, 30_000);
+});
 
 test('a seed that lists nodes of its own is refused, beside an honest one it does no harm', async () => {
   const anchor = await anchorOf(seeds[0]!);
@@ -163,4 +156,4 @@ test('a seed that lists nodes of its own is refused, beside an honest one it doe
   } finally {
     server.close();
   }
-}, 30_000);
+});

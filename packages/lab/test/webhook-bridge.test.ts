@@ -7,11 +7,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openClient } from '@allium/client/node';
+import { until } from '@allium/net/testing/until';
 import { Account } from '@allium/protocol/account';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type BridgeOptions, startBridge } from '../../../examples/webhook-bridge.ts';
 import { Devnet } from '../src/devnet.ts';
-import { until } from './rpc.ts';
 
 let net: Devnet;
 let folder: string;

@@ -6,7 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { createCertificate } from '../src/certificate.ts';
 import { HttpsServer } from '../src/https-server.ts';
 import { systemEnv } from '../src/system-env.ts';
-import { until } from './omq/support.ts';
+import { until } from '../src/testing/until.ts';
 
 const agent = new Agent({ rejectUnauthorized: false });
 let server: HttpsServer | undefined;

@@ -3,8 +3,9 @@
 import { connect as connectTcp, createServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { until } from '../src/testing/until.ts';
 import { ask, raw, serve } from './https-support.ts';
-import { manualEnv, until } from './omq/support.ts';
+import { manualEnv } from './omq/support.ts';
 
 /** Bytes only, no TLS. */
 async function tcp(port: number, localAddress = '127.0.0.1') {

@@ -8,8 +8,8 @@ import type { Logger } from '@allium/protocol/env';
 import { describe, expect, test } from 'vitest';
 import type { HttpsRequest } from '../src/https-server.ts';
 import { silentLog, systemEnv } from '../src/system-env.ts';
+import { until } from '../src/testing/until.ts';
 import { ask, raw, serve } from './https-support.ts';
-import { until } from './omq/support.ts';
 
 describe('a request', () => {
   test('reaches the handler whole, its answer has exact length and the common headers', async () => {

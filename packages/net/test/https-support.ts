@@ -8,7 +8,7 @@ import type { Env } from '@allium/protocol/env';
 import { createCertificate } from '../src/certificate.ts';
 import { HttpsServer, type HttpsServerOptions } from '../src/https-server.ts';
 import { systemEnv } from '../src/system-env.ts';
-import { until } from './omq/support.ts';
+import { until } from '../src/testing/until.ts';
 
 const certificate = createCertificate();
 

@@ -8,7 +8,7 @@ import { createCertificate } from '../src/certificate.ts';
 import { HttpsServer, type HttpsServerOptions } from '../src/https-server.ts';
 import { HttpsTransport, type HttpsTransportOptions } from '../src/https-transport.ts';
 import { systemEnv } from '../src/system-env.ts';
-import { until } from './omq/support.ts';
+import { until } from '../src/testing/until.ts';
 
 const certificate = createCertificate();
 

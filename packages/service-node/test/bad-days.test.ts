@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { randomBytes } from '@allium/protocol/crypto';
 import type { Env } from '@allium/protocol/env';
 import {
@@ -25,7 +26,6 @@ import { TempFolder } from './support/temp-folder.ts';
 import { TestAccount } from './support/test-account.ts';
 import { freePorts, http, TestNetwork, type TestNode } from './support/test-network.ts';
 import { Told } from './support/told.ts';
-import { until } from './support/until.ts';
 
 /** The node again, with other options or another env. */
 const again = (node: TestNode, options: Partial<ServiceNodeOptions>, env: Env) =>
@@ -235,7 +235,7 @@ describe('the clock', () => {
     );
     await service.start();
     const wrong = /^warn the clock of this machine is wrong: requests will be refused until it is set/;
-    await until('the clock to be compared', () => told.count(wrong) > 0);
+    await until(() => told.count(wrong) > 0, 'the clock to be compared');
     const offset = async () =>
       Number(
         /^allium_clock_offset_seconds (\S+)$/m.exec(
@@ -244,7 +244,7 @@ describe('the clock', () => {
       );
     expect(Math.abs((await offset()) - 600)).toBeLessThan(5);
     aheadMs = 0;
-    await until('the clock to be right', () => told.count(/^info the clock is right again$/) > 0);
+    await until(() => told.count(/^info the clock is right again$/) > 0, 'the clock to be right');
     expect(Math.abs(await offset())).toBeLessThan(5);
   });
 });
@@ -271,8 +271,8 @@ describe('addresses', () => {
     });
     writeFileSync(net.networkFile, encodeStaticList(signStaticList(after, net.admin)));
     await until(
-      'the new list',
       () => told.count(/^info the node list now has this node at its address$/) === 1,
+      'the new list',
     );
   });
 

@@ -3,10 +3,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAccount } from './support/test-account.ts';
 import { freePorts, http, TestNetwork, type TestNode } from './support/test-network.ts';
-import { until } from './support/until.ts';
 
 const START = fileURLToPath(new URL('support/start-node.ts', import.meta.url));
 
@@ -27,7 +27,7 @@ class Program {
   }
 
   up(): Promise<void> {
-    return until(`the node to come up: ${this.output}`, () => this.output.includes('service node is up'));
+    return until(() => this.output.includes('service node is up'), `the node to come up: ${this.output}`);
   }
 }
 

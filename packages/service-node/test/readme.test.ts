@@ -27,4 +27,4 @@ test('the example runs', async () => {
   rmSync(path);
   expect(output).toMatch(/^[0-9a-f]{64} \{ https: \d+, omq: \d+ \}\n$/);
   expect(code).toBe(0);
-}, 20_000);
+});

@@ -2,10 +2,10 @@
 // An upgrade is a stop and a start: what is in work is finished, what waits is handed over, what was missed comes in.
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
+import { until } from '@allium/net/testing/until';
 import { describe, expect, test } from 'vitest';
 import { TestAccount } from './support/test-account.ts';
 import { TestNetwork, type TestNode } from './support/test-network.ts';
-import { until } from './support/until.ts';
 
 async function dial(port: number): Promise<{ socket: TLSSocket; text: () => string }> {
   const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
@@ -32,7 +32,7 @@ describe('a stop', () => {
     const head = `POST /storage_rpc/v1 HTTP/1.1\r\nHost: node\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n`;
     const early = await dial(node.httpsPort);
     early.socket.write(`${head}\r\n${body.slice(0, 50)}`);
-    await until('the request to be in work', () => early.text() !== '');
+    await until(() => early.text() !== '', 'the request to be in work');
     const stopped = node.service.stop();
     const [status, reason] = await net.omq(node, 'storage.info', ['{}']);
     expect(Buffer.from(status!).toString()).toBe('503');
@@ -41,7 +41,7 @@ describe('a stop', () => {
     expect(late.status).toBe(503);
     expect(late.text).toContain('Service node is not ready: shutting down');
     early.socket.write(body.slice(50));
-    await until('the early answer', () => early.text().includes('"swarm"'));
+    await until(() => early.text().includes('"swarm"'), 'the early answer');
     expect(early.text()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
     await stopped;
     await node.service.start();
@@ -77,6 +77,6 @@ test('a start catches up with what was stored meanwhile', async () => {
     during.push((await (i % 2 ? first : second).rpc('store', account.store(`during ${i}`))).json.hash);
   }
   await third.service.start();
-  await until('the third to have all', async () => (await hashesOf(third, account)).length === 11);
+  await until(async () => (await hashesOf(third, account)).length === 11, 'the third to have all');
   expect((await hashesOf(third, account)).sort()).toEqual([before, ...during].sort());
 });

@@ -8,6 +8,7 @@ import type { Client } from '@allium/client';
 import { openClient } from '@allium/client/node';
 import { Devnet } from '@allium/lab';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { Account } from '@allium/protocol/account';
 import { type FileServer, startFileServer } from '@allium/servers/files';
 import { renderToString } from 'ink';
@@ -17,11 +18,6 @@ import { widthOf } from '../../src/chat/cells.ts';
 import { ChatController, type Key } from '../../src/chat/controller.ts';
 import { ChatStore } from '../../src/chat/store.ts';
 import { Screen } from '../../src/chat/view/app.ts';
-import { until as untilIn } from '../system-node.ts';
-
-/** Two clients and a network share a machine with other tests. */
-const PATIENCE_MS = 30_000;
-const until = (condition: () => boolean) => untilIn(condition, PATIENCE_MS);
 
 let net: Devnet;
 let files: FileServer;
@@ -64,8 +60,8 @@ class Person implements AsyncDisposable {
   }
 
   async sees(text: string): Promise<void> {
-    await until(() => this.screen.includes(text)).catch(() => {
-      throw new Error(`no "${text}" on the screen:\n${this.screen}`);
+    await until(() => this.screen.includes(text), `"${text}" on the screen`, {
+      state: () => this.screen,
     });
   }
 
@@ -92,9 +88,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('two people: a request, answers, reactions, deletion, delivery, an unread count', {
-  timeout: 2 * PATIENCE_MS,
-}, async () => {
+test('two people: a request, answers, reactions, deletion, delivery, an unread count', async () => {
   await using ann = await Person.sitsDown();
   await using ben = await Person.sitsDown(120, 40);
   expect(ann.screen).toContain('No conversations yet');
@@ -157,14 +151,12 @@ test('two people: a request, answers, reactions, deletion, delivery, an unread c
   ben.keys(ENTER);
   await until(() => ben.controller.state().focus === 'compose');
   ben.keys(ESC, 'u');
-  await untilIn(async () => (await isMarked()) === true, PATIENCE_MS);
+  await until(async () => (await isMarked()) === true);
   await sleep(500);
   expect(await isMarked()).toBe(true);
 });
 
-test('files, new versions of a text, search, timers, names of one’s own', {
-  timeout: 2 * PATIENCE_MS,
-}, async () => {
+test('files, new versions of a text, search, timers, names of one’s own', async () => {
   await using ann = await Person.sitsDown();
   await using ben = await Person.sitsDown();
   writeFileSync(join(folder, 'plan.txt'), 'the plan of ann');

@@ -5,9 +5,10 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Shell } from '../shell.ts';
-import { LAUNCHER, shellEnv, systemNode, until } from '../system-node.ts';
+import { LAUNCHER, shellEnv, systemNode } from '../system-node.ts';
 
 const hasScript = spawnSync('script', ['--version']).status === 0;
 const ALTERNATE = '\x1b[?1049h';

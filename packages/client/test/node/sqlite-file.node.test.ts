@@ -129,7 +129,7 @@ test('a plain file is encrypted when it is opened with a key, and can be made pl
   expect(database.prepare('SELECT count(*) AS n FROM messages').get()).toEqual({ n: 300 });
   database.close();
   expect(readdirSync(join(path, '..')).filter((name) => name.includes('converting'))).toEqual([]);
-}, 60_000);
+});
 
 test('the plain file of another account is not encrypted', async () => {
   const path = freshPath();
@@ -177,4 +177,4 @@ test('of many processes that open a plain file at once one encrypts it, and noth
   await storage.close();
   // No journal of the old file beside the new one.
   expect(readdirSync(join(path, '..'))).toHaveLength(1);
-}, 60_000);
+});

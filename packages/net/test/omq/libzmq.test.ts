@@ -5,7 +5,8 @@ import type { KeyPair } from '@allium/protocol/crypto/provider';
 import { describe, expect, test } from 'vitest';
 import { Dealer, Router } from 'zeromq';
 import { silentLog, systemRandom } from '../../src/system-env.ts';
-import { connector, type Endpoint, listener, ManualClock, text, until, z85 } from './support.ts';
+import { until } from '../../src/testing/until.ts';
+import { connector, type Endpoint, listener, ManualClock, text, z85 } from './support.ts';
 
 const MANY = 100_000;
 const MAX_FRAME = 10_485_760;
@@ -167,7 +168,7 @@ describe('our listener and a DEALER of libzmq', () => {
     }
     await sending;
     dealer.close();
-  }, 60_000);
+  });
 });
 
 describe('our connector and a ROUTER of libzmq', () => {
@@ -312,5 +313,5 @@ describe('our connector and a ROUTER of libzmq', () => {
     expect(wrong).toBe(0);
     expect(endpoint.omq.statistics().pendingRequests).toBe(0);
     socket.close();
-  }, 60_000);
+  });
 });

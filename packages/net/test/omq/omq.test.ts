@@ -9,7 +9,8 @@ import vectors from '../../../../vectors/storage-server.json' with { type: 'json
 import { MessageFlag } from '../../src/omq/curve.ts';
 import { encodeGreeting, FrameFlag } from '../../src/omq/zmtp.ts';
 import { silentLog, systemEnv } from '../../src/system-env.ts';
-import { connector, listener, manualEnv, RawPeer, text, until } from './support.ts';
+import { until } from '../../src/testing/until.ts';
+import { connector, listener, manualEnv, RawPeer, text } from './support.ts';
 
 describe('the frames of vectors omq_messages', () => {
   for (const vector of vectors.omq_messages) {

@@ -17,6 +17,7 @@ import {
   writeFrameHead,
 } from '../../src/omq/zmtp.ts';
 import { systemEnv } from '../../src/system-env.ts';
+import { until } from '../../src/testing/until.ts';
 
 const Z85 = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';
 
@@ -75,15 +76,6 @@ export async function connector(
 
 export const text = (parts: readonly Uint8Array[]): string[] =>
   parts.map((part) => Buffer.from(part).toString('latin1'));
-
-/** Waits for a condition of the world, not for time. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 /** Time that moves only when told. */
 export class ManualClock implements Clock {

@@ -113,9 +113,9 @@ test('what happens next is shown, and what a reorganisation took back is not', a
   await fixture.evm.send(nodeKeys(5).operator, fixture.registry, 'requestExit', 5, 0);
   const exits = () =>
     history.events().filter(({ type, nodeId }) => type === 'exit_requested' && nodeId === 5).length;
-  await expect.poll(exits, { timeout: 15_000 }).toBe(1);
+  await expect.poll(exits).toBe(1);
   await fixture.evm.revert(before);
   for (let n = 0; n < 3; n++) await fixture.evm.pass(1);
-  await expect.poll(exits, { timeout: 15_000 }).toBe(0);
+  await expect.poll(exits).toBe(0);
   expect(history.events().length).toBeGreaterThan(12);
 });

@@ -208,11 +208,11 @@ describe('sizes and times', () => {
     browser.ws.pause();
     for (let id = 1; id <= 20; id++) browser.send(id, BODY);
     await expect
-      .poll(() => made.gateway.numbers.refused.get('socket_bytes_per_address') ?? 0, { timeout: 10_000 })
+      .poll(() => made.gateway.numbers.refused.get('socket_bytes_per_address') ?? 0)
       .toBeGreaterThan(10);
     expect(made.gateway.numbers.bufferedBytes).toBeLessThanOrEqual(10 * 1024 * 1024);
     browser.ws.resume();
-    await expect.poll(() => made.gateway.numbers.bufferedBytes, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => made.gateway.numbers.bufferedBytes).toBe(0);
     browser.ws.close();
   });
 

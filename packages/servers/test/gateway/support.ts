@@ -174,7 +174,7 @@ export class Browser {
   }
 
   async closed(): Promise<number> {
-    await expect.poll(() => this.closedWith, { interval: 5, timeout: 3_000 }).toBeDefined();
+    await expect.poll(() => this.closedWith, { interval: 5 }).toBeDefined();
     return this.closedWith!;
   }
 }

@@ -2,6 +2,7 @@
 // Real nodes on loopback that certify their list (spec/chain §4.22).
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { fromBase64, fromHex } from '@allium/protocol/bytes';
 import { ParseError } from '@allium/protocol/errors';
 import { parseJson } from '@allium/protocol/json';
@@ -20,7 +21,6 @@ import { describe, expect, test } from 'vitest';
 import { encodeSignatureNews, parseSignatureNews } from '../../src/membership/certificate-signatures.ts';
 import { type CertificateFiles, CertificateStore } from '../../src/membership/certificate-store.ts';
 import { ChainTestNetwork, type ChainTestNode } from '../support/chain-network.ts';
-import { until } from '../support/until.ts';
 
 async function ask(node: ChainTestNode, params: object = {}) {
   const body = JSON.stringify({ jsonrpc: '2.0', id: 0, method: CERTIFICATE_METHOD, params });
@@ -36,9 +36,9 @@ async function certificateOf(
 }
 
 async function certified(node: ChainTestNode, epoch: number, signers: number) {
-  await until(`the certificate of epoch ${epoch}`, async () => {
+  await until(async () => {
     return ((await certificateOf(node, epoch))?.signatures.size ?? 0) >= signers;
-  });
+  }, `the certificate of epoch ${epoch}`);
   return (await certificateOf(node, epoch))!;
 }
 
@@ -74,7 +74,7 @@ describe('members certify their list', () => {
 
     // One that starts anew has what it kept; one without its files gets them from others.
     const [kept, bare] = [net.node(0), net.node(1)];
-    await until('the file of epoch 4', () => existsSync(kept.folder.file('certificate-4.bt')));
+    await until(() => existsSync(kept.folder.file('certificate-4.bt')), 'the file of epoch 4');
     await Promise.all([kept.service.stop(), bare.service.stop()]);
     expect(readdirSync(kept.folder.path)).toContain('certificate-4.bt');
     for (const name of readdirSync(bare.folder.path)) {
@@ -86,7 +86,7 @@ describe('members certify their list', () => {
     await certified(bare, 4, 4);
     net.setSwarms(5, [4, 1]);
     await certified(bare, 2, 5);
-  }, 30_000);
+  });
 
   test('one bad signature ends the part of its sender; strangers and floods are turned away', async () => {
     await using net = await ChainTestNetwork.prepare({ swarms: [4] });
@@ -103,7 +103,7 @@ describe('members certify their list', () => {
       (await net.omq(target, 'sn.chain_cert', [part], liar!.keys)).map((reply) =>
         Buffer.from(reply).toString('latin1'),
       );
-    await until('the chain', async () => (await say(news(new Map())))[0] === 'OK');
+    await until(async () => (await say(news(new Map())))[0] === 'OK', 'the chain');
     expect((await say(news(new Map(), new Uint8Array(32))))[0]).toBe('other');
     expect((await say(new Uint8Array(3)))[0]).toBe('malformed');
     // At its own place: nobody can have its true signature.
@@ -117,7 +117,7 @@ describe('members certify their list', () => {
     // The others are three of four: enough.
     const certificate = await certified(net.node(1), 2, 3);
     expect(certificate.signatures.has(liar!.hex)).toBe(false);
-  }, 30_000);
+  });
 
   test('the entries of the list prove themselves to those who ask for it', async () => {
     await using net = await ChainTestNetwork.start({ swarms: [2] });

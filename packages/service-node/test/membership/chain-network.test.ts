@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net';
 import { FakeChainView } from '@allium/chain/testing';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import { randomBytes } from '@allium/protocol/crypto';
 import type { Clock, Logger } from '@allium/protocol/env';
@@ -16,7 +17,6 @@ import { NodeKeys } from '../../src/node-keys.ts';
 import { ChainTestNetwork, ChainTestNode, SWARM_A, SWARM_B } from '../support/chain-network.ts';
 import { TestAccount } from '../support/test-account.ts';
 import { freePorts } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 const UNASSIGNED = 18446744073709551615n;
 
@@ -59,9 +59,9 @@ describe.concurrent('addresses', () => {
     await mover.service.stop();
     const [omqPort] = await freePorts(1);
     await mover.make({ omqPort: omqPort! }).start();
-    await until('the new address', async () => {
+    await until(async () => {
       return (await watcher.addresses()).get(mover.hex) === `127.0.0.1:${omqPort}`;
-    });
+    }, 'the new address');
     const list = await watcher.list(poll);
     expect(list.unchanged).toBe(false);
     expect(list.block_hash).not.toBe(block_hash);
@@ -84,12 +84,12 @@ describe.concurrent('addresses', () => {
     );
     try {
       await mapped.make({ publicHttpsPort: openHttps, publicOmqPort: openOmq }).start();
-      await until('the mapped port', async () => {
+      await until(async () => {
         return (await watcher.addresses()).get(mapped.hex) === `127.0.0.1:${openOmq}`;
-      });
+      }, 'the mapped port');
       const account = TestAccount.session();
       expect((await watcher.rpc('store', account.store('through the router'))).status).toBe(200);
-      await until('the message behind it', async () => (await held(mapped, account)) === 1);
+      await until(async () => (await held(mapped, account)) === 1, 'the message behind it');
     } finally {
       await mapped.service.stop();
       for (const server of router) server.close();
@@ -115,7 +115,7 @@ describe.concurrent('addresses', () => {
     net.view.setNode({ nodeId: 3, ed25519Hex: late.hex });
     net.nodes.push(late);
     await Promise.all(net.nodes.map((node) => node.service.start()));
-    await until('the two to meet', async () => (await net.node(0).addresses()).size === 2);
+    await until(async () => (await net.node(0).addresses()).size === 2, 'the two to meet');
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect((await net.node(0).addresses()).has(late.hex)).toBe(false);
     // Its own is the only one that it takes.
@@ -127,7 +127,7 @@ describe.concurrent('addresses', () => {
     const thief = new NodeKeys(randomBytes(32));
     net.view.setNode({ nodeId: 4, ed25519Hex: thief.ed25519Hex });
     await Promise.all(net.nodes.map((node) => node.service.start()));
-    await until('the three to meet', async () => (await net.node(1).addresses()).size === 3);
+    await until(async () => (await net.node(1).addresses()).size === 3, 'the three to meet');
     const [victim, witness] = [net.node(0), net.node(1)];
     const before = await witness.addresses();
     const facts = {
@@ -152,7 +152,7 @@ describe.concurrent('addresses', () => {
     expect((await witness.addresses()).get(victim.hex)).toBe(before.get(victim.hex));
     // Its own key, at the address of the victim.
     expect(await show(encodeSignedProof(signUptimeProof(facts, thief)))).toBe('OK');
-    await until('the list', async () => (await witness.addresses()).size === 4);
+    await until(async () => (await witness.addresses()).size === 4, 'the list');
     const after = await witness.addresses();
     expect(after.get(thief.ed25519Hex)).toBe(after.get(victim.hex));
     for (const { hex } of net.nodes) expect(after.get(hex)).toBe(before.get(hex));
@@ -184,11 +184,7 @@ describe.concurrent('addresses', () => {
       let epoch = 3;
       const next = setInterval(() => net.setSwarms(epoch++, [3]), 2000);
       try {
-        await until(
-          'the warning',
-          () => lines.some((line) => /another process uses the key/.test(line)),
-          20_000,
-        );
+        await until(() => lines.some((line) => /another process uses the key/.test(line)), 'the warning');
       } finally {
         clearInterval(next);
       }
@@ -219,7 +215,7 @@ describe.concurrent('epochs', () => {
       expect((await a.rpc('store', account.store('before'))).status).toBe(200);
     }
     net.setSwarms(3, [2, 2]);
-    await until('the message in the new swarm', async () => (await held(c, moving)) === 1);
+    await until(async () => (await held(c, moving)) === 1, 'the message in the new swarm');
     expect(await held(c, staying)).toBe(421);
     // Under the map before: what is stored here must be where it belongs now.
     const late = await b.rpc('store', moving.store('by the old map'));
@@ -227,7 +223,7 @@ describe.concurrent('epochs', () => {
     expect(Object.keys(late.json.swarm).sort()).toEqual([b.hex, c.hex, net.node(3).hex].sort());
     expect(await held(net.node(3), moving)).toBe(2);
     expect(await held(a, staying)).toBe(1);
-    await until('the end of the old map', async () => (await held(a, moving)) === 421);
+    await until(async () => (await held(a, moving)) === 421, 'the end of the old map');
     expect((await b.rpc('store', moving.store('too late'))).status).toBe(421);
     expect(await held(a, staying)).toBe(1);
   });
@@ -241,7 +237,7 @@ describe.concurrent('epochs', () => {
     net.setSwarms(3, [2, 2]);
     expect(await held(c, moving)).toBe(0);
     await a.make().start();
-    await until('the message in the new swarm', async () => (await held(c, moving)) === 1);
+    await until(async () => (await held(c, moving)) === 1, 'the message in the new swarm');
     expect(await held(a, moving)).toBe(421);
   });
 
@@ -260,7 +256,7 @@ describe.concurrent('epochs', () => {
       reasonsAll: 0x0001,
       reasonsAny: 0x0009,
     });
-    await until('the list to change', async () => (await a.list()).block_hash !== before);
+    await until(async () => (await a.list()).block_hash !== before, 'the list to change');
     const body = JSON.stringify({ jsonrpc: '2.0', id: 0, method: 'get_n_service_nodes', params: {} });
     const list = parseJson((await a.post('/json_rpc', body)).text) as never as {
       result: { service_node_states: Record<string, unknown>[] };
@@ -285,7 +281,7 @@ describe.concurrent('epochs', () => {
     expect(Object.keys(stored.json.swarm)).toContain(c.hex);
     net.setSwarms(3, [2]);
     expect(Object.keys((await a.rpc('store', account.store('two'))).json.swarm)).not.toContain(c.hex);
-    await until('the end of the old map', async () => (await held(c, account)) === 421);
+    await until(async () => (await held(c, account)) === 421, 'the end of the old map');
     await c.service.stop();
     expect(fromUtf8((await net.omq(a, 'sn.ping', [], c.keys))[0]!)).toBe('pong');
     expect(Number(fromUtf8((await net.omq(a, 'sn.chain_time', [], c.keys))[0]!))).toBeGreaterThanOrEqual(now);
@@ -297,11 +293,11 @@ describe.concurrent('epochs', () => {
     const { t0 } = net.view.network;
     const unlockAt = t0 + 120 * 50;
     net.view.changeNode(2, { unlockAt, feeBps: 1234, payable: false });
-    await until('the change', async () => {
+    await until(async () => {
       return (await net.node(0).list()).service_node_states.some(
         (state: { requested_unlock_height: number }) => state.requested_unlock_height === 50,
       );
-    });
+    }, 'the change');
     const list = await net.node(0).list();
     expect(list).toMatchObject({
       height: Math.floor((Date.now() / 1000 - t0) / 120),

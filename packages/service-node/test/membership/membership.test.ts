@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair, randomBytes } from '@allium/protocol/crypto';
 import {
@@ -21,7 +22,6 @@ import { TempFolder } from '../support/temp-folder.ts';
 import { TestAccount } from '../support/test-account.ts';
 import { TestClock, testEnv } from '../support/test-clock.ts';
 import { freePorts, TestNetwork, TestNode } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 const validity = () => {
   const issued = Math.floor(Date.now() / 1000);
@@ -141,7 +141,7 @@ describe('the source', () => {
     const source = await open(net, folder);
     await source.start();
     writeFileSync(net.networkFile, encodeStaticList(signStaticList(without(net), net.admin)));
-    await until('the new list', () => source.list.version === 2);
+    await until(() => source.list.version === 2, 'the new list');
     await source.stop();
   });
 });
@@ -177,8 +177,8 @@ describe('in a network', () => {
     const list = addNodes(net.list, [entry], validity());
     net.list = signStaticList(list, net.admin);
     writeFileSync(net.node(0).folder.file('network.json'), encodeStaticList(net.list));
-    await until('the list everywhere', () => net.nodes.every(({ service }) => service.listVersion === 2));
-    await until('all messages', async () => (await held(node, account)) === 300);
+    await until(() => net.nodes.every(({ service }) => service.listVersion === 2), 'the list everywhere');
+    await until(async () => (await held(node, account)) === 300, 'all messages');
     // From now on it takes part.
     const { json } = await net.node(1).rpc('store', account.store('to all three'));
     expect(Object.values(json.swarm).every((each) => 'hash' in (each as object))).toBe(true);
@@ -190,7 +190,7 @@ describe('in a network', () => {
     const list = signStaticList(addNodes(net.list, [entry], validity()), net.admin);
     writeFileSync(node.folder.file('network.json'), encodeStaticList(list));
     await node.service.start();
-    await until('the list everywhere', () => net.nodes.every(({ service }) => service.listVersion === 2));
+    await until(() => net.nodes.every(({ service }) => service.listVersion === 2), 'the list everywhere');
   });
 
   test('a list that a member missed comes without its asking, as soon as it is there', async () => {
@@ -218,7 +218,7 @@ describe('in a network', () => {
       return ['OK'];
     });
     await silent.start();
-    await until('the push', () => pushed.length > 0);
+    await until(() => pushed.length > 0, 'the push');
     await silent.stop();
     expect(parseStaticList(Buffer.from(pushed[0]!)).version).toBe(2);
   });
@@ -251,7 +251,7 @@ describe('in a network', () => {
     for (const account of [moving, staying]) await net.node(0).rpc('store', account.store('follows'));
     await node.service.start();
     replace(net, list);
-    await until('the message in the new swarm', async () => (await held(node, moving)) === 1);
+    await until(async () => (await held(node, moving)) === 1, 'the message in the new swarm');
     expect(await held(net.node(0), moving)).toBe(421);
     expect(await held(node, staying)).toBe(421);
     expect(await held(net.node(0), staying)).toBe(1);
@@ -266,6 +266,6 @@ describe('in a network', () => {
     const { rmSync } = await import('node:fs');
     for (const end of ['', '-wal', '-shm']) rmSync(b.folder.file(`mailbox.sqlite${end}`), { force: true });
     await b.service.start();
-    await until('the message', async () => (await held(b, account)) === 1);
+    await until(async () => (await held(b, account)) === 1, 'the message');
   });
 });

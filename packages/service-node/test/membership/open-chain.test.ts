@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { type ChainNetwork, epochStart } from '@allium/chain/chain-view';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { randomBytes } from '@allium/protocol/crypto';
 import { expect, test } from 'vitest';
 import { EventWriter, NETWORK } from '../../../chain/test/support/event-writer.ts';
@@ -13,7 +14,6 @@ import { openChain } from '../../src/membership/open-chain.ts';
 import { ServiceNode } from '../../src/service-node.ts';
 import { TempFolder } from '../support/temp-folder.ts';
 import { freePorts, http } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 function deployment({ chainId, registry, deploymentBlock, t0, preset }: ChainNetwork): string {
   const address = (digit: string) => `0x${digit.repeat(40)}`;
@@ -73,9 +73,9 @@ test('nodes follow an endpoint, and know their network after a restart without i
   await using second = service(1, [`127.0.0.1:${ports[1]}:${first.ed25519Hex}`]);
   await first.start();
   await second.start();
-  await until('addresses', async () => {
+  await until(async () => {
     return (await list(0)).filter(isKnown).length === 2 && (await list(1)).filter(isKnown).length === 2;
-  });
+  }, 'addresses');
   const before = await list(0);
   expect(before.map((state: { swarm: string }) => state.swarm)).not.toContain('ffffffffffffffff');
   const findings = await examine(optionsOf(0, []), systemEnv(), [
@@ -90,23 +90,19 @@ test('nodes follow an endpoint, and know their network after a restart without i
   endpoint.isDown = true;
   await using again = service(0, []);
   const begun = again.start();
-  await until(
-    'the list of before',
-    async () => {
-      try {
-        const after = await list(0);
-        return after.length === 2 && after.every(isKnown);
-      } catch {
-        return false;
-      }
-    },
-    25_000,
-  );
+  await until(async () => {
+    try {
+      const after = await list(0);
+      return after.length === 2 && after.every(isKnown);
+    } catch {
+      return false;
+    }
+  }, 'the list of before');
   await begun;
   await again.stop();
   await second.stop();
   for (const folder of folders) folder[Symbol.dispose]();
-}, 60_000);
+});
 
 const options = (values: Partial<ServiceNodeOptions>) =>
   serviceNodeOptions({ chainRpc: ['http://127.0.0.1:1'], ...values });

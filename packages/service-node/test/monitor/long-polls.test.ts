@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { utf8 } from '@allium/protocol/bytes';
 import { encodeStaticList, removeNodes, signStaticList } from '@allium/protocol/membership/static-list';
 import { buildOnion, openFinalReply } from '@allium/protocol/onion/request';
@@ -11,7 +12,6 @@ import { encodeDataPush } from '@allium/protocol/storage/data-push';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
 import { type Answer, TestNetwork, type TestNode } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 const LONG = 20_000;
 /** Far less than `LONG`, far more than a slow machine needs. */
@@ -258,9 +258,9 @@ describe('limits', () => {
     first.on('error', () => undefined);
     first.end(body);
     const poll = () => timed(node.rpc('retrieve', owner.retrieve({ wait: 200 })));
-    await until('the place to be taken', async () => (await poll()).json.waited === 0);
+    await until(async () => (await poll()).json.waited === 0, 'the place to be taken');
     first.destroy();
-    await until('the place to be free', async () => (await poll()).json.waited > 0);
+    await until(async () => (await poll()).json.waited > 0, 'the place to be free');
   });
 
   test('a node that stops answers what it holds', async () => {

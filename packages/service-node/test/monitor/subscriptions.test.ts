@@ -4,6 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { type BtInput, decodeBt, encodeBt } from '@allium/protocol/bencode';
 import { x25519KeyPair } from '@allium/protocol/crypto';
 import { encodeStaticList, removeNodes, signStaticList } from '@allium/protocol/membership/static-list';
@@ -11,7 +12,6 @@ import { decodeMessageNotification, type MessageNotification } from '@allium/pro
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
 import { TestNetwork, type TestNode } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 const SUCCESS = 'd7:successi1ee';
 
@@ -111,7 +111,7 @@ describe('registering', () => {
     const reply = await subscriber.monitor(net.node(0), [request(one, [5]), request(two, [5])]);
     expect(reply).toBe(`l${SUCCESS}${SUCCESS}e`);
     await net.node(0).rpc('store', two.store('for two', { namespace: 5 }));
-    await until('the push', () => subscriber.messages.length > 0);
+    await until(() => subscriber.messages.length > 0, 'the push');
     await settled(subscriber, net.node(0));
     expect(subscriber.messages.map(({ account: bytes }) => Buffer.from(bytes).toString('hex'))).toEqual([
       two.id,
@@ -155,7 +155,7 @@ describe('pushes', () => {
     await net.node(1).rpc('store', params);
     await net.node(1).rpc('store', owner.store('unmonitored', { namespace: 22 }));
     await net.node(1).rpc('store', params); // not new any more
-    await until('three pushes', () => subscriber.messages.length >= 3);
+    await until(() => subscriber.messages.length >= 3, 'three pushes');
     for (const node of net.swarmOf(owner)) await settled(subscriber, node);
     const push = {
       account: owner.id,
@@ -181,7 +181,7 @@ describe('pushes', () => {
     await other.monitor(node, request(owner, [5]));
     await node.rpc('store', owner.store('a'));
     await node.rpc('store', owner.store('b', { namespace: 5 }));
-    await until('the pushes', () => subscriber.messages.length >= 2 && other.messages.length >= 1);
+    await until(() => subscriber.messages.length >= 2 && other.messages.length >= 1, 'the pushes');
     await settled(other, node);
     expect(subscriber.messages.map(({ data }) => Buffer.from(data!).toString())).toEqual(['a', 'b']);
     expect(other.messages.map(({ namespace, data }) => [namespace, data])).toEqual([[5, undefined]]);
@@ -203,7 +203,7 @@ describe('pushes', () => {
     };
     expect(await subscriber.monitor(node, subscription)).toBe(SUCCESS);
     await node.rpc('store', owner.store('before', { namespace: 3 }));
-    await until('the push', () => subscriber.messages.length === 1);
+    await until(() => subscriber.messages.length === 1, 'the push');
     const timestamp = Date.now();
     const revoked = await node.rpc('revoke_subaccount', {
       pubkey: owner.id,
@@ -245,7 +245,7 @@ test('an account that moves to another swarm: the subscriber is told where it is
     const list = removeNodes(moving.list, [stays.hex], { issued, expires: issued + 86_400 });
     moving.list = signStaticList(list, moving.admin);
     writeFileSync(moving.networkFile, encodeStaticList(moving.list));
-    await until('the end', () => subscriber.ended.length > 0);
+    await until(() => subscriber.ended.length > 0, 'the end');
     const [ended] = subscriber.ended as [Map<string, never>];
     expect(Buffer.from(ended.get('@')!).toString('hex')).toBe(owner.id);
     expect(ended.get('errcode')).toBe(6);

@@ -3,6 +3,7 @@
 import { createServer, type Server } from 'node:http';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { toHex, utf8 } from '@allium/protocol/bytes';
 import {
   ed25519KeyPair,
@@ -14,7 +15,6 @@ import { type EncType, type ReplyKey, sealLayer } from '@allium/protocol/onion/l
 import { buildOnion, encodeEnvelope, encodeHop, openFinalReply } from '@allium/protocol/onion/request';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answer, TestNetwork, type TestNode } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 let net: TestNetwork;
 beforeAll(async () => {
@@ -291,7 +291,7 @@ describe('between nodes', () => {
     const to = (node: TestNode) => post(hops.node(0), onion([hops.node(0), node], info()).body);
     const three = [to(hops.node(1)), to(hops.node(1)), to(hops.node(1))];
     expect(plain(await Promise.race(three))).toEqual({ status: 503, text: 'Next hop congested' });
-    await until('the other hop', async () => (await to(hops.node(2))).status === 200);
+    await until(async () => (await to(hops.node(2))).status === 200, 'the other hop');
     answerAtLast(['200', 'late']);
     const answers = (await Promise.all(three)).map(({ status }) => status).sort();
     expect(answers).toEqual([200, 200, 503]);

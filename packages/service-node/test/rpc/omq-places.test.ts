@@ -2,11 +2,11 @@
 // How much of a node one OMQ client may take (spec/storage-server §5.3).
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { encodeBt } from '@allium/protocol/bencode';
 import { expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
 import { TestNetwork } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 test('one client has a quarter of the places, and gets them back', async () => {
   await using net = await TestNetwork.prepare({ swarms: [2] });
@@ -38,7 +38,7 @@ test('one client has a quarter of the places, and gets them back', async () => {
     return parts.length === 1 ? '200' : Buffer.from(parts[0]!).toString();
   };
   const running = Array.from({ length: 125 }, (_, i) => store(`${i}`));
-  await until('all of them to wait', () => waiting === 125);
+  await until(() => waiting === 125, 'all of them to wait');
   expect(await store('one more')).toBe('429');
   release();
   expect(new Set(await Promise.all(running))).toEqual(new Set(['200']));

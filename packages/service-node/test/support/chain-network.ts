@@ -5,6 +5,7 @@ import { FakeChainView } from '@allium/chain/testing';
 import { Omq } from '@allium/net/omq';
 import type { OmqPart } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { toHex } from '@allium/protocol/bytes';
 import { randomBytes } from '@allium/protocol/crypto';
 import type { Env, Logger } from '@allium/protocol/env';
@@ -13,7 +14,6 @@ import { NodeKeys } from '../../src/node-keys.ts';
 import { ServiceNode } from '../../src/service-node.ts';
 import { TempFolder } from './temp-folder.ts';
 import { type Answer, freePorts, http } from './test-network.ts';
-import { until } from './until.ts';
 
 /** Two swarms' ids, half the ring apart. */
 export const SWARM_A = 0x1234n;
@@ -165,7 +165,7 @@ export class ChainTestNetwork implements AsyncDisposable {
   /** Waits until every node knows the address of every other. */
   async met(nodes: readonly ChainTestNode[] = this.nodes): Promise<void> {
     for (const node of nodes) {
-      await until('all addresses', async () => (await node.addresses()).size === this.nodes.length);
+      await until(async () => (await node.addresses()).size === this.nodes.length, 'all addresses');
     }
   }
 

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { Omq } from '@allium/net/omq';
 import type { OmqPart } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair, randomBytes, x25519KeyPair } from '@allium/protocol/crypto';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
@@ -26,7 +27,6 @@ import { NodeKeys } from '../../src/node-keys.ts';
 import { ServiceNode, type ServiceNodeDeps } from '../../src/service-node.ts';
 import { TempFolder } from './temp-folder.ts';
 import { TestAccount } from './test-account.ts';
-import { until } from './until.ts';
 
 export interface Answer {
   readonly status: number;
@@ -201,7 +201,7 @@ export class TestNetwork implements AsyncDisposable {
     const pairs = this.nodes.flatMap((from) =>
       this.nodes.filter((to) => to !== from).map((to) => [from, to] as const),
     );
-    await Promise.all(pairs.map(([from, to]) => until('the network to settle', () => reaches(from, to))));
+    await Promise.all(pairs.map(([from, to]) => until(() => reaches(from, to), 'the network to settle')));
   }
 
   /** A new list, without some nodes or with them again, which those that run get at once. */

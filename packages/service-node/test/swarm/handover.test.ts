@@ -3,6 +3,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { toBase64 } from '@allium/protocol/bytes';
 import { swarmFor } from '@allium/protocol/membership';
 import { changeStaticList, membershipOf } from '@allium/protocol/membership/static-list';
@@ -11,7 +12,6 @@ import { describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
 import { TestNetwork, type TestNode } from '../support/test-network.ts';
 import { Told } from '../support/told.ts';
-import { until } from '../support/until.ts';
 
 /** Nothing is repaired in passing. */
 const OPTIONS = { reconcileEvery: 3600 };
@@ -82,10 +82,10 @@ describe('a node that leaves the list', () => {
     expect(await texts(b, account)).toEqual(['deleted at one', 'everywhere']);
     await net.change({ remove: [a] });
     for (const node of [b, c]) {
-      await until('what it had', async () => (await texts(node, account)).join() === 'everywhere,only here');
-      await until('the revocation', async () => (await revoked(node, group)) === 1);
+      await until(async () => (await texts(node, account)).join() === 'everywhere,only here', 'what it had');
+      await until(async () => (await revoked(node, group)) === 1, 'the revocation');
     }
-    await until('the word', () => told.count(/^info handed over, safe to switch off/) === 1);
+    await until(() => told.count(/^info handed over, safe to switch off/) === 1, 'the word');
     expect(rows(a)).toBe(0);
     expect(await texts(a, account)).toEqual(['421']);
   });
@@ -98,13 +98,13 @@ describe('a node that leaves the list', () => {
     await alone(a, [b], () => ok(a.rpc('store', account.store('only here'))));
     await a.service.stop();
     await net.change({ remove: [a] });
-    await until('the list', () => b.service.listVersion === 2);
+    await until(() => b.service.listVersion === 2, 'the list');
     // Also who serves the accounts now may start again meanwhile.
     await b.service.stop();
     await b.service.start();
     await a.service.start();
-    await until('the message', async () => (await texts(b, account)).join() === 'only here');
-    await until('the word', () => told.count(/safe to switch off/) === 1);
+    await until(async () => (await texts(b, account)).join() === 'only here', 'the message');
+    await until(() => told.count(/safe to switch off/) === 1, 'the word');
   });
 
   test('keeps everything while nobody takes it', async () => {
@@ -115,10 +115,10 @@ describe('a node that leaves the list', () => {
     await ok(a.rpc('store', account.store('kept')));
     await b.service.stop();
     await net.change({ remove: [a] });
-    await until('the complaint', () => told.count(/^warn not handed over yet/) >= 1);
+    await until(() => told.count(/^warn not handed over yet/) >= 1, 'the complaint');
     expect(rows(a)).toBeGreaterThan(0);
     await b.service.start();
-    await until('the word', () => told.count(/safe to switch off/) === 1);
+    await until(() => told.count(/safe to switch off/) === 1, 'the word');
     expect(rows(a)).toBe(0);
   });
 
@@ -130,10 +130,10 @@ describe('a node that leaves the list', () => {
     const group = TestAccount.raw();
     await ok(a.rpc('store', account.store('stays')));
     await net.change({ remove: [a] });
-    await until('the word', () => told.count(/safe to switch off/) === 1);
+    await until(() => told.count(/safe to switch off/) === 1, 'the word');
     await revoke(b, group, group.subaccount(1).token);
     await net.change({ add: [a] });
-    await until('the message', async () => (await texts(a, account)).join() === 'stays');
+    await until(async () => (await texts(a, account)).join() === 'stays', 'the message');
     expect(await revoked(a, group)).toBe(1);
   });
 
@@ -144,7 +144,7 @@ describe('a node that leaves the list', () => {
     const former = new Omq({ keyPair: a.keys.x25519, isServiceNode: true }, systemEnv());
     await a.service.stop();
     await net.change({ remove: [a] });
-    await until('the list', () => b.service.listVersion === 2);
+    await until(() => b.service.listVersion === 2, 'the list');
     await former.start();
     const call = (command: string, part: Uint8Array | string) => net.omq(b, command, [part], former);
     for (const command of ['sn.ping', 'sn.onion_request', 'sn.storage_cc', 'sn.data_ready', 'sn.missed']) {
@@ -176,7 +176,7 @@ describe('a change of swarms', () => {
     const account = net.accountOf(a);
     await alone(a, [b], () => ok(a.rpc('store', account.store('only here'))));
     await net.change({ remove: [a], add: [{ ...a, hex: a.hex, swarmId: other.swarmId } as TestNode] });
-    await until('the message', async () => (await texts(b, account)).join() === 'only here');
+    await until(async () => (await texts(b, account)).join() === 'only here', 'the message');
     expect(await texts(a, account)).toEqual(['421']);
   });
 
@@ -190,8 +190,8 @@ describe('a change of swarms', () => {
     await remove(a, account, 'goes');
     await revoke(a, group, group.subaccount(1).token);
     await net.change({ remove: [a], add: [{ ...a, hex: a.hex, swarmId: b.swarmId } as TestNode] });
-    await until('the message', async () => (await texts(b, account)).join() === 'stays');
-    await until('the revocation', async () => (await revoked(b, group)) === 1);
+    await until(async () => (await texts(b, account)).join() === 'stays', 'the message');
+    await until(async () => (await revoked(b, group)) === 1, 'the revocation');
     // Late from somebody who slept.
     const blob = encodeDataPush([
       {
@@ -231,8 +231,8 @@ describe('a change of swarms', () => {
     // It goes on as a member of another swarm.
     await net.change({ remove: [a], add: [{ ...a, hex: a.hex, swarmId: b.swarmId } as TestNode] });
     for (const [heir, group] of groups) {
-      await until('the message', async () => (await texts(heir, group)).join() === 'stays');
-      await until('the revocation', async () => (await revoked(heir, group)) === 1);
+      await until(async () => (await texts(heir, group)).join() === 'stays', 'the message');
+      await until(async () => (await revoked(heir, group)) === 1, 'the revocation');
     }
     expect(await texts(a, groups.get(b)!)).toEqual(['stays']);
     expect(await texts(a, groups.get(c)!)).toEqual(['421']);
@@ -244,11 +244,11 @@ describe('a change of swarms', () => {
     const group = net.accountOf(b, () => TestAccount.raw());
     // Before there is a second swarm.
     await net.change({ remove: [b] });
-    await until('one swarm', () => a.service.listVersion === 2);
+    await until(() => a.service.listVersion === 2, 'one swarm');
     await ok(a.rpc('store', group.store('stays', { signed: true })));
     await revoke(a, group, group.subaccount(1).token);
     await net.change({ add: [b] });
-    await until('the message', async () => (await texts(b, group)).join() === 'stays');
-    await until('the revocation', async () => (await revoked(b, group)) === 1);
+    await until(async () => (await texts(b, group)).join() === 'stays', 'the message');
+    await until(async () => (await revoked(b, group)) === 1, 'the revocation');
   });
 });

@@ -4,12 +4,12 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { toBase64, utf8 } from '@allium/protocol/bytes';
 import { decodeReconcileReply, encodeReconcileRequest } from '@allium/protocol/storage/reconcile';
 import { describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
 import { freePorts, TestNetwork, type TestNode } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 const OPTIONS = { reconcileEvery: 1 };
 
@@ -59,7 +59,7 @@ describe('what one member missed', () => {
     await missedBy(b, a, () => ok(a.rpc('store', account.store('only a'))));
     await missedBy(a, b, () => ok(b.rpc('store', account.store('only b'))));
     for (const node of [a, b]) {
-      await until('all three', async () => (await texts(node, account)).join() === 'both,only a,only b');
+      await until(async () => (await texts(node, account)).join() === 'both,only a,only b', 'all three');
     }
   });
 
@@ -68,11 +68,11 @@ describe('what one member missed', () => {
     const [net, a, b] = await pair(account, 'stays', 'goes');
     await using _ = net;
     await missedBy(b, a, () => remove(a, account, 'goes'));
-    await until('the deletion', async () => (await texts(b, account)).join() === 'stays');
+    await until(async () => (await texts(b, account)).join() === 'stays', 'the deletion');
     expect(await texts(a, account)).toEqual(['stays']);
     await ok(b.rpc('store', account.store('goes', { timestamp: Date.now() - 5000 })));
     await missedBy(a, b, () => ok(b.rpc('store', account.store('marker'))));
-    await until('the marker', async () => (await texts(a, account)).includes('marker'));
+    await until(async () => (await texts(a, account)).includes('marker'), 'the marker');
     for (const node of [a, b]) expect(await texts(node, account)).toEqual(['goes', 'marker', 'stays']);
   });
 
@@ -86,7 +86,7 @@ describe('what one member missed', () => {
       await ok(a.rpc('delete_all', { ...account.params, timestamp, signature }));
       await ok(a.rpc('store', account.store('after it', { timestamp: timestamp + 1 })));
     });
-    await until('the deletion', async () => (await texts(b, account)).join() === 'after it');
+    await until(async () => (await texts(b, account)).join() === 'after it', 'the deletion');
     expect(await texts(a, account)).toEqual(['after it']);
   });
 
@@ -105,10 +105,10 @@ describe('what one member missed', () => {
       await expire('longer', 'extend', late);
       await expire('shorter', 'shorten', soon);
     });
-    await until('both', async () => {
+    await until(async () => {
       const found = new Map((await entries(b, account)).map(({ text, expiry }) => [text, expiry]));
       return found.get('longer') === late && found.get('shorter') === soon;
-    });
+    }, 'both');
     const own = new Map((await entries(a, account)).map(({ text, expiry }) => [text, expiry]));
     expect([own.get('longer'), own.get('shorter')]).toEqual([late, soon]);
   });
@@ -131,9 +131,9 @@ describe('what one member missed', () => {
       return json.revoked_subaccounts.length as number;
     };
     await missedBy(b, a, change('revoke'));
-    await until('the revocation', async () => (await revoked()) === 1);
+    await until(async () => (await revoked()) === 1, 'the revocation');
     await missedBy(b, a, change('unrevoke'));
-    await until('its end', async () => (await revoked()) === 0);
+    await until(async () => (await revoked()) === 0, 'its end');
   });
 });
 
@@ -186,7 +186,7 @@ describe('the command', () => {
       const response = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
       return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(await response.text())?.[1]);
     };
-    await until('the refusal', async () => (await metric('allium_reconcile_failures_total')) === 1);
+    await until(async () => (await metric('allium_reconcile_failures_total')) === 1, 'the refusal');
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(await metric('allium_reconcile_failures_total')).toBe(1);
     const account = TestAccount.session();

@@ -4,13 +4,13 @@ import { createServer, type Server } from 'node:net';
 import { Omq } from '@allium/net/omq';
 import type { OmqHandler } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { encodeBt } from '@allium/protocol/bencode';
 import { utf8 } from '@allium/protocol/bytes';
 import { encodeDataPush, type PushedMessage } from '@allium/protocol/storage/data-push';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
 import { TestNetwork, type TestNode } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 const held = async (node: TestNode, account: TestAccount, namespace = 0): Promise<string[]> => {
   const { json } = await node.rpc('retrieve', account.retrieve({ namespace }));
@@ -36,10 +36,10 @@ describe('a member that was down', () => {
     await b.rpc('delete', { ...account.params, messages, signature });
 
     await c.service.start();
-    await until('the missed messages', async () => {
+    await until(async () => {
       const [inbox, other] = [await held(c, account), await held(c, account, 5)];
       return inbox.join() === 'missed 1' && other.join() === 'missed 2';
-    });
+    }, 'the missed messages');
   });
 
   test('gets it also from an entry node that was restarted in between', async () => {
@@ -51,7 +51,7 @@ describe('a member that was down', () => {
     await a.service.stop();
     await a.service.start();
     await b.service.start();
-    await until('the message', async () => (await held(b, account)).length === 1);
+    await until(async () => (await held(b, account)).length === 1, 'the message');
   });
 
   test('is tried again without any sign from it', async () => {
@@ -72,7 +72,7 @@ describe('a member that was down', () => {
       return [];
     });
     await silent.start();
-    await until('a delivery', () => received.length > 0);
+    await until(() => received.length > 0, 'a delivery');
     expect(Buffer.from(received[0]![0]!).toString('latin1')).toContain('tried again');
     await silent.stop();
   });
@@ -229,7 +229,7 @@ describe('answers of peers', () => {
         return [];
       },
     });
-    await until('both', () => missed.includes('delete_all') && pushed.includes('again'));
+    await until(() => missed.includes('delete_all') && pushed.includes('again'), 'both');
   });
 
   describe('sn.data (§9.3.2)', () => {

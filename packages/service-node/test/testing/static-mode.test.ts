@@ -3,13 +3,13 @@
 import { request } from 'node:http';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import { toHex } from '@allium/protocol/bytes';
 import { x25519KeyPair } from '@allium/protocol/crypto';
 import type { Logger } from '@allium/protocol/env';
 import { expect, test } from 'vitest';
 import type { PeerReport } from '../../src/testing/peer-report.ts';
 import { freePorts, TestNetwork } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 function get(path: string, at: { socketPath: string } | { port: number }): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -58,8 +58,9 @@ test('nodes of a static list test each other; the operator and the admins see wh
   const report = async () => JSON.parse(await get('/peers', { socketPath })) as PeerReport;
   const entry = async (hex: string) => (await report()).peers.find(({ ed25519 }) => ed25519 === hex)!;
 
-  await until('all others to be tested and probed', async () =>
-    (await report()).peers.every((peer) => peer.reachableAt !== null && peer.probeAt !== null),
+  await until(
+    async () => (await report()).peers.every((peer) => peer.reachableAt !== null && peer.probeAt !== null),
+    'all others to be tested and probed',
   );
   const first = await report();
   expect(first).toMatchObject({
@@ -82,7 +83,7 @@ test('nodes of a static list test each other; the operator and the admins see wh
   expect(first.testedAt.omq).toBeGreaterThan(0);
 
   await victim.service.stop();
-  await until('the failures to be seen', async () => (await entry(victim.hex)).unreachableSince !== null);
+  await until(async () => (await entry(victim.hex)).unreachableSince !== null, 'the failures to be seen');
   expect((await entry(victim.hex)).fault).toMatch(/https: unreachable, omq: (unreachable|timeout|closed)/);
 
   // The same report for the admins, over OMQ; others get nothing.
@@ -100,5 +101,5 @@ test('nodes of a static list test each other; the operator and the admins see wh
 
   // `unreachable` of the local preset: 15 s; the node is back before, so nobody is accused.
   await victim.service.start();
-  await until('the node to be seen again', async () => (await entry(victim.hex)).unreachableSince === null);
+  await until(async () => (await entry(victim.hex)).unreachableSince === null, 'the node to be seen again');
 });

@@ -5,6 +5,7 @@ import { epochAt, type StateChange } from '@allium/chain/chain-view';
 import { FakeChainView, FakeChainWriter } from '@allium/chain/testing';
 import { votingAddress } from '@allium/chain/votes';
 import { silentLog, systemClock, systemRandom } from '@allium/net/system-env';
+import { until } from '@allium/net/testing/until';
 import type { Env } from '@allium/protocol/env';
 import { REASON } from '@allium/protocol/membership/reasons';
 import { expect, test } from 'vitest';
@@ -12,7 +13,6 @@ import { ServiceNode } from '../../src/service-node.ts';
 import { ChainTestNode } from '../support/chain-network.ts';
 import { applyStateChange } from '../support/governed-network.ts';
 import { freePorts } from '../support/test-network.ts';
-import { until } from '../support/until.ts';
 
 const FASTER = 6;
 const NODES = 4;
@@ -73,11 +73,13 @@ test('a node that is gone is suspended by all others, and reinstated when it is 
     await Promise.all(nodes.map(({ service }) => service.start()));
     const victim = nodes[NODES - 1]!;
     const state = () => view.nodes().get(victim.nodeId)!.state;
-    await until('everybody to know everybody', async () =>
-      (await Promise.all(nodes.map((node) => node.addresses()))).every(({ size }) => size === NODES),
+    await until(
+      async () =>
+        (await Promise.all(nodes.map((node) => node.addresses()))).every(({ size }) => size === NODES),
+      'everybody to know everybody',
     );
     await victim.service.stop();
-    await until('the node to be suspended', () => state() === 'decommissioned', 20_000);
+    await until(() => state() === 'decommissioned', 'the node to be suspended');
     expect(changes).toHaveLength(1);
     expect(changes[0]).toMatchObject({ nodeId: victim.nodeId, action: 1, stateNonce: 0 });
     expect(changes[0]!.votes).toHaveLength(NODES - 1);
@@ -86,7 +88,7 @@ test('a node that is gone is suspended by all others, and reinstated when it is 
     for (const { nodeId } of nodes.slice(0, -1)) expect(view.nodes().get(nodeId)!.state).toBe('active');
 
     await victim.service.start();
-    await until('the node to be reinstated', () => state() === 'active', 20_000);
+    await until(() => state() === 'active', 'the node to be reinstated');
     expect(changes).toHaveLength(2);
     expect(changes[1]).toMatchObject({ nodeId: victim.nodeId, action: 2, stateNonce: 1 });
   } finally {
@@ -94,4 +96,4 @@ test('a node that is gone is suspended by all others, and reinstated when it is 
     await Promise.all(nodes.map(({ service }) => service.stop()));
     for (const node of nodes) node.folder[Symbol.dispose]();
   }
-}, 60_000);
+});
