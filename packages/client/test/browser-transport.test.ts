@@ -186,6 +186,73 @@ test('an entry that is away is nobody else’s fault, and is found when it is ba
   transport.close();
 });
 
+test.each([
+  ['a minute', 60_000, 6_000],
+  ['an hour', 3_600_000, 31_000],
+])('an entry that was away for %s is found soon, and was asked little', async (_, awayMs, soonMs) => {
+  const world = makeWorld();
+  const { clock, transport, sockets, fetched } = world;
+  await clock.run(transport.request(onion()));
+  world.opens = false;
+  sockets[0]!.breakOff();
+  const begin = clock.monotonic();
+  // Everything that a client asks for meanwhile: five at once, all the time.
+  const asking = Array.from({ length: 5 }, async () => {
+    while (clock.monotonic() < begin + awayMs) {
+      expect(await code(transport.request(onion()))).toBe('no_network');
+      await new Promise<void>((resolve) => clock.after(1_000, resolve));
+    }
+  });
+  await clock.run(Promise.all(asking));
+  expect(transport.state).toBe('unreachable');
+  // Quick ones at first, then at most one in 2.5 s; each with one single request when WebSockets fail.
+  const most = 12 + Math.min(awayMs, 600_000) / 2_500 + Math.max(0, awayMs - 600_000) / 15_000;
+  expect(sockets.length).toBeGreaterThan(8);
+  expect(sockets.length).toBeLessThan(most);
+  expect(fetched.length).toBeLessThan(most + 10);
+  world.opens = true;
+  const back = clock.monotonic();
+  await clock.until(() => transport.state === 'connected');
+  expect(clock.monotonic() - back).toBeLessThan(soonMs);
+  transport.close();
+});
+
+test('whoever thinks that the entry is back has it tried at once, but once a second at most', async () => {
+  const world = makeWorld();
+  const { clock, transport, sockets } = world;
+  world.opens = false;
+  expect(await clock.run(code(transport.request(onion(BODY, 30_000))))).toBe('no_network');
+  await clock.pass(60_000);
+  const before = sockets.length;
+  for (let i = 0; i < 20; i++) {
+    transport.wake();
+    await clock.pass(20);
+  }
+  // One by the first call, and the first of its own that follows quickly.
+  expect(sockets.length - before).toBeGreaterThan(0);
+  expect(sockets.length - before).toBeLessThan(4);
+  await clock.pass(60_000);
+  world.opens = true;
+  transport.wake();
+  await clock.pass(50);
+  expect(transport.state).toBe('connected');
+  transport.close();
+});
+
+test('a page that the entry serves shows that it is back', async () => {
+  const world = makeWorld();
+  const { clock, transport } = world;
+  world.opens = false;
+  expect(await clock.run(code(transport.request(onion(BODY, 30_000))))).toBe('no_network');
+  await clock.pass(60_000);
+  world.opens = true;
+  world.answer = () => new Response('{}');
+  await clock.run(transport.request({ url: `${GATEWAY}/v1/network`, timeoutMs: 1_000 }));
+  await clock.pass(50);
+  expect(transport.state).toBe('connected');
+  transport.close();
+});
+
 test('where no WebSocket gets through, single requests do, and a WebSocket is tried again later', async () => {
   const world = makeWorld();
   const { clock, transport, sockets } = world;

@@ -104,7 +104,7 @@ export async function openBrowserClient(options: OpenBrowserOptions): Promise<Cl
       onClose: () => transport.close(),
     });
     transport.events.on('state', (state) => {
-      if (state === 'connected') client.wake();
+      if (state === 'connected' || state === 'fallback') client.wake();
     });
     return client;
   } catch (error) {

@@ -31,8 +31,16 @@ export interface EntryChannelOptions {
 // Ours.
 /** So long a request waits for an entry that is away, sent before or not. */
 const AWAY_MS = 5_000;
+/**
+ * Between two connections that are tried, doubling, each half or more of it by chance. An entry that was switched off for a
+ * moment is found within seconds; one that stays away is asked twice a minute. One connection at a time.
+ */
 const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 5_000;
+const STAYS_AWAY_MS = 10 * 60_000;
+const PAUSE_WHEN_IT_STAYS_AWAY_MS = 30_000;
+/** However often somebody thinks that it may be back. */
+const BETWEEN_WAKES_MS = 1_000;
 /** Connections that break off one request; it may be what breaks them. */
 const MAX_LOSSES = 3;
 /** Where WebSockets do not get through, one is tried so often. */
@@ -64,6 +72,9 @@ export class EntryChannel {
   #link: EntryLink | undefined;
   #state: EntryState = 'idle';
   #failedConnects = 0;
+  /** Since it was last heard of, by the monotonic clock; while it is there, and before it was asked, none. */
+  #awaySince: number | undefined;
+  #wokenAt = Number.NEGATIVE_INFINITY;
   #noSocketUntil = Number.NEGATIVE_INFINITY;
   #cancelReconnect: Cancel | undefined;
   #isClosed = false;
@@ -79,8 +90,11 @@ export class EntryChannel {
 
   /** The network may be back: connects at once instead of after a pause. */
   wake(): void {
-    if (this.#cancelReconnect === undefined) return;
+    const now = this.#env.clock.monotonic();
+    if (this.#cancelReconnect === undefined || now < this.#wokenAt + BETWEEN_WAKES_MS) return;
+    this.#wokenAt = now;
     this.#failedConnects = 0;
+    this.#awaySince = undefined;
     this.#connect();
   }
 
@@ -220,6 +234,7 @@ export class EntryChannel {
 
   #onOpen(): void {
     this.#failedConnects = 0;
+    this.#awaySince = undefined;
     this.#noSocketUntil = Number.NEGATIVE_INFINITY;
     this.#becomes('connected');
     for (const waiting of this.#waiting) if (!waiting.isFetching) this.#overLink(this.#link!, waiting);
@@ -228,25 +243,33 @@ export class EntryChannel {
   #onClose(wasOpen: boolean): void {
     this.#link = undefined;
     if (this.#isClosed) return;
-    if (!wasOpen) this.#failedConnects++;
+    const wasAway = this.#state === 'unreachable';
+    if (!wasOpen) {
+      this.#failedConnects++;
+      this.#awaySince ??= this.#env.clock.monotonic();
+    }
     this.#scheduleReconnect();
     if (wasOpen) {
       this.#becomes(this.#waiting.size > 0 ? 'connecting' : 'idle');
       return;
     }
     if (this.#state !== 'fallback') this.#becomes(this.#failedConnects > 1 ? 'unreachable' : 'connecting');
-    // Perhaps only WebSockets do not get through.
-    for (const waiting of [...this.#waiting]) if (!waiting.isFetching) this.#byFetch(waiting);
+    // Perhaps only WebSockets do not get through. Of an entry that is away one request finds that out for all.
+    const silent = [...this.#waiting].filter(({ isFetching }) => !isFetching);
+    for (const waiting of wasAway ? silent.slice(0, 1) : silent) this.#byFetch(waiting);
   }
 
   #scheduleReconnect(): void {
     if (this.#isClosed || this.#cancelReconnect !== undefined) return;
     const { clock, random } = this.#env;
     const isFallback = clock.monotonic() < this.#noSocketUntil;
+    const staysAway = clock.monotonic() - (this.#awaySince ?? clock.monotonic()) > STAYS_AWAY_MS;
+    const longest = staysAway ? PAUSE_WHEN_IT_STAYS_AWAY_MS : LONGEST_PAUSE_MS;
     const pause = isFallback
       ? SOCKET_AGAIN_MS
-      : Math.min(FIRST_PAUSE_MS * 2 ** this.#failedConnects, LONGEST_PAUSE_MS);
-    this.#cancelReconnect = clock.after(pause * (1 + random.unit() / 4), () => {
+      : Math.min(FIRST_PAUSE_MS * 2 ** this.#failedConnects, longest);
+    // Pages that lost the entry together must not come back together.
+    this.#cancelReconnect = clock.after(pause * (0.5 + random.unit() / 2), () => {
       this.#cancelReconnect = undefined;
       this.#connect();
     });
@@ -270,9 +293,12 @@ export class EntryChannel {
         if (++waiting.losses >= MAX_LOSSES) return waiting.settle(away());
         return this.#start(waiting);
       }
+      this.#awaySince = undefined;
       if (this.#link?.isOpen !== true) {
         this.#noSocketUntil = this.#env.clock.monotonic() + SOCKET_AGAIN_MS;
+        const waited = this.#state === 'fallback' ? [] : [...this.#waiting];
         this.#becomes('fallback');
+        for (const other of waited) if (other !== waiting && !other.isFetching) this.#byFetch(other);
       }
       const failure = failureOf(answer);
       if (failure !== undefined) this.#onFailure(waiting, failure);

@@ -138,6 +138,8 @@ export class BrowserTransport implements Transport {
     if (!this.#isOnline()) throw new TransportError('no_network', 'the browser is offline');
     const answer = await askByFetch(request, { env: this.#env, fetch: this.#fetch });
     if (answer instanceof TransportError) throw answer;
+    // An entry answers: those that are waited for may be back, too.
+    if (this.#state === 'unreachable') this.wake();
     return answer;
   }
 

@@ -216,16 +216,21 @@ export class Poller {
         } catch {
           // Kept in the state by `#round`; anything that is not a failure of the network is logged there too.
           signal.throwIfAborted();
-          if (restart.aborted) continue;
+          if (restart.aborted) {
+            failures = 0;
+            continue;
+          }
           failures++;
         }
         const pause = this.#options.pollEveryMs * 2 ** Math.min(failures, 10);
         const longest = Math.max(LONGEST_PAUSE_MS, this.#options.pollEveryMs);
         // Accounts that lost the network together must not come back together.
         const share = failures === 0 ? 1 : 0.5 + random.unit() / 2;
-        await delay(clock, Math.round(share * Math.min(pause, longest)), either).catch(() =>
-          signal.throwIfAborted(),
-        );
+        await delay(clock, Math.round(share * Math.min(pause, longest)), either).catch(() => {
+          signal.throwIfAborted();
+          // Asked for: what failed before says nothing about the next rounds.
+          failures = 0;
+        });
       }
     });
     this.#tasks.run('cross-checks', async () => {
