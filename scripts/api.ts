@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..');
 const FOLDER = join(ROOT, 'docs', 'api');
@@ -102,7 +102,7 @@ function page(name: string, folder: string): string {
     const path = `@allium/${name}${entry.slice(1)}`;
     const source = join(root, file);
     const declared = join(folder, 'out', relative(ROOT, source)).replace(/\.ts$/, '.d.ts');
-    const declarations = declarationsOf(readFileSync(declared, 'utf8'));
+    const declarations = declaredIn(declared);
     if (declarations.length === 0) continue;
     const names = [...new Set(declarations.map((one) => one.name))];
     contents.push(`- [\`${path}\`](#${anchor(path)}): ${names.map((one) => `\`${one}\``).join(', ')}`);
@@ -124,6 +124,24 @@ function page(name: string, folder: string): string {
     '',
   ];
   return `${[...head, ...bodies].join('\n').trimEnd()}\n`;
+}
+
+/** What an entry point exports, also what it passes on from files beside it: that comes last. */
+function declaredIn(path: string): readonly Declaration[] {
+  const text = readFileSync(path, 'utf8');
+  const passedOn = [...text.matchAll(/^export (?:type )?\{([^}]*)\}/gm)]
+    .flatMap(([, names]) => names!.split(','))
+    .map((name) => name.replace(/^\s*type /, '').trim());
+  const imported = passedOn.flatMap((name) => {
+    const from = new RegExp(
+      `^import (?:type )?\\{[^}]*\\b${name}\\b[^}]*\\} from '(\\.[^']+)\\.ts'`,
+      'm',
+    ).exec(text);
+    if (from === null) return [];
+    const found = declarationsOf(readFileSync(join(dirname(path), `${from[1]}.d.ts`), 'utf8'));
+    return found.filter((one) => one.name === name);
+  });
+  return [...declarationsOf(text), ...imported];
 }
 
 const anchor = (heading: string): string =>
