@@ -45,12 +45,3 @@ export function isAlive(pid: number): boolean {
     return false;
   }
 }
-
-/** Waits until `condition` holds. @throws Error after `timeoutMs` */
-export async function until(condition: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
-  const end = Date.now() + timeoutMs;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`condition not met within ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-}

@@ -49,11 +49,3 @@ export async function texts(node: Endpoint, account: Account): Promise<string[]>
   const messages = (json?.messages ?? []) as { data: string }[];
   return messages.map(({ data }) => Buffer.from(data, 'base64').toString());
 }
-
-export async function until(condition: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
-  const end = Date.now() + timeoutMs;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`condition not met within ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
