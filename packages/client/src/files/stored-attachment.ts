@@ -215,8 +215,16 @@ const withoutSuffix = (text: string, suffix: string) =>
 const isPossible = (value: number | undefined, most: number): value is number =>
   value !== undefined && Number.isInteger(value) && value > 0 && value <= most;
 
-/** Whether two messages show the same files. */
+/** Whether two messages show the same files, at the same addresses. */
 export function sameFiles(a: StoredFiles, b: StoredFiles): boolean {
   const [x, y] = [a.attachments ?? [], b.attachments ?? []];
-  return x.length === y.length && x.every(({ url, key }, i) => url === y[i]?.url && key === y[i]?.key);
+  return sameKeys(a, b) && x.every(({ url }, i) => url === y[i]?.url);
+}
+
+/** The same wherever they lie: a file that is uploaded once more, as its message is sent once more, keeps its key. */
+export function sameKeys(a: StoredFiles, b: StoredFiles): boolean {
+  const [x, y] = [a.attachments ?? [], b.attachments ?? []];
+  const isSame = ({ url, key }: StoredAttachment, i: number) =>
+    key === y[i]?.key && (key !== undefined || url === y[i]?.url);
+  return x.length === y.length && x.every(isSame);
 }

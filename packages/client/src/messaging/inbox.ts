@@ -16,7 +16,7 @@ import {
 } from '@allium/protocol/message/content';
 import { decryptMessage, type IncomingMessage, MessageError } from '@allium/protocol/message/encryption-v1';
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
-import { readFiles, type StoredFiles, sameFiles } from '../files/stored-attachment.ts';
+import { readFiles, type StoredFiles, sameKeys } from '../files/stored-attachment.ts';
 import { type Marks, marked, mergeMarks } from '../storage/marks.ts';
 import {
   compareMessages,
@@ -32,8 +32,8 @@ import type { Contact, Contacts } from './contacts.ts';
 import { conversationOf, isAcceptable, isLegacy, isNew, isTimerUpdate } from './content-kinds.ts';
 import { editIn } from './edits.ts';
 import { accountIdIn, type Effect, effectsOf } from './effects.ts';
+import type { Arrived, Follower, TakenIn } from './followers.ts';
 import type { Notices, Prepared } from './notices.ts';
-import type { Arrived, Follower, TakenIn } from './poller.ts';
 import { MESSAGE_TTL_MS } from './proofs.ts';
 import type { Settings } from './settings.ts';
 import { expiryOf, timerIn } from './timers.ts';
@@ -556,7 +556,7 @@ export class Inbox implements Follower {
 
 /** What was said first counts: it may have been edited since. */
 const saysSame = (a: StoredMessage, b: StoredMessage): boolean =>
-  (a.original ?? a.text) === b.text && a.notice?.kind === b.notice?.kind && sameFiles(a, b);
+  (a.original ?? a.text) === b.text && a.notice?.kind === b.notice?.kind && sameKeys(a, b);
 
 /**
  * Where a copy of a message puts it (docs/decisions/0012-order-of-messages.md): at the sender's time, or, when that lay

@@ -7,7 +7,7 @@ import type { AccountId } from '@allium/protocol/account-id';
 import { fromBase64, toBase64 } from '@allium/protocol/bytes';
 import { delay, type Env } from '@allium/protocol/env';
 import { type Content, decodeContent, encodeContent, ReceiptType } from '@allium/protocol/message/content';
-import { encryptMessage } from '@allium/protocol/message/encryption-v1';
+import { encryptMessage, repeatable } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
 import { signRequest } from '@allium/protocol/storage/signatures';
@@ -365,12 +365,8 @@ export class Notices {
     const { network, storage } = this.#deps;
     const account = parseAccountPubkey(recipient);
     const isOwn = recipient === this.#account.id;
-    const data = encryptMessage({
-      content: encodeContent(content),
-      sender: this.#account,
-      recipient,
-      timestamp,
-    });
+    const said = { content: encodeContent(content), sender: this.#account, recipient, timestamp };
+    const data = encryptMessage(said, repeatable(said));
     const expiry = timestamp + ttlMs;
     const request: StoreRequest = { method: 'store', account, namespace: 0, timestamp, expiry, data };
     if (isOwn) await storage.write({ seen: [{ hash: messageHashText(account.bytes, 0, data), expiry }] });

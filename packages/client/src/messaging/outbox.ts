@@ -5,7 +5,7 @@ import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
 import { delay, type Env } from '@allium/protocol/env';
 import { type Content, encodeContent } from '@allium/protocol/message/content';
-import { encryptMessage } from '@allium/protocol/message/encryption-v1';
+import { encryptMessage, repeatable } from '@allium/protocol/message/encryption-v1';
 import { messageHashText } from '@allium/protocol/message-hash';
 import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
 import { ClientError, noWayOut } from '../errors.ts';
@@ -393,7 +393,10 @@ export class Outbox {
       const either = AbortSignal.any([end, over.signal]);
       await Promise.race([
         delay(env.clock, pause / 2 + env.random.below(pause), either),
-        this.#wake.wait(either),
+        this.#wake.wait(either).then(() => {
+          // What failed before there was a way out says nothing about the next attempts.
+          failures = 0;
+        }),
       ]).catch(() => undefined);
       over.abort();
       if (this.#tasks.signal.aborted) throw new ClientError('closed', 'the client was closed');
@@ -461,14 +464,14 @@ export class Outbox {
       const { timestamp } = message;
       const isTriedAgain = message.keepTrying === true && recipient === message.conversation;
       const sealed = isTriedAgain ? this.#sealed.get(timestamp) : undefined;
-      const data =
-        sealed ??
-        encryptMessage({
-          content: encodeContent(this.#contentOf(message, recipient === this.#account.id)),
-          sender: this.#account,
-          recipient,
-          timestamp,
-        });
+      const said = {
+        content: encodeContent(this.#contentOf(message, recipient === this.#account.id)),
+        sender: this.#account,
+        recipient,
+        timestamp,
+      };
+      // Sealed before a crash it was stored, perhaps: the same bytes again.
+      const data = sealed ?? encryptMessage(said, repeatable(said));
       if (isTriedAgain) this.#sealed.set(timestamp, data);
       request = {
         method: 'store',

@@ -299,6 +299,24 @@ test('what an older version kept is read after an upgrade, once; what is still u
   expect(await storage.records('kept')).toHaveLength(3);
 });
 
+test('a message whose file was uploaded once more, and that was sent once more, is one message', async () => {
+  const { take, storage } = await device();
+  const file = (url: string, byte: number) => ({
+    id: 1n,
+    contentType: 'image/png',
+    url: `http://filev2.getsession.org/file/${url}`,
+    key: new Uint8Array(64).fill(byte),
+    digest: new Uint8Array(32),
+    size: 5,
+  });
+  const said = (url: string, byte: number): Content => ({ dataMessage: { attachments: [file(url, byte)] } });
+  for (const content of [said('1', 1), said('2', 1), said('3', 2)]) await take([seal(ALICE, content, START)]);
+  const shown = (await storage.history(ALICE.id, { limit: 9 })).map(
+    ({ attachments }) => attachments?.[0]?.url,
+  );
+  expect(shown).toEqual(['http://filev2.getsession.org/file/1', 'http://filev2.getsession.org/file/3']);
+});
+
 test('closed groups of old clients are ignored: what they say is no message of the person who says it', async () => {
   const { take, storage } = await device();
   // DataMessage with the fields 3 (group), 104 (closedGroupControlMessage); Content with 7 (configurationMessage).

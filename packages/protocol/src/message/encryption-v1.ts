@@ -40,6 +40,8 @@ const SEAL = 48;
 const EPHEMERAL_HASH_KEY = utf8('SessionBoxEphemeralHashKey');
 /** First byte of a message of version 2 (spec/client §10.4). */
 const VERSION_2_MARK = 0;
+// Ours.
+const REPEATABLE_HASH_KEY = utf8('AlliumRepeatableMessage');
 
 /**
  * Why a message cannot be sent (`too_large`) or was refused.
@@ -84,7 +86,7 @@ export interface IncomingMessage {
   readonly ciphertext: Uint8Array;
 }
 
-/** For tests: what is random otherwise. */
+/** What is random otherwise. */
 export interface FixedMessage {
   readonly ephemeralSecret: Uint8Array;
   readonly proSeed: Uint8Array;
@@ -107,6 +109,18 @@ export function encryptMessage(message: OutgoingMessage, fixed?: FixedMessage): 
   if (data.length > MAX_MESSAGE_BYTES)
     throw new MessageError('too_large', `a message of ${data.length} bytes`);
   return data;
+}
+
+/**
+ * What is random otherwise, drawn from the sender's secret and all that the message says: it has the same bytes whenever it is
+ * encrypted again, also after a restart, so that a swarm which has it already keeps one message. Nobody else can compute it.
+ */
+export function repeatable({ content, sender, recipient, timestamp }: OutgoingMessage): FixedMessage {
+  const secret = sender.seed();
+  const said = [secret, x25519KeyOf(recipient), utf8(`${timestamp} `), content];
+  const hash = blake2b(said, 64, { key: REPEATABLE_HASH_KEY });
+  secret.fill(0);
+  return { ephemeralSecret: hash.subarray(0, 32), proSeed: hash.subarray(32) };
 }
 
 /** Parts of the result are parts of `data`. Does not judge by sender, time or repetition. @throws MessageError */

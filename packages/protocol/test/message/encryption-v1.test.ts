@@ -12,6 +12,7 @@ import {
   encryptMessage,
   MessageError,
   openText,
+  repeatable,
   sealText,
   sealTextDeterministic,
 } from '../../src/message/encryption-v1.ts';
@@ -264,4 +265,23 @@ test('no change of a message makes the reader throw anything but MessageError', 
       }
     }),
   );
+});
+
+test('what is repeatable has the same bytes again, and shares nothing with any other message', () => {
+  const content = encodeContent({ dataMessage: { body: 'hi' }, sigTimestamp: TIMESTAMP });
+  const message = { content, sender, recipient: recipient.id, timestamp: TIMESTAMP };
+  const data = encryptMessage(message, repeatable(message));
+  expect(encryptMessage(message, repeatable({ ...message }))).toEqual(data);
+  expect(decryptMessage(data, recipient)).toMatchObject({ sender: sender.id, contentBytes: content });
+  const others = [
+    { ...message, timestamp: TIMESTAMP + 1 },
+    { ...message, recipient: sender.id },
+    { ...message, sender: recipient },
+    { ...message, content: encodeContent({ dataMessage: { body: 'ho' }, sigTimestamp: TIMESTAMP }) },
+  ];
+  const drawn = [message, ...others].flatMap((other) => {
+    const { ephemeralSecret, proSeed } = repeatable(other);
+    return [toHex(ephemeralSecret), toHex(proSeed)];
+  });
+  expect(new Set(drawn).size).toBe(10);
 });
