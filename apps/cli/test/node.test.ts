@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePorts } from '@allium/lab/ports';
+import { freePorts } from '@allium/net/free-ports';
 import { until } from '@allium/net/testing/until';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Shell } from './shell.ts';

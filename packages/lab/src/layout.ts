@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { freePorts, isFree } from '@allium/net/free-ports';
 import { fromHex, toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair, randomBytes } from '@allium/protocol/crypto';
 import { AlliumError } from '@allium/protocol/errors';
@@ -29,7 +30,6 @@ import {
 import { swarmIdHex } from '@allium/protocol/swarm';
 import { loadOrCreateNodeKeys } from '@allium/service-node/node-keys';
 import { takePidLock } from './pid-lock.ts';
-import { freePorts, isFree } from './ports.ts';
 
 export class DevnetError extends AlliumError<
   'bad_options' | 'folder_in_use' | 'other_network' | 'port_taken' | 'start_failed'

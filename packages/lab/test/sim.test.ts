@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The simulation itself: time, carriers that behave as the real ones, one story per seed.
 
+import { freePorts } from '@allium/net/free-ports';
 import { Omq } from '@allium/net/omq';
 import type { OmqEndpoint, OmqOptions, OmqPeer } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
@@ -8,7 +9,6 @@ import { Account } from '@allium/protocol/account';
 import { utf8 } from '@allium/protocol/bytes';
 import { x25519PublicKey } from '@allium/protocol/crypto';
 import { describe, expect, test } from 'vitest';
-import { freePorts } from '../src/ports.ts';
 import { Sim } from '../src/sim/sim.ts';
 import { SimOmq } from '../src/sim/sim-omq.ts';
 import { SeededRandom, VirtualTime } from '../src/sim/virtual-time.ts';

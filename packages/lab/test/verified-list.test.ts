@@ -10,6 +10,7 @@ import { fetchAnchor } from '@allium/client/network/list-check';
 import { NETWORKS } from '@allium/client/network/presets';
 import { parseTrustAnchor } from '@allium/client/network/trust-anchor';
 import { openClient } from '@allium/client/node';
+import { freePorts } from '@allium/net/free-ports';
 import { HttpsTransport } from '@allium/net/https-transport';
 import { systemEnv } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
@@ -21,7 +22,6 @@ import { ServiceNode } from '@allium/service-node';
 import { serviceNodeOptions } from '@allium/service-node/config';
 import { NodeKeys } from '@allium/service-node/node-keys';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { freePorts } from '../src/ports.ts';
 
 const NODES = 6;
 const folder = mkdtempSync(join(tmpdir(), 'allium-verified-'));

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
+import { freePorts } from '@allium/net/free-ports';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
@@ -24,7 +25,7 @@ import { medianOffset } from '../src/membership/clock-watch.ts';
 import { ServiceNode } from '../src/service-node.ts';
 import { TempFolder } from './support/temp-folder.ts';
 import { TestAccount } from './support/test-account.ts';
-import { freePorts, http, TestNetwork, type TestNode } from './support/test-network.ts';
+import { http, TestNetwork, type TestNode } from './support/test-network.ts';
 import { Told } from './support/told.ts';
 
 /** The node again, with other options or another env. */

@@ -3,10 +3,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { freePorts } from '@allium/net/free-ports';
 import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAccount } from './support/test-account.ts';
-import { freePorts, http, TestNetwork, type TestNode } from './support/test-network.ts';
+import { http, TestNetwork, type TestNode } from './support/test-network.ts';
 
 const START = fileURLToPath(new URL('support/start-node.ts', import.meta.url));
 

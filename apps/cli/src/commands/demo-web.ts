@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { fetchAnchor } from '@allium/client/network/list-check';
 import { NETWORKS } from '@allium/client/network/presets';
 import type { Devnet } from '@allium/lab';
-import { isFree } from '@allium/lab/ports';
+import { isFree } from '@allium/net/free-ports';
 import { systemEnv } from '@allium/net/system-env';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import { type FileServer, startFileServer } from '@allium/servers/files';

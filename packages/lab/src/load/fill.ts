@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { freePorts } from '@allium/net/free-ports';
 import { Account } from '@allium/protocol/account';
 import { fromHex } from '@allium/protocol/bytes';
 import {
@@ -21,7 +22,6 @@ import {
 import { messageHash } from '@allium/protocol/message-hash';
 import { Database } from '@allium/service-node/database';
 import { openLayout, readAdmin } from '../layout.ts';
-import { freePorts } from '../ports.ts';
 import { ProcessNode } from '../process-devnet.ts';
 
 export interface FillOptions {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { freePorts } from '../ports.ts';
+import { freePorts } from '@allium/net/free-ports';
 
 const run = promisify(execFile);
 

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { FakeChainView } from '@allium/chain/testing';
+import { freePorts } from '@allium/net/free-ports';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
@@ -16,7 +17,6 @@ import { describe, expect, test } from 'vitest';
 import { NodeKeys } from '../../src/node-keys.ts';
 import { ChainTestNetwork, ChainTestNode, SWARM_A, SWARM_B } from '../support/chain-network.ts';
 import { TestAccount } from '../support/test-account.ts';
-import { freePorts } from '../support/test-network.ts';
 
 const UNASSIGNED = 18446744073709551615n;
 

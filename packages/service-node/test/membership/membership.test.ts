@@ -2,6 +2,7 @@
 // The static node list in running nodes: trust, replacement, distribution (spec/chain §4.23), and what a change of the
 // swarm does to messages (spec/storage-server §5.12).
 import { readFileSync, writeFileSync } from 'node:fs';
+import { freePorts } from '@allium/net/free-ports';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
@@ -21,7 +22,7 @@ import { StaticSource } from '../../src/membership/static-source.ts';
 import { TempFolder } from '../support/temp-folder.ts';
 import { TestAccount } from '../support/test-account.ts';
 import { TestClock, testEnv } from '../support/test-clock.ts';
-import { freePorts, TestNetwork, TestNode } from '../support/test-network.ts';
+import { TestNetwork, TestNode } from '../support/test-network.ts';
 
 const validity = () => {
   const issued = Math.floor(Date.now() / 1000);

@@ -2,6 +2,7 @@
 // Nodes that read the chain through an endpoint, as operators configure them.
 import { writeFileSync } from 'node:fs';
 import { type ChainNetwork, epochStart } from '@allium/chain/chain-view';
+import { freePorts } from '@allium/net/free-ports';
 import { systemEnv } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
 import { randomBytes } from '@allium/protocol/crypto';
@@ -13,7 +14,7 @@ import { examine } from '../../src/doctor.ts';
 import { openChain } from '../../src/membership/open-chain.ts';
 import { ServiceNode } from '../../src/service-node.ts';
 import { TempFolder } from '../support/temp-folder.ts';
-import { freePorts, http } from '../support/test-network.ts';
+import { http } from '../support/test-network.ts';
 
 function deployment({ chainId, registry, deploymentBlock, t0, preset }: ChainNetwork): string {
   const address = (digit: string) => `0x${digit.repeat(40)}`;

@@ -2,6 +2,7 @@
 // Real nodes with real sockets that follow one chain set by hand, on the local preset.
 import { writeFileSync } from 'node:fs';
 import { FakeChainView } from '@allium/chain/testing';
+import { freePorts } from '@allium/net/free-ports';
 import { Omq } from '@allium/net/omq';
 import type { OmqPart } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
@@ -13,7 +14,7 @@ import { type ServiceNodeOptions, serviceNodeOptions } from '../../src/config.ts
 import { NodeKeys } from '../../src/node-keys.ts';
 import { ServiceNode } from '../../src/service-node.ts';
 import { TempFolder } from './temp-folder.ts';
-import { type Answer, freePorts, http } from './test-network.ts';
+import { type Answer, http } from './test-network.ts';
 
 /** Two swarms' ids, half the ring apart. */
 export const SWARM_A = 0x1234n;
@@ -184,7 +185,7 @@ export class ChainTestNetwork implements AsyncDisposable {
     await omq.start();
     try {
       const peer = { host: '127.0.0.1', port: to.omqPort, publicKey: to.keys.x25519.publicKey };
-      return await omq.request(peer, command, parts, { timeoutMs: 3000 });
+      return await omq.request(peer, command, parts, { timeoutMs: 60_000 });
     } finally {
       await omq.stop();
     }

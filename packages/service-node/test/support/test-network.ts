@@ -2,7 +2,7 @@
 // Real nodes with real sockets and SQLite files in one process, in swarms fixed by hand.
 import { writeFileSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
-import { createServer } from 'node:net';
+import { freePorts } from '@allium/net/free-ports';
 import { Omq } from '@allium/net/omq';
 import type { OmqPart } from '@allium/net/omq/endpoint';
 import { systemEnv } from '@allium/net/system-env';
@@ -70,20 +70,6 @@ export function http(
     outgoing.on('error', reject);
     outgoing.end(body);
   });
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) => {
-          server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 export class TestNode {
@@ -260,9 +246,7 @@ export class TestNetwork implements AsyncDisposable {
       { host: '127.0.0.1', port: node.omqPort, publicKey: node.keys.x25519.publicKey },
       command,
       parts,
-      {
-        timeoutMs: 5000,
-      },
+      { timeoutMs: 60_000 },
     );
   }
 

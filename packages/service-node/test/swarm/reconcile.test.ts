@@ -2,6 +2,7 @@
 // Members of a swarm that missed what others got, with no forward, push or retry left that would bring it
 // (spec/storage-server §5.13).
 import { DatabaseSync } from 'node:sqlite';
+import { freePorts } from '@allium/net/free-ports';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
@@ -9,7 +10,7 @@ import { toBase64, utf8 } from '@allium/protocol/bytes';
 import { decodeReconcileReply, encodeReconcileRequest } from '@allium/protocol/storage/reconcile';
 import { describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
-import { freePorts, TestNetwork, type TestNode } from '../support/test-network.ts';
+import { TestNetwork, type TestNode } from '../support/test-network.ts';
 
 const OPTIONS = { reconcileEvery: 1 };
 

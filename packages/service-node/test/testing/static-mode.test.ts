@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Real nodes test each other, at the pace of a local network, and tell what they find.
 import { request } from 'node:http';
+import { freePorts } from '@allium/net/free-ports';
 import { Omq } from '@allium/net/omq';
 import { systemEnv } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
@@ -9,7 +10,7 @@ import { x25519KeyPair } from '@allium/protocol/crypto';
 import type { Logger } from '@allium/protocol/env';
 import { expect, test } from 'vitest';
 import type { PeerReport } from '../../src/testing/peer-report.ts';
-import { freePorts, TestNetwork } from '../support/test-network.ts';
+import { TestNetwork } from '../support/test-network.ts';
 
 function get(path: string, at: { socketPath: string } | { port: number }): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -4,6 +4,7 @@
 import { epochAt, type StateChange } from '@allium/chain/chain-view';
 import { FakeChainView, FakeChainWriter } from '@allium/chain/testing';
 import { votingAddress } from '@allium/chain/votes';
+import { freePorts } from '@allium/net/free-ports';
 import { silentLog, systemClock, systemRandom } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
 import type { Env } from '@allium/protocol/env';
@@ -12,7 +13,6 @@ import { expect, test } from 'vitest';
 import { ServiceNode } from '../../src/service-node.ts';
 import { ChainTestNode } from '../support/chain-network.ts';
 import { applyStateChange } from '../support/governed-network.ts';
-import { freePorts } from '../support/test-network.ts';
 
 const FASTER = 6;
 const NODES = 4;

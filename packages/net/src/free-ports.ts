@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: AGPL-3.0-or-later
-// Ports for the nodes of a devnet: free ones that stay theirs over restarts.
+// SPDX-License-Identifier: MIT
+// Ports for devnets and tests: free ones that stay theirs over restarts.
 import { createServer } from 'node:net';
 
 /**
@@ -10,7 +10,7 @@ const FIRST_PORT = 20_000;
 const LAST_PORT = 31_999;
 
 /** `count` ports that nobody listens on now. */
-export async function freePorts(count: number, host: string): Promise<number[]> {
+export async function freePorts(count: number, host = '127.0.0.1'): Promise<number[]> {
   const ports: number[] = [];
   // A random start lets several devnets come up at once without meeting each other.
   let port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
