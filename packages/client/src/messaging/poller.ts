@@ -1,45 +1,25 @@
 // SPDX-License-Identifier: MIT
-// Following the namespaces of an account (spec/client §2.8), all in one request: one member of the swarm is asked and may
-// hold its answer until there is something (spec/storage-server §2.9.2 `wait`); a second one is asked now and then, over
-// another path, for what the first may hide. What was seen is left out, the rest goes to whoever follows the namespace.
+// When which member of our swarm is asked (spec/client §2.8): one may hold its answer until there is something
+// (spec/storage-server §2.9.2 `wait`); a second one is asked now and then, over another path, for what the first may hide.
+// One question: `retrieval.ts`; who gets the answer: `followers.ts`.
 import type { Account } from '@allium/protocol/account';
 import { type Cancel, delay, type Env } from '@allium/protocol/env';
-import { messageHashText } from '@allium/protocol/message-hash';
-import { parseAccountPubkey, type SimpleRequest } from '@allium/protocol/storage/requests';
-import {
-  parseRetrieveResult,
-  type RetrievedMessage,
-  type RetrieveResult,
-} from '@allium/protocol/storage/responses';
-import { signRequest } from '@allium/protocol/storage/signatures';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { Network } from '../network/network.ts';
-import type { Path } from '../network/paths.ts';
 import type { NetworkPreset } from '../network/presets.ts';
-import type { Changes, PoolNode, Storage } from '../storage/storage.ts';
+import type { Storage } from '../storage/storage.ts';
+import { type Follower, Followers } from './followers.ts';
 import { type GapCounts, Gaps } from './gaps.ts';
+import { type RetrievalOptions, retrieve, type Told } from './retrieval.ts';
 import { type OwnRoute, StorageGuards } from './storage-guards.ts';
 
-// From the specification, §2.8.
-/** Namespaces of messages: they get half of an answer, all others share the other half. */
-const MAIN_NAMESPACES: ReadonlySet<number> = new Set([0, 11]);
-const POLL_TIMEOUT_MS = 10_000;
-/** So many messages in an answer mean that there may be more. */
-const FULL_PAGE = 95;
 // Ours.
-const DAY_MS = 24 * 3_600_000;
-/** Seen hashes are kept for at least and at most so long, whatever expiry a node tells. */
-const KEEP_SEEN_MS = [DAY_MS, 30 * DAY_MS] as const;
-/** Pages of one round: a node that always has more may not keep us for ever. */
-const MAX_PAGES = 100;
 /** Held answers in a row that may come early without anything new, before there is a pause. */
 const MAX_EARLY_ANSWERS = 20;
 /** After a start, for the path over which the first member was asked before. */
 const PATH_PATIENCE_MS = 3_000;
 const PATH_LOOK_MS = 50;
-/** The next poll would do, but a second member answers sooner. */
-const ATTEMPTS = 2;
 const LONGEST_PAUSE_MS = 30_000;
 /** Further members that are asked when one was found not to tell all; each learns that somebody asks for the account. */
 const MAX_FILLERS = 3;
@@ -51,29 +31,6 @@ export interface PollState {
   /** Local time of the last round that worked. */
   readonly lastAt: number | undefined;
   readonly error: ClientErrorCode | undefined;
-}
-
-/** What a member told of a namespace. */
-export interface Arrived {
-  /** Not seen before, in the order of the member. Each has the hash of its bytes. */
-  readonly fresh: readonly RetrievedMessage[];
-  /** Seen before; only that there is something under this hash is certain. */
-  readonly retold: readonly RetrievedMessage[];
-}
-
-/** What a follower makes of it. */
-export interface TakenIn {
-  /** Written together with the marks that the messages were seen and where the member's list ended: all or nothing. */
-  readonly changes?: Omit<Changes, 'seen' | 'lastHashes'>;
-  /** Called when that is written. */
-  readonly onWritten?: () => void;
-}
-
-/** Gets all that arrives in one namespace of the account. */
-export interface Follower {
-  readonly namespace: number;
-  /** One answer at a time. When it rejects nothing is marked as seen, and the messages come again. */
-  take(arrived: Arrived): Promise<TakenIn>;
 }
 
 interface PollerOptions {
@@ -95,33 +52,6 @@ interface PollerDeps {
   readonly onGap?: (counts: GapCounts) => void;
 }
 
-/** What one answer brought. */
-interface Page {
-  /** A message had not the hash it was under. */
-  readonly lied: boolean;
-  /** When messages not seen before were stored, network time in ms. */
-  readonly fresh: readonly number[];
-  /** There were messages after those that we had from the member. */
-  readonly moved: boolean;
-  /** It told messages again though we said where it had ended. */
-  readonly hasForgotten: boolean;
-  /** Those that there may be more for. */
-  readonly unfinished: readonly Follower[];
-}
-
-/** What one member told, over all pages. */
-interface Told {
-  /** Undefined: it lied. */
-  readonly node: string | undefined;
-  /** When messages that were new to us were stored, network time in ms. */
-  readonly fresh: readonly number[];
-  readonly hasForgotten: boolean;
-  /** There were messages after those that we had from it. */
-  readonly moved: boolean;
-  /** It knows `wait`. */
-  readonly canWait: boolean;
-}
-
 export class Poller {
   readonly #options: PollerOptions;
   readonly #deps: PollerDeps;
@@ -130,8 +60,7 @@ export class Poller {
   readonly #gaps = new Gaps();
   /** When the first member was asked last, and answered; network time. */
   #firstAskedAt: number | undefined;
-  /** By namespace. */
-  readonly #followers = new Map<number, Follower>();
+  readonly #followers: Followers;
   /** Aborted when there is one more to follow: what is held was asked without it. */
   #restart = new AbortController();
   /** The member that has shown in its last answer that it knows `wait`. */
@@ -145,8 +74,6 @@ export class Poller {
   readonly #startedAt: number;
   #nextCrossCheckAt: number;
   #state: PollState = { lastAt: undefined, error: undefined };
-  /** One answer is taken in at a time. */
-  #processing: Promise<unknown> = Promise.resolve();
 
   constructor(options: PollerOptions, deps: PollerDeps) {
     this.#options = options;
@@ -160,6 +87,12 @@ export class Poller {
         return (known.size > 0 && !known.has(member)) || deps.network.pool.get(member) === undefined;
       },
       isPathGuard: (node) => deps.network.isGuard(node),
+    });
+    this.#followers = new Followers({
+      account: options.account.id,
+      storage: deps.storage,
+      now: () => deps.network.clock.now(),
+      beforeTaking: deps.beforeTaking,
     });
     this.#startedAt = deps.env.clock.monotonic();
     this.#nextCrossCheckAt = this.#drawCrossCheck();
@@ -178,14 +111,10 @@ export class Poller {
    * @throws Error when somebody follows it already
    */
   follow(follower: Follower): Cancel {
-    const { namespace } = follower;
-    if (this.#followers.has(namespace)) throw new Error(`namespace ${namespace} is followed already`);
-    this.#followers.set(namespace, follower);
+    this.#followers.add(follower);
     this.#restart.abort(new Error('one more namespace is followed'));
     this.#restart = new AbortController();
-    return () => {
-      if (this.#followers.get(namespace) === follower) this.#followers.delete(namespace);
-    };
+    return () => this.#followers.remove(follower);
   }
 
   /** Asks at once, where the last time nobody could be asked. */
@@ -243,7 +172,7 @@ export class Poller {
 
   async stop(): Promise<void> {
     await this.#tasks.stop(new ClientError('closed', 'the client was closed'));
-    await this.#processing.catch(() => undefined);
+    await this.#followers.idle();
   }
 
   /** All that is there now. @throws ClientError when no node answered */
@@ -422,196 +351,15 @@ export class Poller {
     return clock.monotonic() + Math.ceil(pause);
   }
 
-  /** All pages of one member. */
-  async #ask(
-    options: {
-      readonly prefer: readonly string[];
-      readonly avoid?: ReadonlySet<string>;
-      /** The only one that is to hold its answer; absent and asked to wait: nobody. */
-      readonly waiter?: string | undefined;
-      readonly waitMs: number;
-      readonly preferGuard?: string | undefined;
-      readonly avoidGuard?: string | undefined;
-      readonly onSent?: (path: Path) => void;
-      /** Of the first page; default 2. */
-      readonly attempts?: number;
-      readonly only?: (namespace: number) => boolean;
-      readonly onPage?: (fresh: number) => void;
-    },
-    signal: AbortSignal | undefined,
-  ): Promise<Told> {
-    const { network } = this.#deps;
-    const { account } = this.#options;
-    const pubkey = parseAccountPubkey(account.id);
-    let { prefer, waitMs } = options;
-    const { only = () => true, attempts = ATTEMPTS } = options;
-    let asked: readonly Follower[] = this.#inOrder().filter(({ namespace }) => only(namespace));
-    const fresh: number[] = [];
-    let moved = false;
-    let hasForgotten = false;
-    let canWait = false;
-    let member: string | undefined;
-    for (let page = 0; page < MAX_PAGES && asked.length > 0; page++) {
-      const { node, results, requests } = await network.askSwarm({
-        account: account.id,
-        carrier: 'batch',
-        attempts: page === 0 ? attempts : ATTEMPTS,
-        pauseMs: 0,
-        timeoutMs: POLL_TIMEOUT_MS + waitMs,
-        prefer,
-        ...(options.avoid !== undefined && { avoid: options.avoid }),
-        preferGuard: options.preferGuard,
-        avoidGuard: options.avoidGuard,
-        ...(options.onSent !== undefined && { onSent: options.onSent }),
-        endsWithPath: waitMs > 0,
-        ...(signal !== undefined && { signal }),
-        make: (polled): Promise<SimpleRequest[]> =>
-          Promise.all(
-            asked.map(async ({ namespace }) => {
-              const last = await this.#deps.storage.lastHash(polled.ed25519Hex, account.id, namespace);
-              return signRequest(
-                {
-                  method: 'retrieve',
-                  account: pubkey,
-                  namespace,
-                  lastHash: last?.hash,
-                  maxSize: share(namespace, asked),
-                  // Zero only asks whether it knows the word.
-                  wait:
-                    this.#options.waitMs === 0
-                      ? undefined
-                      : polled.ed25519Hex === options.waiter
-                        ? waitMs
-                        : 0,
-                  timestamp: network.clock.now(),
-                },
-                account,
-              );
-            }),
-          ),
-        accept: (bodies, answering, sent) => ({
-          node: answering,
-          results: bodies.map(({ body }) => parseRetrieveResult(body)),
-          requests: sent,
-        }),
-      });
-      const lastHashes = requests.map((request) =>
-        request.method === 'retrieve' ? request.lastHash : undefined,
-      );
-      const taken = await this.#takeIn(node, asked, results, lastHashes);
-      if (taken.lied) {
-        network.pool.strike(node.ed25519Hex);
-        await this.#guards.drop(node.ed25519Hex);
-        return { node: undefined, fresh, moved, hasForgotten, canWait: false };
-      }
-      fresh.push(...taken.fresh);
-      options.onPage?.(taken.fresh.length);
-      if (taken.moved) moved = true;
-      if (taken.hasForgotten && page === 0) hasForgotten = true;
-      canWait = results.every(({ waited }) => waited !== undefined);
-      member = node.ed25519Hex;
-      asked = taken.unfinished;
-      prefer = [member];
-      waitMs = 0;
-    }
-    return { node: member, fresh, moved, hasForgotten, canWait };
-  }
-
-  /** Messages last: what they mean may depend on the others. */
-  #inOrder(): readonly Follower[] {
-    const all = [...this.#followers.values()];
-    const isMain = ({ namespace }: Follower) => MAIN_NAMESPACES.has(namespace);
-    return [...all.filter((follower) => !isMain(follower)), ...all.filter(isMain)];
-  }
-
-  /** Hands an answer to those who follow its namespaces. Rejects when one of them did, after all had theirs. */
-  #takeIn(
-    node: PoolNode,
-    asked: readonly Follower[],
-    results: readonly RetrieveResult[],
-    lastHashes: readonly (string | undefined)[],
-  ): Promise<Page> {
-    const work = this.#processing
-      .catch(() => undefined)
-      .then(async (): Promise<Page> => {
-        const failures: unknown[] = [];
-        const unfinished: Follower[] = [];
-        let [lied, moved, hasForgotten] = [false, false, false];
-        const fresh: number[] = [];
-        for (const [i, follower] of asked.entries()) {
-          const result = results[i]!;
-          try {
-            const taken = await this.#takeInOf(node, follower, result);
-            fresh.push(...taken.fresh);
-            if (taken.lied) lied = true;
-            // Of configs the last one is often replaced, and deleted, by another device.
-            const isMain = MAIN_NAMESPACES.has(follower.namespace);
-            if (isMain && lastHashes[i] !== undefined && taken.isRetold) hasForgotten = true;
-            if (taken.last === undefined || taken.last === lastHashes[i]) continue;
-            moved = true;
-            if (result.more || result.messages.length >= FULL_PAGE) unfinished.push(follower);
-          } catch (error) {
-            failures.push(error);
-          }
-        }
-        if (failures.length > 0) throw failures[0];
-        return { lied, fresh, moved, hasForgotten, unfinished };
-      });
-    this.#processing = work;
-    return work;
-  }
-
-  async #takeInOf(
-    node: PoolNode,
-    follower: Follower,
-    result: RetrieveResult,
-  ): Promise<{ lied: boolean; fresh: readonly number[]; isRetold: boolean; last: string | undefined }> {
-    const { storage, network, beforeTaking } = this.#deps;
-    const { account } = this.#options;
-    const { namespace } = follower;
-    // Nobody follows it any more.
-    if (this.#followers.get(namespace) !== follower) {
-      return { lied: false, fresh: [], isRetold: false, last: undefined };
-    }
-    const pubkey = parseAccountPubkey(account.id);
-    const now = network.clock.now();
-    const seen = new Set(await storage.seen(result.messages.map((message) => message.hash)));
-    const fresh: RetrievedMessage[] = [];
-    const retold: RetrievedMessage[] = [];
-    const marks: { hash: string; expiry: number }[] = [];
-    let lied = false;
-    let last: { hash: string; expiry: number } | undefined;
-    for (const message of result.messages) {
-      const { hash, data, expiration } = message;
-      const expiry = Math.min(Math.max(expiration, now + KEEP_SEEN_MS[0]), now + KEEP_SEEN_MS[1]);
-      if (seen.has(hash)) retold.push(message);
-      // Else a node could have us mark a message as seen that we never saw.
-      else if (messageHashText(pubkey.bytes, namespace, data) !== hash) {
-        lied = true;
-        continue;
-      } else {
-        seen.add(hash);
-        fresh.push(message);
-        marks.push({ hash, expiry });
-      }
-      last = { hash, expiry };
-    }
-    const isRetold = retold.length > 0;
-    if (last === undefined) return { lied, fresh: [], isRetold, last: undefined };
-    await beforeTaking?.();
-    const { changes, onWritten } = await follower.take({ fresh, retold });
-    await storage.write({
-      ...changes,
-      seen: marks,
-      ...(!lied && { lastHashes: [{ node: node.ed25519Hex, account: account.id, namespace, ...last }] }),
+  #ask(options: RetrievalOptions, signal: AbortSignal | undefined): Promise<Told> {
+    const { network, storage } = this.#deps;
+    return retrieve(options, signal, {
+      account: this.#options.account,
+      network,
+      storage,
+      followers: this.#followers,
+      asksForWait: this.#options.waitMs > 0,
+      onLie: (member) => this.#guards.drop(member),
     });
-    onWritten?.();
-    return { lied, fresh: fresh.map(({ timestamp }) => timestamp), isRetold, last: last.hash };
   }
-}
-
-/** §2.8: −k is the k-th part of an answer. */
-function share(namespace: number, asked: readonly Follower[]): number {
-  if (MAIN_NAMESPACES.has(namespace)) return -2;
-  return -2 * asked.filter((other) => !MAIN_NAMESPACES.has(other.namespace)).length;
 }

@@ -21,7 +21,7 @@ import { parseRecursiveResult, type Subresult } from '@allium/protocol/storage/r
 import { signRequest, verifyNodeResult } from '@allium/protocol/storage/signatures';
 import { ClientError } from '../errors.ts';
 import { Signal, Tasks } from '../events.ts';
-import type { Arrived, Follower, TakenIn } from '../messaging/poller.ts';
+import type { Arrived, Follower, TakenIn } from '../messaging/followers.ts';
 import { readSigned } from '../messaging/proofs.ts';
 import type { OwnRoute } from '../messaging/storage-guards.ts';
 import type { Network } from '../network/network.ts';
