@@ -26,7 +26,7 @@ import type { Executor } from './rpc/executor.ts';
 import { type Outcome, omqBody } from './rpc/outcome.ts';
 import type { Departed } from './swarm/departed.ts';
 import type { Intake } from './swarm/intake.ts';
-import type { Reconciler } from './swarm/reconcile.ts';
+import type { ReconcileAnswers } from './swarm/reconcile-answers.ts';
 import type { RetryQueue } from './swarm/retry-queue.ts';
 import type { Swarm } from './swarm/swarm.ts';
 import type { SwarmSync } from './swarm/swarm-sync.ts';
@@ -51,8 +51,8 @@ export interface OmqCommandsParts {
   readonly sync: SwarmSync;
   readonly intake: Intake;
   readonly departed: Departed;
-  readonly reconciler: Reconciler;
-  readonly reconciles: boolean;
+  /** Undefined: comparing is off. */
+  readonly reconcileAnswers: ReconcileAnswers | undefined;
   readonly network: Pick<NodeNetwork, 'openCommands' | 'heard'>;
   /** What the kind of network and its governance add, without `sn.`. */
   readonly networkCommands: Readonly<Record<string, NetworkCommand>>;
@@ -115,11 +115,12 @@ export function registerCommands(parts: OmqCommandsParts, env: Env): void {
   });
   between('data_ready', (member, data) => [sync.greeted(member, data[0])]);
   // Off here means off for others too: they take us for a node that does not know the command.
-  if (parts.reconciles) {
+  const { reconcileAnswers } = parts;
+  if (reconcileAnswers !== undefined) {
     const ask = (member: Member | undefined, data: Uint8Array[], { peerKeyHex }: OmqContext) => {
       const hasReason = member === undefined || member.swarmId === swarm.id || departed.swarmsChanged;
       return hasReason
-        ? parts.reconciler.answer({ keyHex: peerKeyHex, swarmId: member?.swarmId }, data[0])
+        ? reconcileAnswers.answer({ keyHex: peerKeyHex, swarmId: member?.swarmId }, data[0])
         : [];
     };
     between('reconcile', ask, { admits });

@@ -39,9 +39,11 @@ import { KeyConverter } from './rpc/key-converter.ts';
 import { statisticsJson } from './statistics.ts';
 import { Departed } from './swarm/departed.ts';
 import { Handover } from './swarm/handover.ts';
+import { Holdings } from './swarm/holdings.ts';
 import { Intake } from './swarm/intake.ts';
 import { Place } from './swarm/place.ts';
 import { Reconciler } from './swarm/reconcile.ts';
+import { ReconcileAnswers } from './swarm/reconcile-answers.ts';
 import { Replication } from './swarm/replication.ts';
 import { RetryQueue } from './swarm/retry-queue.ts';
 import { Swarm } from './swarm/swarm.ts';
@@ -243,18 +245,21 @@ export class ServiceNode {
       },
       env,
     );
+    const holdings = new Holdings({ mailbox, swarm, metrics, executor }, env);
     const reconciler = new Reconciler(
       {
         mailbox,
         omq,
         swarm,
         metrics,
-        executor,
+        holdings,
         everySeconds: options.reconcileEvery,
         bytesPerSecond: options.reconcileBytesPerSecond,
       },
       env,
     );
+    const reconcileAnswers =
+      options.reconcileEvery > 0 ? new ReconcileAnswers({ mailbox, swarm, holdings }, env) : undefined;
     const sync = new SwarmSync({ ...shared, ...(options.reconcileEvery > 0 && { reconciler }) }, env);
     const handover = new Handover({ ...shared, retries, reconciler }, env);
     const relay = new ServerRelay(
@@ -306,8 +311,7 @@ export class ServiceNode {
         sync,
         intake,
         departed,
-        reconciler,
-        reconciles: options.reconcileEvery > 0,
+        reconcileAnswers,
         network,
         networkCommands: {
           ...network.commands({ omq, swarm, metrics, storageAnswers: () => answers(mailbox) }),
@@ -414,6 +418,7 @@ export class ServiceNode {
     closers.push(() => handover.stop());
     reconciler.start();
     closers.push(() => reconciler.stop());
+    closers.push(() => reconcileAnswers?.stop());
     const httpsPort = (await https.start()).port;
     closers.push(async () => {
       await https.drained();

@@ -8,82 +8,42 @@ import { OmqError } from '@allium/net/omq/endpoint';
 import { toHex } from '@allium/protocol/bytes';
 import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
-import { type Member, type Membership, swarmFor } from '@allium/protocol/membership';
-import { decodeDataPush } from '@allium/protocol/storage/data-push';
+import type { Member } from '@allium/protocol/membership';
 import {
   type ActEntry,
   DIGEST_BYTES,
   decodeActKeys,
   decodeHeld,
   decodeReconcileReply,
-  decodeReconcileRequest,
-  encodeActKeys,
-  encodeHeld,
-  encodeReconcileReply,
   encodeReconcileRequest,
-  type HeldEntry,
   type ReconcileKind,
   type ReconcileReply,
   type ReconcileRequest,
 } from '@allium/protocol/storage/reconcile';
-import { decodeForward } from '@allium/protocol/storage/request-reader';
-import { encodeForward } from '@allium/protocol/storage/request-writer';
-import { RequestError } from '@allium/protocol/storage/requests';
 import type { Mailbox } from '../mailbox/mailbox.ts';
-import { hashText, type NewMessage, type WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Executor } from '../rpc/executor.ts';
-import { acceptPushed, encodeMessages, sendData } from './data-push.ts';
-import {
-  after,
-  digestRanges,
-  type Entry,
-  entriesAt,
-  type Read,
-  rangeOf,
-  differing as unequal,
-} from './digest.ts';
+import { encodeMessages, sendData } from './data-push.ts';
+import { entriesAt, differing as unequal } from './digest.ts';
+import { CUTOFF_MS, type Holdings, LIST_ENTRIES, STEP_BYTES } from './holdings.ts';
 import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
 // Ours.
 const TIMEOUT_MS = 30_000;
-/** Messages about to expire are not worth the trouble. */
-const CUTOFF_MS = 10_000;
-const MAX_CUTOFF_OFF_MS = 600_000;
-/** The times of changes may come from a clock that is ahead. */
-const MAX_SKEW_MS = 70_000;
-const MAX_LIFE_MS = 30 * 86_400_000;
-/** Entries compared per round: some 0.15 s of work in small steps. A larger mailbox takes several rounds. */
-const ROUND_ENTRIES = 20_000;
-/** Ranges with no more entries than this are compared one by one. */
-const LIST_ENTRIES = 256;
 const DEEPEST = 6;
-/** So many at most are listed: there may be more than when they were counted. */
-const LISTED_ENTRIES = 512;
-/** Signatures verified, or expiries settled, in one turn of the event loop. */
-const STEP_ITEMS = 32;
-/** Bytes of one transfer. */
-const STEP_BYTES = 250_000;
-/** Questions of one member that may wait for their turn; an honest one has one. */
-const MAX_WAITING = 4;
-/** Questions of all others together: whoever hands over after a change of swarms can wait. */
-const MAX_WAITING_OTHERS = 8;
 /** A member that does not know the command may be updated some day. */
 const TRY_AGAIN_MS = 3_600_000;
 
 const EVERYTHING = new Uint8Array(0);
 /** Acts first. */
 const KINDS: readonly ReconcileKind[] = ['a', 'm'];
-/** Stands for all callers that are not of our swarm. */
-const OTHERS = '';
 
 export interface ReconcilerParts {
   readonly mailbox: Mailbox;
   readonly omq: OmqEndpoint;
   readonly swarm: Swarm;
   readonly metrics: Metrics;
-  readonly executor: Pick<Executor, 'executeAct'>;
+  readonly holdings: Holdings;
   /** Seconds between two rounds, in the mean; 0: never. */
   readonly everySeconds: number;
   readonly bytesPerSecond: number;
@@ -91,13 +51,6 @@ export interface ReconcilerParts {
 
 /** The peer does not answer, or not with sense: the round ends. */
 class PeerError extends Error {}
-
-/** Who asks. */
-export interface ReconcileCaller {
-  readonly keyHex: string;
-  /** Of its swarm by the list in force; undefined for a node that has left the list and hands over. */
-  readonly swarmId: bigint | undefined;
-}
 
 interface Round {
   readonly peer: Member;
@@ -115,13 +68,8 @@ export class Reconciler {
   readonly #next: Record<ReconcileKind, number> = { a: 0, m: 0 };
   /** Members that do not know the command, and until when that is believed. */
   readonly #cannot = new Map<string, number>();
-  #swarms = new Map<string | number, bigint | undefined>();
-  #swarmsOf: Membership | undefined;
   #cancel: Cancel | undefined;
   #round: Promise<unknown> | undefined;
-  #answering: Promise<unknown> = Promise.resolve();
-  /** Questions per caller; those of callers that are not of our swarm count for one more together. */
-  readonly #waiting = new Map<string, number>();
   #stopping = new AbortController();
 
   constructor(parts: ReconcilerParts, env: Env) {
@@ -138,7 +86,6 @@ export class Reconciler {
     this.#stopping.abort();
     this.#cancel?.();
     await this.#round;
-    await this.#answering;
   }
 
   #schedule(): void {
@@ -220,8 +167,10 @@ export class Reconciler {
   /** Compares the ranges of the next byte after `prefix`, and repairs what differs; returns how many it got through. */
   async #compare(round: Round, kind: ReconcileKind, prefix: Uint8Array, first = 0): Promise<number> {
     const { peer, cutoff, swarm, isGift } = round;
-    const read = this.#read(kind, cutoff, swarm);
-    const { bytes: own, entries: total } = await this.#digests(read, prefix, first, 256 - first);
+    const { holdings } = this.#parts;
+    const { signal } = this.#stopping;
+    const ours = { kind, cutoff, swarm };
+    const { bytes: own, entries: total } = await holdings.digests(ours, prefix, first, 256 - first, signal);
     const count = own.length / DIGEST_BYTES;
     if (isGift && total === 0) return count;
     const { digests } = await this.#ask(peer, { ask: 'digests', kind, cutoff, prefix, first, count });
@@ -239,11 +188,11 @@ export class Reconciler {
   }
 
   async #repairActs({ peer, cutoff, swarm, isGift }: Round, prefix: Uint8Array): Promise<void> {
-    const { mailbox, metrics } = this.#parts;
+    const { holdings, mailbox, metrics } = this.#parts;
     const { list = EVERYTHING } = await this.#ask(peer, { ask: 'list', kind: 'a', cutoff, prefix });
     const theirs = new Map(decodeActKeys(list).map((entry) => [toHex(entry.key), entry]));
     const missing: ActEntry[] = [];
-    for (const { key, value: time } of this.#all('a', cutoff, swarm, prefix)) {
+    for (const { key, value: time } of holdings.entries({ kind: 'a', cutoff, swarm }, prefix)) {
       const other = theirs.get(toHex(key));
       if (other !== undefined && other.time > time) continue;
       theirs.delete(toHex(key));
@@ -254,7 +203,7 @@ export class Reconciler {
     while (wanted.length > 0) {
       const { acts = [] } = await this.#ask(peer, { ask: 'get', kind: 'a', keys: wanted });
       if (acts.length === 0) break;
-      metrics.reconciledItems += await this.#takeActs(acts);
+      metrics.reconciledItems += await holdings.takeActs(acts, this.#stopping.signal);
       wanted = wanted.slice(acts.length);
     }
     for (const acts of packed(missing, ({ body }) => body.length)) {
@@ -264,12 +213,12 @@ export class Reconciler {
   }
 
   async #repairMessages({ peer, cutoff, swarm, isGift }: Round, prefix: Uint8Array): Promise<void> {
-    const { mailbox, metrics, omq } = this.#parts;
+    const { holdings, mailbox, metrics, omq } = this.#parts;
     const { list = EVERYTHING } = await this.#ask(peer, { ask: 'list', kind: 'm', cutoff, prefix });
     const theirs = new Map(decodeHeld(list).map((entry) => [toHex(entry.hash), entry]));
     const differing: Uint8Array[] = [];
     const missing: Uint8Array[] = [];
-    for (const { key } of this.#all('m', cutoff, swarm, prefix)) {
+    for (const { key } of holdings.entries({ kind: 'm', cutoff, swarm }, prefix)) {
       const own = mailbox.find(key);
       if (own === undefined) continue;
       const other = theirs.get(toHex(key));
@@ -281,7 +230,7 @@ export class Reconciler {
       : [...theirs.values()].flatMap(({ hash }) => (mailbox.find(hash) === undefined ? [hash] : []));
     if (differing.length > 0) {
       if (!isGift) {
-        metrics.reconciledItems += await this.#takeExpiries(
+        metrics.reconciledItems += await holdings.takeExpiries(
           differing.flatMap((hash) => theirs.get(toHex(hash)) ?? []),
         );
       }
@@ -291,7 +240,7 @@ export class Reconciler {
     while (wanted.length > 0) {
       const { blob } = await this.#ask(peer, { ask: 'get', kind: 'm', keys: wanted });
       if (blob === undefined) break;
-      const taken = await this.#takeMessages(blob, wanted, theirs);
+      const taken = await holdings.takeMessages(blob, wanted, theirs);
       if (taken === 0) break;
       wanted = wanted.slice(taken);
     }
@@ -306,189 +255,6 @@ export class Reconciler {
       metrics.reconciledItems += messages.length;
     }
   }
-
-  /** What a peer answered to `get`: how many of `wanted` that settles. */
-  async #takeMessages(
-    blob: Uint8Array,
-    wanted: readonly Uint8Array[],
-    theirs: ReadonlyMap<string, HeldEntry>,
-  ): Promise<number> {
-    const { mailbox, swarm, metrics } = this.#parts;
-    const pushed = decodeDataPush(blob);
-    const accepted: NewMessage[] = [];
-    const places = new Map(wanted.map((hash, place) => [hashText(hash), place]));
-    let last = -1;
-    for (const message of pushed) {
-      const place = places.get(message.hash);
-      last = Math.max(last, place ?? -1);
-      const good = place === undefined ? undefined : acceptPushed(message, swarm, this.#env.clock);
-      if (good === undefined) continue;
-      const changed = theirs.get(toHex(good.hash))?.changed ?? 0;
-      accepted.push({ ...good, changed: changed > this.#latest() ? 0 : changed });
-    }
-    for (let i = 0; i < accepted.length; i += 100) {
-      const stored = await mailbox.storeMany(accepted.slice(i, i + 100));
-      metrics.reconciledItems += stored;
-      metrics.messagesReceived += stored;
-    }
-    return last + 1;
-  }
-
-  #latest(): number {
-    return this.#env.clock.now() + MAX_SKEW_MS;
-  }
-
-  /** Only what could be true: nobody may keep a message for ever, or forbid all later changes. */
-  async #takeExpiries(held: readonly HeldEntry[]): Promise<number> {
-    const latest = this.#latest();
-    let count = 0;
-    for (let i = 0; i < held.length; i += STEP_ITEMS) {
-      const good = held
-        .slice(i, i + STEP_ITEMS)
-        .filter(({ expiry, changed }) => expiry <= latest + MAX_LIFE_MS && changed <= latest);
-      count += await this.#parts.mailbox.adoptExpiries(good);
-    }
-    return count;
-  }
-
-  /** How many were good. */
-  async #takeActs(acts: readonly ActEntry[]): Promise<number> {
-    let count = 0;
-    for (const [i, { method, time, body }] of acts.entries()) {
-      if (i % STEP_ITEMS === STEP_ITEMS - 1) await this.#pause();
-      try {
-        const request = decodeForward(method, body);
-        // One request has one form, or a liar could fill the table with forms of one.
-        if (request === undefined || !Buffer.from(encodeForward(request)).equals(body)) continue;
-        if (await this.#parts.executor.executeAct(request, time)) count++;
-      } catch (error) {
-        if (!(error instanceof RequestError || error instanceof ParseError)) throw error;
-      }
-    }
-    return count;
-  }
-
-  /** Handler of `sn.reconcile`. */
-  async answer({ keyHex, swarmId }: ReconcileCaller, part: Uint8Array | undefined): Promise<Uint8Array[]> {
-    const own = this.#parts.swarm.id;
-    if (part === undefined || own === undefined || this.#stopping.signal.aborted) return [];
-    const isOurs = swarmId === own;
-    const places = isOurs ? [keyHex] : [keyHex, OTHERS];
-    const count = (place: string) => this.#waiting.get(place) ?? 0;
-    if (count(keyHex) >= MAX_WAITING || (!isOurs && count(OTHERS) >= MAX_WAITING_OTHERS)) return [];
-    for (const place of places) this.#waiting.set(place, count(place) + 1);
-    const mine = this.#answering.then(() => this.#reply(decodeReconcileRequest(part), own, isOurs));
-    this.#answering = mine.catch(() => undefined);
-    try {
-      return [encodeReconcileReply(await mine)];
-    } catch (error) {
-      if (error instanceof ParseError || this.#stopping.signal.aborted) return [];
-      throw error;
-    } finally {
-      for (const place of places) {
-        if (count(place) > 1) this.#waiting.set(place, count(place) - 1);
-        else this.#waiting.delete(place);
-      }
-    }
-  }
-
-  async #reply(request: ReconcileRequest, own: bigint, isOurs: boolean): Promise<ReconcileReply> {
-    const { mailbox } = this.#parts;
-    if ('cutoff' in request) {
-      const { kind, prefix, cutoff } = request;
-      if (Math.abs(cutoff - CUTOFF_MS - this.#env.clock.now()) > MAX_CUTOFF_OFF_MS) return {};
-      if (request.ask === 'digests') {
-        const read = this.#read(kind, cutoff, own);
-        return { digests: (await this.#digests(read, prefix, request.first, request.count)).bytes };
-      }
-      const entries = this.#all(kind, cutoff, own, prefix);
-      if (kind === 'a')
-        return { list: encodeActKeys(entries.map(({ key, value }) => ({ key, time: value }))) };
-      return { list: encodeHeld(entries.flatMap(({ key }) => mailbox.find(key) ?? [])) };
-    }
-    if (request.ask === 'put') {
-      if (request.kind === 'a') await this.#takeActs(request.acts);
-      else await this.#takeExpiries(request.held);
-      return {};
-    }
-    // Others give; what is here is for members.
-    if (!isOurs) return {};
-    let bytes = 0;
-    if (request.kind === 'a') {
-      const acts: ActEntry[] = [];
-      for (const key of request.keys) {
-        const act = mailbox.acts.get(key);
-        if (act === undefined) continue;
-        bytes += act.body.length;
-        if (acts.length > 0 && (bytes > STEP_BYTES || acts.length === LIST_ENTRIES)) break;
-        acts.push(act);
-      }
-      return { acts };
-    }
-    const messages: WholeMessage[] = [];
-    for (const hash of request.keys) {
-      const message = mailbox.byHash(hash);
-      if (message === undefined || !this.#parts.swarm.serves(message.account.subarray(1))) continue;
-      bytes += message.data.length;
-      if (messages.length > 0 && bytes > STEP_BYTES) break;
-      messages.push(message);
-    }
-    return { blob: encodeMessages(messages).next().value as Uint8Array };
-  }
-
-  // --- what we hold ---
-
-  #digests(read: Read, prefix: Uint8Array, first: number, count: number) {
-    return digestRanges(read, prefix, first, count, ROUND_ENTRIES, () => this.#pause());
-  }
-
-  /** Lets others have the event loop. */
-  #pause(): Promise<void> {
-    return delay(this.#env.clock, 0, this.#stopping.signal);
-  }
-
-  #all(kind: ReconcileKind, cutoff: number, swarm: bigint, prefix: Uint8Array): Entry[] {
-    const { from, to } = rangeOf(prefix);
-    return this.#read(kind, cutoff, swarm)(from, to, LISTED_ENTRIES).entries;
-  }
-
-  /** Entries of accounts of one swarm: after a change of swarms those of others are left until they expire. */
-  #read(kind: ReconcileKind, cutoff: number, swarm: bigint): Read {
-    const { mailbox } = this.#parts;
-    if (kind === 'a') {
-      return (from, to, limit) => {
-        const rows = mailbox.acts.keys(from, to, limit);
-        const entries = rows
-          .filter(({ account }) => this.#swarmOf(toHex(account), () => account) === swarm)
-          .map(({ key, time }) => ({ key, value: time }));
-        return { entries, next: rows.length < limit ? undefined : after(rows[rows.length - 1]!.key) };
-      };
-    }
-    return (from, to, limit) => {
-      const rows = mailbox.held(from, to, cutoff, limit);
-      const entries = rows
-        .filter(({ account }) => this.#swarmOf(account, () => mailbox.accountOf(account)) === swarm)
-        .map(({ hash, expiry }) => ({ key: hash, value: expiry }));
-      return { entries, next: rows.length < limit ? undefined : after(rows[rows.length - 1]!.hash) };
-    };
-  }
-
-  #swarmOf(id: string | number, account: () => Uint8Array | undefined): bigint | undefined {
-    const { membership } = this.#parts.swarm;
-    if (this.#swarmsOf !== membership || this.#swarms.size > 100_000) {
-      this.#swarmsOf = membership;
-      this.#swarms = new Map();
-    }
-    let found = this.#swarms.get(id);
-    if (found === undefined) {
-      const bytes = account();
-      found = bytes && swarmFor(membership, bytes.subarray(1))?.id;
-      this.#swarms.set(id, found);
-    }
-    return found;
-  }
-
-  // --- the wire ---
 
   /** Waits as long as `bytes` may take. */
   #spend(bytes: number): Promise<void> {

@@ -16,8 +16,10 @@ import { Apply } from '../../src/rpc/apply.ts';
 import { Checks } from '../../src/rpc/checks.ts';
 import { KeyConverter } from '../../src/rpc/key-converter.ts';
 import { encodeMessages } from '../../src/swarm/data-push.ts';
+import { Holdings } from '../../src/swarm/holdings.ts';
 import { Intake } from '../../src/swarm/intake.ts';
 import { Reconciler } from '../../src/swarm/reconcile.ts';
+import { ReconcileAnswers } from '../../src/swarm/reconcile-answers.ts';
 import { Swarm } from '../../src/swarm/swarm.ts';
 import { TestAccount } from '../support/test-account.ts';
 import { TestNetwork, type TestNode } from '../support/test-network.ts';
@@ -30,6 +32,7 @@ class Node {
   readonly apply: Apply;
   readonly intake: Intake;
   readonly reconciler: Reconciler;
+  readonly answers: ReconcileAnswers;
   readonly metrics: Metrics;
   readonly checks: Checks;
   readonly swarm: Swarm;
@@ -51,7 +54,7 @@ class Node {
         const reply =
           command === 'sn.data'
             ? await target.intake.take(self.hex, part)
-            : await target.reconciler.answer(caller, part);
+            : await target.answers.answer(caller, part);
         world.moved += part!.length + (reply[0]?.length ?? 0);
         return reply;
       },
@@ -63,7 +66,9 @@ class Node {
         return true;
       },
     };
-    this.reconciler = new Reconciler({ ...shared, omq, executor, everySeconds: 60, bytesPerSecond }, env);
+    const holdings = new Holdings({ ...shared, executor }, env);
+    this.reconciler = new Reconciler({ ...shared, omq, holdings, everySeconds: 60, bytesPerSecond }, env);
+    this.answers = new ReconcileAnswers({ ...shared, holdings }, env);
   }
 
   async execute(request: RecursiveRequest): Promise<void> {
