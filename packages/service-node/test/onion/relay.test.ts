@@ -207,7 +207,6 @@ describe('between nodes', () => {
   // A network in which one member is the test itself.
   beforeAll(async () => {
     hops = await TestNetwork.prepare({ swarms: [3], options: { maxHops: 4 } });
-    await Promise.all([hops.node(0).service.start(), hops.node(2).service.start()]);
     caller = new Omq(
       {
         keyPair: hops.node(1).keys.x25519,
@@ -218,7 +217,9 @@ describe('between nodes', () => {
     );
     caller.category('sn', { access: 'none' });
     caller.register('sn.onion_request', () => answerOfHop);
+    // Before the others: a node that finds nobody there waits before it tries again.
     await caller.start();
+    await Promise.all([hops.node(0).service.start(), hops.node(2).service.start()]);
     stranger = new Omq({ keyPair: x25519KeyPair(), isServiceNode: true }, systemEnv());
     await stranger.start();
   });
