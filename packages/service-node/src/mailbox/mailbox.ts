@@ -4,12 +4,12 @@
 import type { StatementSync } from 'node:sqlite';
 import type { Clock } from '@allium/protocol/env';
 import { isPublicOutbox } from '@allium/protocol/namespaces';
-import { decodeForward } from '@allium/protocol/storage/request-reader';
-import type { AccountPubkey, ExpireAllRequest, ExpireRequest } from '@allium/protocol/storage/requests';
+import type { AccountPubkey } from '@allium/protocol/storage/requests';
 import { messageCost } from '@allium/protocol/storage/retrieve-limits';
-import { expireMode } from '@allium/protocol/storage/signatures';
+import { AccountRows } from './account-rows.ts';
 import { ACT_LIFE_MS, type Act, Acts, MAX_MARKS } from './acts.ts';
 import type { Database } from './database.ts';
+import { type ExpiryLimit, expiryLimits, shortened } from './expiry-limits.ts';
 import {
   type Affected,
   type ExpiryMode,
@@ -24,19 +24,11 @@ import {
 } from './messages.ts';
 import { Revocations } from './revocations.ts';
 
-// Ours.
-const CACHED_ACCOUNTS = 4096;
-
 const NO_BYTES = new Uint8Array(0);
 
 type Row = Record<string, unknown>;
 
-interface Limit {
-  readonly request: ExpireRequest | ExpireAllRequest;
-  readonly time: number;
-}
-
-interface Place {
+interface HeldRow extends Held {
   readonly id: number;
   /** Row number of the account. */
   readonly owner: number;
@@ -50,8 +42,7 @@ export class Mailbox {
   readonly acts: Acts;
   readonly revocations: Revocations;
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
-  /** Account hex → row number, most recently used last. */
-  readonly #accounts = new Map<string, number>();
+  readonly #accounts: AccountRows;
   readonly #forget: readonly StatementSync[];
   #onArrival: ((accountHex: string, namespace: number) => void) | undefined;
 
@@ -59,6 +50,7 @@ export class Mailbox {
     this.#database = database;
     this.#clock = clock;
     this.acts = new Acts(database);
+    this.#accounts = new AccountRows(database);
     this.revocations = new Revocations(database, this.acts, clock);
     this.#sql = Object.fromEntries(
       Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
@@ -67,7 +59,6 @@ export class Mailbox {
     // Cheaper than objects where a hundred rows are usual.
     this.#sql.select.setReturnArrays(true);
     this.#sql.bodies.setReturnArrays(true);
-    database.onRollback(() => this.#accounts.clear());
   }
 
   /**
@@ -105,7 +96,7 @@ export class Mailbox {
 
   /** In a public outbox the newest message stands for all (§2.2): an older one handed over late is not wanted. */
   #holdsNewer(message: NewMessage): boolean {
-    const account = this.#accountForReading(message.account);
+    const account = this.#accounts.find(message.account);
     if (account === undefined) return false;
     const row = this.#sql.newest.get(account, message.namespace) as Row | undefined;
     if (row === undefined || Number(row.timestamp) < message.timestamp) return false;
@@ -125,7 +116,7 @@ export class Mailbox {
 
   /** Row number of a new message; undefined when it is there already. */
   #add(message: NewMessage, onlyOne: boolean): number | undefined {
-    const account = this.#accountForWriting(message.account);
+    const account = this.#accounts.findOrAdd(message.account);
     const { namespace, timestamp, expiry, hash, data, changed = 0 } = message;
     if (onlyOne) this.#sql.deleteOthers.run(account, namespace, hash);
     const inserted = this.#sql.insert.run(account, namespace, timestamp, expiry, hash, data, changed);
@@ -155,7 +146,7 @@ export class Mailbox {
     maxCount: number,
     maxSize: number,
   ): Retrieved {
-    const id = this.#accountForReading(account);
+    const id = this.#accounts.find(account);
     if (id === undefined) return new Retrieved([], NO_BYTES, NO_BYTES, false);
     let start = 0;
     if (lastHash !== undefined) {
@@ -197,7 +188,7 @@ export class Mailbox {
   delete(account: AccountPubkey, hashes: readonly string[], act?: Act, late = false): Promise<string[]> {
     return this.#database.write(() => {
       const deleted: string[] = [];
-      const id = this.#accountForReading(account);
+      const id = this.#accounts.find(account);
       let time = act?.time ?? this.#clock.now();
       const known = hashes.map(hashBytes);
       for (const [i, hash] of known.entries()) {
@@ -212,7 +203,7 @@ export class Mailbox {
         if (hash !== undefined) this.acts.mark(account.bytes, hash, time);
       }
       this.acts.keep(account.bytes, act && { ...act, time });
-      if (id !== undefined) this.#dropIfEmpty(id, account.hex);
+      if (id !== undefined) this.#accounts.dropIfEmpty(id, account.hex);
       return deleted.sort();
     });
   }
@@ -233,13 +224,13 @@ export class Mailbox {
         this.acts.wipe(account.bytes, namespace, wiped, this.#clock.now());
         if (act.time > this.#clock.now() - ACT_LIFE_MS) this.acts.keep(account.bytes, act);
       }
-      const id = this.#accountForReading(account);
+      const id = this.#accounts.find(account);
       if (id === undefined) return affected(namespace, []);
       const rows =
         namespace === 'all'
           ? this.#sql.deleteBeforeAll.all(id, before)
           : this.#sql.deleteBefore.all(id, namespace, before);
-      this.#dropIfEmpty(id, account.hex);
+      this.#accounts.dropIfEmpty(id, account.hex);
       return affected(namespace, rows);
     });
   }
@@ -259,7 +250,7 @@ export class Mailbox {
     return this.#database.write(() => {
       const updated = new Map<string, number>();
       const unchanged = new Map<string, number>();
-      const id = this.#accountForReading(account);
+      const id = this.#accounts.find(account);
       const time = act?.time ?? this.#clock.now();
       // Extensions need no proof: members take the later expiry.
       let shortens = mode === 'shorten';
@@ -300,7 +291,7 @@ export class Mailbox {
       this.acts.keep(account.bytes, act);
       const time = act?.time ?? this.#clock.now();
       const until = late ? time : Number.MAX_SAFE_INTEGER;
-      const id = this.#accountForReading(account);
+      const id = this.#accounts.find(account);
       if (id === undefined) return affected(namespace, []);
       return affected(
         namespace,
@@ -314,7 +305,7 @@ export class Mailbox {
   /** Expiries of those of the hashes that exist (§2.9.9). */
   expiries(account: AccountPubkey, hashes: readonly string[]): Map<string, number> {
     const found = new Map<string, number>();
-    const id = this.#accountForReading(account);
+    const id = this.#accounts.find(account);
     if (id === undefined) return found;
     for (const text of hashes) {
       const hash = hashBytes(text);
@@ -331,7 +322,7 @@ export class Mailbox {
 
   /** The 33 bytes of an account by row number. */
   accountOf(id: number): Uint8Array | undefined {
-    return this.#sql.accountOf.get(id)?.pubkey as Uint8Array | undefined;
+    return this.#accounts.keyOf(id);
   }
 
   /** Whether there is such a message, and its expiry. */
@@ -352,13 +343,13 @@ export class Mailbox {
   adoptExpiries(list: readonly Held[]): Promise<number> {
     return this.#database.write(() => {
       let count = 0;
-      const limits = new Map<number, Limit[]>();
+      const limits = new Map<number, readonly ExpiryLimit[]>();
       for (const theirs of list) {
-        const row = this.#sql.findHeld.get(theirs.hash) as unknown as (Held & Place) | undefined;
+        const row = this.#sql.findHeld.get(theirs.hash) as unknown as HeldRow | undefined;
         if (row === undefined) continue;
-        const signed = limits.get(row.owner) ?? this.#limits(row.account);
+        const signed = limits.get(row.owner) ?? expiryLimits(this.acts.shortenings(row.account));
         limits.set(row.owner, signed);
-        const best = [shortened(row, row, signed), shortened(theirs, row, signed)].sort(
+        const best = [shortened(row, row.namespace, signed), shortened(theirs, row.namespace, signed)].sort(
           (one, other) => other.expiry - one.expiry || other.changed - one.changed,
         )[0]!;
         if (best.expiry === row.expiry) continue;
@@ -366,15 +357,6 @@ export class Mailbox {
         count++;
       }
       return count;
-    });
-  }
-
-  /** What the account signed to shorten expiries, as the acts say it, in the order of time. */
-  #limits(account: Uint8Array): Limit[] {
-    return this.acts.shortenings(account).flatMap(({ method, body, time }): Limit[] => {
-      const request = decodeForward(method, body);
-      const isOne = request?.method === 'expire' && expireMode(request) !== 'extend';
-      return isOne || request?.method === 'expire_all' ? [{ request, time }] : [];
     });
   }
 
@@ -398,7 +380,7 @@ export class Mailbox {
   forgetAll(): Promise<void> {
     return this.#database.write(() => {
       for (const sql of this.#forget) sql.run();
-      this.#accounts.clear();
+      this.#accounts.forget();
     });
   }
 
@@ -415,7 +397,7 @@ export class Mailbox {
   clean(limit: number): Promise<number> {
     return this.#database.write(() => {
       const rows = this.#sql.clean.all(this.#clock.now(), limit) as { account: number }[];
-      for (const account of new Set(rows.map((row) => row.account))) this.#dropIfEmpty(account);
+      for (const account of new Set(rows.map((row) => row.account))) this.#accounts.dropIfEmpty(account);
       return rows.length;
     });
   }
@@ -440,50 +422,6 @@ export class Mailbox {
     for (const n of namespaces.values()) messages += n;
     return { messages, counts, namespaces };
   }
-
-  #accountForReading(account: Pick<AccountPubkey, 'hex' | 'bytes'>): number | undefined {
-    const cached = this.#accounts.get(account.hex);
-    if (cached !== undefined) return cached;
-    const row = this.#sql.findAccount.get(account.bytes) as Row | undefined;
-    if (row === undefined) return undefined;
-    this.#remember(account.hex, Number(row.id));
-    return Number(row.id);
-  }
-
-  #accountForWriting(account: Pick<AccountPubkey, 'hex' | 'bytes'>): number {
-    const known = this.#accountForReading(account);
-    if (known !== undefined) return known;
-    const id = Number(this.#sql.insertAccount.run(account.bytes).lastInsertRowid);
-    this.#remember(account.hex, id);
-    return id;
-  }
-
-  #remember(hex: string, id: number): void {
-    if (this.#accounts.size >= CACHED_ACCOUNTS) this.#accounts.delete(this.#accounts.keys().next().value!);
-    this.#accounts.set(hex, id);
-  }
-
-  #dropIfEmpty(id: number, hex?: string): void {
-    const row = this.#sql.dropAccount.get(id, id) as { pubkey: Uint8Array } | undefined;
-    if (row !== undefined) this.#accounts.delete(hex ?? Buffer.from(row.pubkey).toString('hex'));
-  }
-}
-
-function shortened({ hash, expiry, changed }: Held, { namespace }: Place, limits: readonly Limit[]): Held {
-  const text = hashText(hash);
-  let held: Held = { hash, expiry, changed };
-  for (const { request, time } of limits) {
-    if (time < changed) continue;
-    let limit: number | undefined;
-    if (request.method === 'expire_all') {
-      if (request.namespace === 'all' || request.namespace === namespace) limit = request.expiry;
-    } else {
-      const place = request.messages.indexOf(text);
-      if (place >= 0) limit = request.expiries[request.expiries.length === 1 ? 0 : place];
-    }
-    if (limit !== undefined && limit < held.expiry) held = { hash, expiry: limit, changed: time };
-  }
-  return held;
 }
 
 function affected(namespace: number | 'all', rows: Row[]): Affected {
@@ -504,11 +442,6 @@ const TABLES = ['messages', 'accounts', 'revocations', 'acts', 'marks', 'wipes']
 const STATEMENTS = {
   accounts: `SELECT pubkey FROM accounts WHERE pubkey > ?
     UNION SELECT account FROM acts WHERE account > ? ORDER BY 1 LIMIT ?`,
-  findAccount: 'SELECT id FROM accounts WHERE pubkey = ?',
-  accountOf: 'SELECT pubkey FROM accounts WHERE id = ?',
-  insertAccount: 'INSERT INTO accounts (pubkey) VALUES (?)',
-  dropAccount: `DELETE FROM accounts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM messages WHERE account = ?)
-    RETURNING pubkey`,
   insert: `INSERT INTO messages (account, namespace, timestamp, expiry, hash, data, changed) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (hash) DO NOTHING`,
   findMessage: 'SELECT id, hash, expiry, max(changed, timestamp) AS changed FROM messages WHERE hash = ?',
