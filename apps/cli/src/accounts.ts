@@ -91,20 +91,31 @@ export async function unlock(
   options: PassphraseOptions & { readonly keyFile?: string },
 ): Promise<Account> {
   if (!entry.encrypted) return readBare(join(entry.folder, BARE));
-  const path = join(entry.folder, ENCRYPTED);
-  const protection = await explained(readAccountFileProtection(path), entry.name);
-  const opened = await explained(
-    readAccountFile(
-      path,
-      protection === 'key_file'
-        ? readKeyFile(entry.name, options)
-        : await readPassphrase(`account ${entry.name}`, options),
-    ),
-    entry.name,
-  );
-  // Left behind by a change of protection that was killed.
-  wipeFile(join(entry.folder, BARE));
+  const key = await keyTo(entry, options);
+  const opened = await explained(readAccountFile(accountFileOf(entry), key), entry.name);
+  wipeLeftover(entry);
   return opened;
+}
+
+export const accountFileOf = ({ folder }: AccountEntry): string => join(folder, ENCRYPTED);
+
+/** What opens a protected account. @throws CliError */
+export const protectionOf = (entry: AccountEntry): Promise<'passphrase' | 'key_file'> =>
+  explained(readAccountFileProtection(accountFileOf(entry)), entry.name);
+
+/** Its passphrase, asked for where it is not handed over, or the bytes of its key file. @throws CliError */
+export async function keyTo(
+  entry: AccountEntry,
+  options: PassphraseOptions & { readonly keyFile?: string },
+): Promise<string | Uint8Array> {
+  return (await protectionOf(entry)) === 'key_file'
+    ? readKeyFile(entry.name, options)
+    : await readPassphrase(`account ${entry.name}`, options);
+}
+
+/** Left behind by a change of protection that was killed. */
+export function wipeLeftover({ folder }: AccountEntry): void {
+  wipeFile(join(folder, BARE));
 }
 
 /** Protects an account by a passphrase, a key file or nothing (undefined) from now on. A kill leaves one of the two. */
@@ -198,7 +209,8 @@ function readBare(path: string): Account {
   }
 }
 
-async function explained<T>(work: Promise<T>, name: string): Promise<T> {
+/** What is wrong with an account file, in words for people. */
+export async function explained<T>(work: Promise<T>, name: string): Promise<T> {
   try {
     return await work;
   } catch (error) {

@@ -6,8 +6,7 @@ import type { Client } from '@allium/client';
 import { ClientError } from '@allium/client/errors';
 import { FileTransferError } from '@allium/client/files/file-transfer-error';
 import { NameError } from '@allium/client/network/names';
-import type { TrustOptions } from '@allium/client/network/trust';
-import { openClient } from '@allium/client/node';
+import { type OpenOptions, openClient } from '@allium/client/node';
 import { StorageError } from '@allium/client/storage';
 import { takePidLock } from '@allium/lab/pid-lock';
 import type { Account } from '@allium/protocol/account';
@@ -36,10 +35,56 @@ export interface Session extends AsyncDisposable {
 /** Ours: after this time without a path a person is told what is being tried. */
 const PATIENCE_MS = 1_000;
 
+/** What a client needs besides the keys of its account. */
+export interface Prepared extends AsyncDisposable {
+  readonly entry: AccountEntry;
+  readonly seeds: readonly string[];
+  readonly isReceiving: boolean;
+  readonly settings: Omit<OpenOptions, 'account'>;
+}
+
 /**
- * Opens the client; what is missing is said before a passphrase is asked for. Any number of processes may send from an
- * account at the same time, but only one may receive: two would share its messages between them. `either`: receives unless
- * another process does. `read`: looks at what is stored, and needs no network. `account`: unlocked already.
+ * Reads the settings and takes the right to receive. Any number of processes may send from an account at the same time, but
+ * only one may receive: two would share its messages between them. `either`: receives unless another process does. `read`:
+ * looks at what is stored, and needs no network.
+ * @throws CliError
+ */
+export async function prepareSession(
+  options: SessionOptions,
+  use: 'read' | 'send' | 'receive' | 'either',
+): Promise<Prepared> {
+  const seeds = use === 'read' && !isNetworkChosen(options) ? [] : chosenSeeds(options);
+  const trust = await chosenTrust(options);
+  const entry = await chooseEntry(options);
+  const proxy = chosenProxy(options, entry);
+  const fileServers = chosenFileServers(options);
+  const taken = use === 'send' || use === 'read' ? 0 : takeReceiving(entry);
+  const isReceiving = typeof taken === 'function';
+  if (use === 'receive' && !isReceiving) {
+    throw new CliError(`process ${taken} listens for account ${entry.name} already`);
+  }
+  return {
+    entry,
+    seeds,
+    isReceiving,
+    settings: {
+      network: presetFor(seeds),
+      seeds,
+      trust: trust.options,
+      folder: join(entry.folder, 'messages'),
+      ...(proxy !== undefined && { proxy }),
+      ...(fileServers !== undefined && { fileServers }),
+      receive: isReceiving,
+    },
+    async [Symbol.asyncDispose]() {
+      await trust[Symbol.asyncDispose]();
+      if (isReceiving) taken();
+    },
+  };
+}
+
+/**
+ * Opens the client; what is missing is said before a passphrase is asked for. `account`: unlocked already.
  * @throws CliError
  */
 export async function openSession(
@@ -47,17 +92,10 @@ export async function openSession(
   use: 'read' | 'send' | 'receive' | 'either',
   { isQuiet = false, account }: { readonly isQuiet?: boolean; readonly account?: Account } = {},
 ): Promise<Session> {
-  const seeds = use === 'read' && !isNetworkChosen(options) ? [] : chosenSeeds(options);
-  const trust = await chosenTrust(options);
-  const entry = await chooseEntry(options);
-  const taken = use === 'send' || use === 'read' ? 0 : takeReceiving(entry);
-  const isReceiving = typeof taken === 'function';
-  const unlockFolder = isReceiving ? taken : () => {};
-  if (use === 'receive' && !isReceiving) {
-    throw new CliError(`process ${taken} listens for account ${entry.name} already`);
-  }
+  const prepared = await prepareSession(options, use);
+  const { entry, seeds, isReceiving, settings } = prepared;
   try {
-    const client = await open(entry, seeds, trust.options, options, isReceiving, account);
+    const client = await openClient({ ...settings, account: account ?? (await unlock(entry, options)) });
     const endRemark = isQuiet || use === 'read' ? () => {} : remarkWhileWaiting(client, seeds);
     return {
       client,
@@ -66,12 +104,11 @@ export async function openSession(
       async [Symbol.asyncDispose]() {
         endRemark();
         await client.close();
-        await trust[Symbol.asyncDispose]();
-        unlockFolder();
+        await prepared[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
-    unlockFolder();
+    await prepared[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -98,29 +135,6 @@ function httpHint(seeds: readonly string[]): string {
 /** Takes the right to receive, and returns how to give it back; or the id of the process that has it. */
 export function takeReceiving(entry: AccountEntry): (() => void) | number {
   return takePidLock(join(entry.folder, 'receiving'));
-}
-
-async function open(
-  entry: AccountEntry,
-  seeds: readonly string[],
-  trust: TrustOptions,
-  options: SessionOptions,
-  receive: boolean,
-  unlocked: Account | undefined,
-): Promise<Client> {
-  const proxy = chosenProxy(options, entry);
-  const fileServers = chosenFileServers(options);
-  const account = unlocked ?? (await unlock(entry, options));
-  return openClient({
-    account,
-    network: presetFor(seeds),
-    seeds,
-    trust,
-    folder: join(entry.folder, 'messages'),
-    ...(proxy !== undefined && { proxy }),
-    ...(fileServers !== undefined && { fileServers }),
-    receive,
-  });
 }
 
 const LOCAL = new BlockList();

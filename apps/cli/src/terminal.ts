@@ -47,7 +47,7 @@ export function remark(line: string): void {
  * Asks on the terminal, without echo. Uses /dev/tty, so that standard input stays free for the message.
  * @throws CliError where there is no terminal; `instead` tells what to do then
  */
-export async function askSecret(question: string, instead: string): Promise<string> {
+export async function askSecret(question: string, instead: string, signal?: AbortSignal): Promise<string> {
   let descriptor: number;
   try {
     descriptor = openSync('/dev/tty', 'r+');
@@ -59,7 +59,7 @@ export async function askSecret(question: string, instead: string): Promise<stri
   terminal.setRawMode(true);
   process.stderr.write(`${question}: `);
   try {
-    return await readHiddenLine(terminal);
+    return await readHiddenLine(terminal, signal);
   } finally {
     terminal.setRawMode(false);
     terminal.destroy();
@@ -67,8 +67,11 @@ export async function askSecret(question: string, instead: string): Promise<stri
   }
 }
 
-function readHiddenLine(terminal: ReadStream): Promise<string> {
+function readHiddenLine(terminal: ReadStream, signal?: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
+    const interrupt = () => reject(new CliError('interrupted', 130));
+    if (signal?.aborted === true) return interrupt();
+    signal?.addEventListener('abort', interrupt, { once: true });
     let line = '';
     terminal.setEncoding('utf8');
     terminal.on('error', reject);
@@ -76,7 +79,7 @@ function readHiddenLine(terminal: ReadStream): Promise<string> {
     terminal.on('data', (chunk: string) => {
       for (const character of chunk) {
         if (character === '\r' || character === '\n') return resolve(line);
-        if (character === '\u0003') return reject(new CliError('interrupted', 130));
+        if (character === '\u0003') return interrupt();
         if (character === '\u0004' && line === '') return reject(new CliError('no answer'));
         if (character === '\u0015') line = '';
         else if (character === '\u007f' || character === '\b') line = [...line].slice(0, -1).join('');

@@ -3,17 +3,19 @@
 import type { Contact } from '@allium/client/contacts';
 import type { StoredMessage, Timer } from '@allium/client/storage';
 import { TIMER_SECONDS } from '@allium/client/timers';
+import { durationText } from '../durations.ts';
+import type { AppLock } from './app-lock.ts';
 import { shownInLine } from './cells.ts';
 import type { ChatController } from './controller.ts';
 import { draftOf, EMPTY_DRAFT } from './editor.ts';
 import { searchPrompt } from './file-actions.ts';
-import { durationText } from './rows.ts';
 import { type ListItem, shortId } from './store.ts';
 import type { Choice, Menu, Overlay, Panel } from './ui-state.ts';
 
 /** Ours. */
 const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🙏', '🎉', '🔥'] as const;
 const FOR_EVER = Number.MAX_SAFE_INTEGER;
+const LOCK_MINUTES = [1, 5, 15, 60] as const;
 
 /** What a key of the list leads to; undefined: nothing, or it was done at once. */
 export function conversationMenu(
@@ -302,9 +304,33 @@ function settings(chat: ChatController): Menu {
       toggle('d', 'confirm what arrives', 'deliveryReceipts', deliveryReceipts),
       toggle('r', 'tell what you have read, and see it', 'readReceipts', readReceipts),
       toggle('t', 'tell that you type, and see it', 'typingIndicators', typingIndicators),
+      {
+        key: 'l',
+        label: `Lock: ${chat.appLock === undefined ? 'not without a passphrase' : lockText(chat.appLock.afterMinutes)}`,
+        run: () => (chat.appLock === undefined ? chat.lock() : chat.show(lockMenu(chat, chat.appLock))),
+      },
     ],
   };
 }
+
+function lockMenu(chat: ChatController, lock: AppLock): Menu {
+  const choices = [undefined, ...LOCK_MINUTES].map((minutes) => ({
+    label: `${minutes === lock.afterMinutes ? '• ' : '  '}${lockText(minutes)}`,
+    run: () => {
+      lock.changeAfter(minutes);
+      chat.show(settings(chat));
+    },
+  }));
+  return {
+    kind: 'menu',
+    title: 'Lock',
+    index: 0,
+    choices: [...choices, { key: 'n', label: '  now', run: () => lock.lock() }],
+  };
+}
+
+const lockText = (minutes: number | undefined): string =>
+  minutes === undefined ? 'only by Ctrl+X' : `after ${durationText(minutes * 60)} without a key`;
 
 function networkPanel(chat: ChatController): Panel {
   const { client } = chat.store;

@@ -16,9 +16,10 @@ const LIST_KEYS: readonly KeyHelp[] = [
   { keys: 'p m h u', does: 'pin, mute, hide, mark as unread' },
   { keys: 't', does: 'let messages disappear' },
   { keys: 'c', does: 'contacts' },
-  { keys: 's', does: 'settings: name, receipts, typing' },
+  { keys: 's', does: 'settings: name, receipts, typing, lock' },
   { keys: 'i', does: 'network, and your account id' },
   { keys: '?', does: 'this help' },
+  { keys: 'Ctrl+X', does: 'lock, from everywhere' },
   { keys: 'q', does: 'quit' },
 ];
 

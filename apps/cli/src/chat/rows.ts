@@ -2,6 +2,7 @@
 // Messages as rows of a terminal: days, groups of one sender, quotes, reactions, how far a message has come.
 import { deliveryOf } from '@allium/client/delivery';
 import { placeTime, type StoredMessage } from '@allium/client/storage';
+import { durationText } from '../durations.ts';
 import { cut, shown, shownInLine, widthOf, wrapped } from './cells.ts';
 import { isSame } from './history-window.ts';
 
@@ -177,19 +178,6 @@ function lengthText(ms: number | undefined): string {
   if (ms === undefined) return '';
   const seconds = Math.round(ms / 1000);
   return `, ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-}
-
-export function durationText(seconds: number): string {
-  const units: readonly (readonly [number, string])[] = [
-    [604_800, 'week'],
-    [86_400, 'day'],
-    [3_600, 'hour'],
-    [60, 'minute'],
-    [1, 'second'],
-  ];
-  const [size, name] = units.find(([one]) => seconds % one === 0) ?? units.at(-1)!;
-  const count = seconds / size;
-  return `${count} ${name}${count === 1 ? '' : 's'}`;
 }
 
 function noticeText({ sender, notice }: StoredMessage, { ownId, titleOf }: RowContext): string {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The table of `allium send`, `listen`, `chat`, `history`, `react`, `delete`, `read`.
 import { type Command, Option } from 'commander';
+import { MOST_LOCK_MINUTES } from '../lock-settings.ts';
 import { collect, type Done, wholeNumber, withNetwork } from './options.ts';
 
 export function addMessages(program: Command, done: Done): void {
@@ -74,12 +75,18 @@ Exit codes: 0 stored by the recipient's swarm (with --wait: delivered), 1 not st
       .description(
         'conversations in the terminal: read, write, answer, react; keyboard only, F1 shows the keys',
       ),
-  ).action(async (_options, command: Command) => {
-    // React's other build checks itself at every render.
-    process.env.NODE_ENV ??= 'production';
-    const { runChat } = await import('../commands/chat.ts');
-    done(await runChat(command.optsWithGlobals()));
-  });
+  )
+    .option(
+      '--lock-after <minutes>',
+      'lock the account after so long without a key; 0: only by Ctrl+X (default: as the settings of the chat keep it)',
+      wholeNumber(0, MOST_LOCK_MINUTES),
+    )
+    .action(async (_options, command: Command) => {
+      // React's other build checks itself at every render.
+      process.env.NODE_ENV ??= 'production';
+      const { runChat } = await import('../commands/chat.ts');
+      done(await runChat(command.optsWithGlobals()));
+    });
   addMessageActions(program, done);
 }
 

@@ -15,7 +15,8 @@ import { renderToString } from 'ink';
 import { createElement } from 'react';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { widthOf } from '../../src/chat/cells.ts';
-import { ChatController, type Key } from '../../src/chat/controller.ts';
+import { ChatController } from '../../src/chat/controller.ts';
+import { type Key, pasteText, pressKey } from '../../src/chat/press.ts';
 import { ChatStore } from '../../src/chat/store.ts';
 import { Screen } from '../../src/chat/view/app.ts';
 
@@ -33,9 +34,15 @@ class Person implements AsyncDisposable {
   private constructor(client: Client, columns: number, rows: number) {
     this.client = client;
     this.store = new ChatStore(client);
-    this.controller = new ChatController(this.store, { columns, rows }, () => {
-      this.hasQuit = true;
-    });
+    this.controller = new ChatController(
+      this.store,
+      { columns, rows },
+      {
+        quit: () => {
+          this.hasQuit = true;
+        },
+      },
+    );
   }
 
   static async sitsDown(columns = 80, rows = 24): Promise<Person> {
@@ -54,8 +61,8 @@ class Person implements AsyncDisposable {
 
   keys(...all: (string | Key)[]): void {
     for (const key of all) {
-      if (typeof key === 'string') this.controller.press(key, {});
-      else this.controller.press('', key);
+      if (typeof key === 'string') pressKey(this.controller, key, {});
+      else pressKey(this.controller, '', key);
     }
   }
 
@@ -163,10 +170,10 @@ test('files, new versions of a text, search, timers, names of one’s own', asyn
   ann.keys('n', ben.client.id, ENTER);
   await until(() => ann.controller.state().focus === 'compose');
   ann.keys('as promised');
-  ann.controller.press('o', { ctrl: true });
+  pressKey(ann.controller, 'o', { ctrl: true });
   ann.keys(join(folder, 'nothing.txt'), ENTER);
   await ann.sees('there is no file');
-  ann.controller.press('o', { ctrl: true });
+  pressKey(ann.controller, 'o', { ctrl: true });
   ann.keys(join(folder, 'plan.txt'), ENTER);
   await ann.sees('✓');
   expect(ann.screen).toContain('[file: plan.txt, 15 bytes]');
@@ -176,7 +183,7 @@ test('files, new versions of a text, search, timers, names of one’s own', asyn
   await ben.sees('[file: plan.txt, 15 bytes]');
   mkdirSync(join(folder, 'saved'));
   ben.keys(UP, 'o');
-  ben.controller.press('u', { ctrl: true });
+  pressKey(ben.controller, 'u', { ctrl: true });
   ben.keys(join(folder, 'saved'), ENTER);
   await ben.sees('Saved as');
   expect(readFileSync(join(folder, 'saved', 'plan.txt'), 'utf8')).toBe('the plan of ann');
@@ -194,7 +201,7 @@ test('files, new versions of a text, search, timers, names of one’s own', asyn
   await ben.sees('edited');
   await until(() => !ben.screen.includes('fife'));
 
-  ben.controller.press('f', { ctrl: true });
+  pressKey(ben.controller, 'f', { ctrl: true });
   ben.keys('meet', ENTER);
   await ben.sees('1 found: meet');
   ben.keys(ENTER);
@@ -275,10 +282,10 @@ test('keys that come at once, and pastes of several lines', async () => {
   await until(() => ann.controller.state().focus === 'compose');
   ann.keys('typed ahead\r');
   await ann.sees('typed ahead');
-  ann.controller.paste('line one\r\nline two\x1b[31m');
+  pasteText(ann.controller, 'line one\r\nline two\x1b[31m');
   expect(ann.controller.state().draft.text).toBe('line one\nline two[31m');
   ann.keys({ ctrl: true });
-  ann.controller.press('u', { ctrl: true });
+  pressKey(ann.controller, 'u', { ctrl: true });
   expect(ann.controller.state().draft.text).toBe('line one\n');
   ann.keys(DOWN, ENTER);
   await until(() => ann.store.snapshot().open?.messages.length === 2);
@@ -286,7 +293,7 @@ test('keys that come at once, and pastes of several lines', async () => {
   // Too long: said, and nothing is lost.
   ann.keys(ENTER);
   await until(() => ann.controller.state().focus === 'compose');
-  ann.controller.paste('x'.repeat(2_001));
+  pasteText(ann.controller, 'x'.repeat(2_001));
   expect(ann.screen).toContain('2001 of 2000 characters');
   ann.keys(ENTER);
   await ann.sees('at most 2000 characters');

@@ -6,6 +6,7 @@ import { cut, padded, widthOf } from '../cells.ts';
 import type { ChatController } from '../controller.ts';
 import { laidOut } from '../editor.ts';
 import { FEWEST_COLUMNS, FEWEST_ROWS, type Geometry } from '../geometry.ts';
+import { pasteText, pressKey } from '../press.ts';
 import { type ChatSnapshot, shortId } from '../store.ts';
 import type { UiState } from '../ui-state.ts';
 import { ChatPane, MessagesPane } from './chat-pane.ts';
@@ -17,8 +18,8 @@ import { OverlayPane, overlayHeight } from './overlay-pane.ts';
 export function App({ controller }: { readonly controller: ChatController }): ReactElement {
   const { columns, rows } = useWindowSize();
   useEffect(() => controller.resize(columns, rows), [controller, columns, rows]);
-  useInput((input, key) => controller.press(input, key));
-  usePaste((text) => controller.paste(text));
+  useInput((input, key) => pressKey(controller, input, key));
+  usePaste((text) => pasteText(controller, text));
   const ui = useSyncExternalStore(controller.subscribe, controller.state);
   const { setCursorPosition } = useCursor();
   setCursorPosition(cursorOf(ui, controller.geometry()));
