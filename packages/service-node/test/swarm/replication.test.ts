@@ -293,7 +293,8 @@ describe('a member that is silent', () => {
     const requests = ['1', '2', '3'].map((data) => ({ method: 'store', params: account.store(data) }));
     const { json } = await a.rpc('batch', { requests });
     expect(performance.now() - started).toBeGreaterThan(4500);
-    expect(performance.now() - started).toBeLessThan(8000);
+    // One after the other they would wait for 15 s.
+    expect(performance.now() - started).toBeLessThan(14_000);
     for (const { code, body } of json.results) {
       expect(code).toBe(200);
       expect(body.swarm[c.hex]).toEqual({ failed: true, timeout: true });
