@@ -3,7 +3,7 @@
 import { Account } from '@allium/protocol/account';
 import { afterEach, expect, test } from 'vitest';
 import type { Client } from '../src/client.ts';
-import type { Sent } from '../src/messaging/outbox.ts';
+import type { Sent } from '../src/messaging/storing.ts';
 import { NETWORKS } from '../src/network/presets.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
 import type { StoredMessage } from '../src/storage/storage.ts';

@@ -7,7 +7,7 @@ import { decryptMessage, encryptMessage } from '@allium/protocol/message/encrypt
 import { afterEach, expect, test } from 'vitest';
 import type { Client } from '../src/client.ts';
 import { deliveryOf } from '../src/messaging/delivery.ts';
-import type { Sent } from '../src/messaging/outbox.ts';
+import type { Sent } from '../src/messaging/storing.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
 import type { StoredMessage } from '../src/storage/storage.ts';
 import { World } from './world.ts';

@@ -25,10 +25,11 @@ import type { ConversationState, ConversationStates, StateChange } from './conve
 import { checkEditable, editToWire } from './edits.ts';
 import { accountIdIn } from './effects.ts';
 import type { Notices } from './notices.ts';
-import type { Outbox, SendOptions, Sent } from './outbox.ts';
+import type { Outbox, SendOptions } from './outbox.ts';
 import { MAX_NAME_BYTES, type OwnProfile } from './profile.ts';
 import { startTimers } from './read-timers.ts';
 import type { Settings } from './settings.ts';
+import type { Sent } from './storing.ts';
 import { checkLength, isEmoji } from './text.ts';
 import { checkTimer, EXPIRATION_TIMER_UPDATE, isOver, isSameTimer, timerToWire, ttlOf } from './timers.ts';
 

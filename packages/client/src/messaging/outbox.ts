@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Sending messages (spec/client §4.2, §4.4): upload their files, store in the recipient's swarm, check who signed for it, then a copy for our
-// other devices in our own swarm. What was not finished when the program ended is taken up at the next start.
+// Sending messages (spec/client §4.2, §4.4): upload their files, store in the recipient's swarm (`storing.ts`), then a copy for
+// our other devices in our own swarm; how long that is tried, and what becomes of the message meanwhile. What was not finished
+// when the program ended is taken up at the next start.
 import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
 import { delay, type Env } from '@allium/protocol/env';
-import { type Content, encodeContent } from '@allium/protocol/message/content';
-import { encryptMessage, repeatable } from '@allium/protocol/message/encryption-v1';
-import { messageHashText } from '@allium/protocol/message-hash';
-import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/requests';
 import { ClientError, noWayOut } from '../errors.ts';
 import { Signal, Tasks } from '../events.ts';
-import { sameFiles, writeFiles } from '../files/stored-attachment.ts';
 import type { OutgoingFiles, Uploads } from '../files/uploads.ts';
 import type { Network } from '../network/network.ts';
 import { marked } from '../storage/marks.ts';
@@ -24,10 +20,10 @@ import {
 import type { Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
 import type { OwnProfile } from './profile.ts';
-import { readSigned, STORE_LIMITS } from './proofs.ts';
 import type { OwnRoute } from './storage-guards.ts';
+import { isTooOld, type Sent, type StoringDeps, storeMessage } from './storing.ts';
 import { checkLength } from './text.ts';
-import { expiryOfSent, timerToWire, ttlOf } from './timers.ts';
+import { expiryOfSent } from './timers.ts';
 
 // From the specification.
 /** §6.2. */
@@ -36,8 +32,6 @@ const ANSWER_BEFORE_MS = 100;
 /** Pauses of a message that is tried until it is too old; they grow. */
 const FIRST_PAUSE_MS = 5_000;
 const LONGEST_PAUSE_MS = 10 * 60_000;
-/** Network time is known to so much; nodes tolerate 10 s (spec/storage-server §2.9.1). */
-const TOLERANCE_MS = 5_000;
 /** A time that is further from the network's is taken anew, even if nodes would accept it. */
 const MAX_CLOCK_ERROR_MS = 10_000;
 /** How long closing waits for copies that are under way. */
@@ -52,20 +46,6 @@ export interface SendOptions extends OutgoingFiles {
   readonly keepTrying?: boolean;
   /** What it answers. */
   readonly quote?: MessageReference;
-}
-
-/** A swarm keeps the message. */
-export interface Sent {
-  /** Its name in the recipient's swarm; for a note to self, in our own. */
-  readonly hash: string;
-  /** Network time in ms; with our id the message's identity. */
-  readonly timestamp: number;
-  /** Members of the swarm that proved with their signature that they keep it, … */
-  readonly stored: number;
-  /** … of so many. */
-  readonly of: number;
-  /** Ed25519 keys of those who signed, hex. */
-  readonly signers: readonly string[];
 }
 
 interface OutboxDeps {
@@ -88,16 +68,16 @@ export class Outbox {
   readonly #tasks: Tasks;
   /** Identities of messages whose copy is under way. */
   readonly #copying = new Set<number>();
-  /** By timestamp, of messages that are tried again: a swarm that has the bytes already keeps one message. */
   readonly #wake = new Signal();
-  readonly #sealed = new Map<number, Uint8Array>();
   /** By timestamp, of messages that are being sent. */
   readonly #cancels = new Map<number, AbortController>();
   readonly #deps: OutboxDeps;
+  readonly #storing: StoringDeps;
 
   constructor(account: Account, deps: OutboxDeps) {
     this.#account = account;
     this.#deps = deps;
+    this.#storing = { ...deps, account };
     this.#tasks = new Tasks(deps.env.log);
   }
 
@@ -294,8 +274,6 @@ export class Outbox {
     try {
       const uploaded = await uploads.run(message, signal);
       if (uploaded !== message) {
-        // Other addresses than were sealed before.
-        if (!sameFiles(uploaded, message)) this.#sealed.delete(message.timestamp);
         message = uploaded;
         await this.#save(message);
         onTimed(message);
@@ -314,7 +292,7 @@ export class Outbox {
           onTimed(message);
         }
       }
-      const sent = await this.#store(
+      const sent = await storeMessage(
         message,
         message.conversation,
         async (retimed, hash, expiry) => {
@@ -328,6 +306,7 @@ export class Outbox {
           if (isNote) await storage.write({ seen: [{ hash, expiry }] });
         },
         signal,
+        this.#storing,
       );
       const { keepTrying: _, ...rest } = message;
       const expiry = expiryOfSent({ ...message, state: 'sent' }, network.clock.now());
@@ -376,7 +355,6 @@ export class Outbox {
         const sent = await this.#deliver(message, end, failures === 0 ? offset : undefined, (now) => {
           message = now;
         });
-        this.#sealed.delete(sent.timestamp);
         return sent;
       } catch (error) {
         if (this.#tasks.signal.aborted)
@@ -418,7 +396,7 @@ export class Outbox {
     this.#tasks.run('copy', async () => {
       try {
         let hash: string | undefined;
-        await this.#store(
+        await storeMessage(
           message,
           this.#account.id,
           async (_message, ownHash, expiry) => {
@@ -426,6 +404,7 @@ export class Outbox {
             await this.#deps.storage.write({ seen: [{ hash: ownHash, expiry }] });
           },
           this.#tasks.signal,
+          this.#storing,
         );
         const now = await this.#deps.storage.message(message.sender, message.timestamp);
         // Deleted, or its time was over, meanwhile.
@@ -437,94 +416,6 @@ export class Outbox {
         this.#copying.delete(message.timestamp);
       }
     });
-  }
-
-  /**
-   * Stores the message, or its copy when `recipient` is ourselves. `onBuilt` is told what will be sent before it is;
-   * the time differs from the given one when nodes refused that.
-   */
-  async #store(
-    given: StoredMessage,
-    recipient: AccountId,
-    onBuilt: (message: StoredMessage, hash: string, expiry: number) => Promise<void>,
-    signal: AbortSignal | undefined,
-  ): Promise<Sent> {
-    const { network } = this.#deps;
-    const account = parseAccountPubkey(recipient);
-    let message = given;
-    let request: StoreRequest | undefined;
-    let hash = '';
-    // While we do not know the time, our own clock is as doubtful as that of the node that refuses.
-    const isWrong = (timestamp: number) => {
-      if (!network.clock.isSettled) return false;
-      const age = network.clock.now() - timestamp;
-      return age < -TOLERANCE_MS || age > ttlOf(message.timer, recipient === this.#account.id);
-    };
-    const build = async () => {
-      const { timestamp } = message;
-      const isTriedAgain = message.keepTrying === true && recipient === message.conversation;
-      const sealed = isTriedAgain ? this.#sealed.get(timestamp) : undefined;
-      const said = {
-        content: encodeContent(this.#contentOf(message, recipient === this.#account.id)),
-        sender: this.#account,
-        recipient,
-        timestamp,
-      };
-      // Sealed before a crash it was stored, perhaps: the same bytes again.
-      const data = sealed ?? encryptMessage(said, repeatable(said));
-      if (isTriedAgain) this.#sealed.set(timestamp, data);
-      request = {
-        method: 'store',
-        account,
-        namespace: 0,
-        timestamp,
-        expiry: timestamp + ttlOf(message.timer, recipient === this.#account.id),
-        data,
-      };
-      hash = messageHashText(account.bytes, 0, data);
-      await onBuilt(message, hash, request.expiry);
-      return request;
-    };
-    // Who stores for us should not learn more by it than who answers our polls knows anyway.
-    const route = recipient === this.#account.id ? await this.#deps.ownRoute() : {};
-    return network.askSwarm({
-      ...route,
-      account: recipient,
-      carrier: 'sequence',
-      ...STORE_LIMITS,
-      ...(signal !== undefined && { signal }),
-      make: async (_node, timeRefused) => {
-        // The copy keeps the time of the message whatever happens: it is the same message. So does a message whose
-        // time the network confirms: the node's clock is wrong then, and an attempt before may have been stored.
-        if (timeRefused && recipient === message.conversation && isWrong(message.timestamp)) {
-          message = { ...message, timestamp: network.clock.unique() };
-          request = undefined;
-        }
-        // The same bytes at every attempt, so that a swarm that has them already keeps one message.
-        return [request ?? (await build())];
-      },
-      accept: (results) => {
-        const { of, signers } = readSigned(network, recipient, request!, results);
-        return { hash, timestamp: message.timestamp, stored: signers.length, of, signers };
-      },
-    });
-  }
-
-  /** §4.4: the copy has the syncTarget, and no profile. */
-  #contentOf(message: StoredMessage, isCopy: boolean): Content {
-    return {
-      dataMessage: {
-        ...(message.text !== '' && { body: message.text }),
-        ...writeFiles(message),
-        ...(!isCopy && this.#deps.profile.toWire()),
-        ...(message.quote !== undefined && {
-          quote: { id: message.quote.timestamp, author: message.quote.author },
-        }),
-        ...(isCopy && { syncTarget: message.conversation }),
-      },
-      ...timerToWire(message.timer),
-      sigTimestamp: message.timestamp, // spec/client §3.2: equal to the envelope's
-    };
   }
 
   /** The same message under another time. */
@@ -549,11 +440,6 @@ export class Outbox {
 function toldAsClosed(error: unknown): never {
   if (!(error instanceof StorageError && error.code === 'closed')) throw error;
   throw new ClientError('closed', 'the client was closed', { cause: error });
-}
-
-/** No swarm would keep it any more. */
-function isTooOld({ timestamp, timer, conversation, sender }: StoredMessage, now: number): boolean {
-  return now - timestamp > ttlOf(timer, conversation === sender);
 }
 
 /** What may work later without anybody doing anything. */
