@@ -5,8 +5,6 @@
 //                                                     another address or is why this one was refused
 //   sn.chain_proofs  [{k: keys, 32 bytes each}]     → the list of those proofs that are held
 
-import type { ChainView } from '@allium/chain/chain-view';
-import { epochAt } from '@allium/chain/chain-view';
 import type { OmqEndpoint, OmqPart, OmqPeer } from '@allium/net/omq/endpoint';
 import { OmqError } from '@allium/net/omq/endpoint';
 import { btBytes, decodeBt, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
@@ -19,28 +17,21 @@ import {
   encodeSignedProof,
   MAX_PROOF_BYTES,
   type SignedUptimeProof,
-  signUptimeProof,
-  type Version,
-  verifyUptimeProof,
 } from '@allium/protocol/membership/uptime-proof';
 import { Background } from '../background.ts';
-import type { NodeKeys } from '../node-keys.ts';
 import { hasAddress } from '../swarm/replication.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { Allowance } from './allowance.ts';
-import { hasMoved, isBelow, type ProofBook, type ProofOrigin, type ProofRefusal } from './proof-book.ts';
+import { OwnProof, type OwnProofFacts, type OwnProofParts, type Silence, scaledWait } from './own-proof.ts';
+import { hasMoved, type ProofOrigin, type ProofRefusal } from './proof-book.ts';
 
 // From the specification (spec/chain §4.17).
 const RANDOM_OF_SENDER = 8;
 const RANDOM_OF_RELAY = 6;
 const PEERS_TO_PULL_FROM = 3;
-const FIRST_SEND_MS = 30_000;
-const EARLY_MS = 15_000;
 
 // Ours.
 const TIMEOUT_MS = 10_000;
-/** Waits of the specification that are made for an hour between proofs shrink to this share of a shorter one. */
-const SHARE_OF_FREQUENCY = 10;
 const CHECK_MS = 30_000;
 const CHECK_SHARE = 20;
 const KEYS_PER_PULL = 256;
@@ -55,16 +46,6 @@ const PROOFS_PER_SECOND = 10;
 /** A question costs us up to `KEYS_PER_PULL` proofs. */
 const PULLS_AT_ONCE = 60;
 const PULLS_PER_SECOND = 1;
-const REMIND_MS = 600_000;
-
-export interface OwnProofFacts {
-  /** Dotted IPv4 under which others reach this node. */
-  readonly host: string;
-  readonly httpsPort: number;
-  readonly omqPort: number;
-  readonly storageVersion: Version;
-  readonly nodeVersion: Version;
-}
 
 /** A node that is asked while no addresses are known. */
 export interface KnownPeer extends OmqPeer {
@@ -72,15 +53,11 @@ export interface KnownPeer extends OmqPeer {
   readonly keyHex: string;
 }
 
-export interface ProofGossipParts {
-  readonly chain: ChainView;
-  readonly book: ProofBook;
+export interface ProofGossipParts extends OwnProofParts {
   readonly source: MembershipSource;
   readonly omq: OmqEndpoint;
   readonly swarm: Swarm;
-  readonly keys: NodeKeys;
   readonly peers: readonly KnownPeer[];
-  readonly storageAnswers: () => boolean;
   readonly counts: ProofCounts;
 }
 
@@ -91,51 +68,23 @@ interface ProofCounts {
   proofsSent: number;
 }
 
-/** Why no own proof goes out. */
-type Silence = 'not_registered' | 'stale_chain' | 'storage' | 'other_process' | 'address' | 'version';
-
-const SENTENCES: Readonly<Record<Silence, string>> = {
-  not_registered:
-    'this node is not registered on the chain: it sends no uptime proofs, and serves no accounts until it is',
-  stale_chain:
-    'the chain cannot be read, its newest block is not of now by the clock of this machine, or its endpoints contradict each ' +
-    'other: no uptime proofs are sent until that ends',
-  storage: 'the mailbox does not answer: no uptime proofs are sent until it does',
-  other_process:
-    'another process uses the key of this node at another address: no uptime proofs are sent. Stop one of the two, and ' +
-    'never copy the key of a node that goes on running',
-  version:
-    'this node is older than the version that the network asks for: others refuse its uptime proofs and will suspend it. ' +
-    'Update it',
-  address: 'the address of --public-ip is not public: others refuse the uptime proofs of this node',
-};
-
 export class ProofGossip {
   readonly #parts: ProofGossipParts;
   readonly #env: Env;
+  readonly #own: OwnProof;
   readonly #proofs: Allowance;
   readonly #pulls: Allowance;
   readonly #running: Background;
-  #own: OwnProofFacts | undefined;
   #cancels: { check?: Cancel; pull?: Cancel; epoch?: Cancel } = {};
   #stopping = new AbortController();
-  /** Unix ms. */
-  #startedAt = 0;
-  /** By the monotonic clock, all of them. */
-  #firstSend = 0;
-  #storageAt = 0;
-  #foreignUntil = Number.NEGATIVE_INFINITY;
   #sending = false;
   /** Until the next question, while proofs are missing. */
   #pullPauseMs = RETRY_PULL_MS;
-  /** Our newest proof while nobody has taken it. */
-  #untaken: SignedUptimeProof | undefined;
-  #silence: Silence | undefined;
-  #toldAt = 0;
 
   constructor(parts: ProofGossipParts, env: Env) {
     this.#parts = parts;
     this.#env = env;
+    this.#own = new OwnProof(parts, env);
     this.#running = new Background('exchanging uptime proofs failed', env);
     this.#proofs = new Allowance(PROOFS_AT_ONCE, PROOFS_PER_SECOND, env.clock);
     this.#pulls = new Allowance(PULLS_AT_ONCE, PULLS_PER_SECOND, env.clock);
@@ -143,21 +92,14 @@ export class ProofGossip {
 
   /** Why own proofs are not sent at the moment. */
   get silence(): Silence | undefined {
-    return this.#silence;
+    return this.#own.silence;
   }
 
   /** The node listens at these ports; from here on it tells. */
   start(own: OwnProofFacts): void {
-    const { clock } = this.#env;
-    const { chain, book, keys } = this.#parts;
-    this.#own = own;
     this.#stopping = new AbortController();
-    this.#startedAt = clock.now();
-    this.#storageAt = clock.monotonic();
-    const known = book.proofOf(keys.ed25519Hex);
-    const moved = known !== undefined && hasMoved(known.proof, { ...known.proof, ...own });
-    this.#firstSend = clock.monotonic() + (moved ? 0 : this.#scaled(FIRST_SEND_MS));
-    this.#cancels = { epoch: chain.onEpoch(() => this.#pullSoon()) };
+    this.#own.begin(own);
+    this.#cancels = { epoch: this.#parts.chain.onEpoch(() => this.#pullSoon()) };
     this.#checkLater();
     this.#pullPauseMs = this.#scaled(RETRY_PULL_MS);
     this.#pullAfter(0);
@@ -203,7 +145,7 @@ export class ProofGossip {
   }
 
   #scaled(ms: number): number {
-    return Math.min(ms, this.#parts.book.rules.frequencyMs / SHARE_OF_FREQUENCY);
+    return scaledWait(ms, this.#parts.book.rules);
   }
 
   /** Takes a proof in, and tells others of what is new. */
@@ -222,7 +164,7 @@ export class ProofGossip {
       return { word: 'malformed' };
     }
     if (signed.proof.ed25519Hex === keys.ed25519Hex) {
-      this.#heardOfUs(signed);
+      this.#own.heard(signed);
       return { word: 'OK' };
     }
     const verdict = book.take(signed, origin);
@@ -286,13 +228,7 @@ export class ProofGossip {
   }
 
   #check(): void {
-    const now = this.#env.clock.monotonic();
-    if (this.#parts.storageAnswers()) this.#storageAt = now;
-    if (now < this.#firstSend || this.#sending) return;
-    const reason = this.#reasonForSilence(now);
-    this.#tell(reason, now);
-    if (reason !== undefined) return;
-    const signed = this.#due();
+    const signed = this.#own.due({ isSending: this.#sending });
     if (signed === undefined) return;
     this.#sending = true;
     this.#running.run(
@@ -302,65 +238,8 @@ export class ProofGossip {
     );
   }
 
-  #reasonForSilence(now: number): Silence | undefined {
-    const { chain, keys, book } = this.#parts;
-    const { frequencyMs } = book.rules;
-    if (now < this.#foreignUntil) return 'other_process';
-    if (chain.nodeByEd25519(keys.ed25519Hex) === undefined) return 'not_registered';
-    // A view is fresh for ten minutes in production (spec/chain §4.17), and as long as its endpoints agree.
-    if (!chain.isFresh()) return 'stale_chain';
-    if (isBelow(this.#own!.nodeVersion, book.rules.minimumVersion())) return 'version';
-    if (now - this.#storageAt > frequencyMs) return 'storage';
-    return this.#silence === 'address' ? 'address' : undefined;
-  }
-
-  #tell(reason: Silence | undefined, now: number): void {
-    if (reason === this.#silence && (reason === undefined || now - this.#toldAt < REMIND_MS)) return;
-    if (reason === undefined) this.#env.log.info({}, 'uptime proofs are sent again');
-    else if (reason === 'not_registered') this.#env.log.info({}, SENTENCES[reason]);
-    else this.#env.log.error({}, SENTENCES[reason]);
-    this.#silence = reason;
-    this.#toldAt = now;
-  }
-
-  /** The proof to send now: a new one, or one that nobody has taken yet. */
-  #due(): SignedUptimeProof | undefined {
-    const { book, keys, chain } = this.#parts;
-    const { frequencyMs, toleranceMs } = book.rules;
-    const now = this.#env.clock.now();
-    const own = this.#own!;
-    // Not the newest: one that a small reorganisation takes back would speak against us until the next proof.
-    const block = chain.safeHead();
-    if (block === undefined) return undefined;
-    const known = book.proofOf(keys.ed25519Hex);
-    const moved = known !== undefined && hasMoved(known.proof, { ...known.proof, ...own });
-    if (known !== undefined && !moved && now - known.receivedAt < frequencyMs - this.#scaled(EARLY_MS)) {
-      const isYoung = Math.abs(now - known.proof.time * 1000) < toleranceMs / 2;
-      return this.#untaken !== undefined && isYoung ? this.#untaken : undefined;
-    }
-    const { registry, chainId } = chain.network;
-    const time = Math.floor(now / 1000);
-    const signed = signUptimeProof(
-      {
-        ...own,
-        registry,
-        chainId,
-        epoch: chain.epochView()?.epoch ?? Math.max(0, epochAt(chain.network, time)),
-        blockNumber: Number(block.number),
-        blockHash: block.hash,
-        time,
-      },
-      keys,
-    );
-    const verdict = book.take(signed, 'pushed');
-    if (verdict.accepted) return signed;
-    if (verdict.reason === 'address') this.#tell('address', this.#env.clock.monotonic());
-    return undefined;
-  }
-
   async #send(signed: SignedUptimeProof): Promise<void> {
     const { swarm, keys, counts } = this.#parts;
-    this.#untaken = signed;
     const wire = encodeSignedProof(signed);
     const own = swarm.peers.filter(hasAddress).map(peerOf);
     const skip = new Set([keys.ed25519Hex, ...own.map(({ keyHex }) => keyHex)]);
@@ -368,9 +247,7 @@ export class ProofGossip {
     counts.proofsSent++;
     const answers = await Promise.all(targets.map((peer) => this.#push(peer, wire)));
     // Alone, there is nobody to take it.
-    if ((answers.includes('OK') || targets.length === 0) && this.#untaken === signed) {
-      this.#untaken = undefined;
-    }
+    if (answers.includes('OK') || targets.length === 0) this.#own.taken(signed);
   }
 
   async #push(peer: KnownPeer, wire: Uint8Array): Promise<string | undefined> {
@@ -378,27 +255,6 @@ export class ProofGossip {
     const [word, held] = reply ?? [];
     if (held !== undefined) this.#judge(held, 'pulled', peer.keyHex);
     return word === undefined ? undefined : toWord(word);
-  }
-
-  /** A proof with our key: what we said before, or another process that has the key. */
-  #heardOfUs(signed: SignedUptimeProof): void {
-    const { book } = this.#parts;
-    const { proof } = signed;
-    const { registry, chainId, validityMs } = book.rules;
-    if (proof.registry !== registry || proof.chainId !== chainId) return;
-    const own = this.#own;
-    const isOfThisRun = proof.time * 1000 > this.#startedAt;
-    if (!isOfThisRun) {
-      // The file with it may be lost: others count its time.
-      book.take(signed, 'pulled');
-      return;
-    }
-    if (own === undefined || !hasMoved(proof, { ...proof, ...own }) || !verifyUptimeProof(signed)) return;
-    if (Math.abs(this.#env.clock.now() - proof.time * 1000) > validityMs) return;
-    const now = this.#env.clock.monotonic();
-    this.#foreignUntil = now + validityMs;
-    this.#env.log.debug({ host: proof.host, omq: proof.omqPort }, 'a proof of ours by another process');
-    this.#tell('other_process', now);
   }
 
   // --- Proofs of others ---------------------------------------------------------------------------------------------
