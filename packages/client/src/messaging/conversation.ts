@@ -20,7 +20,7 @@ import {
   type StoredMessage,
   type Timer,
 } from '../storage/storage.ts';
-import type { Contact, Contacts } from './contacts.ts';
+import type { Contact, ContactChange, Contacts } from './contacts.ts';
 import type { ConversationState, ConversationStates, StateChange } from './conversation-states.ts';
 import { checkEditable, editToWire } from './edits.ts';
 import { accountIdIn } from './effects.ts';
@@ -32,6 +32,7 @@ import type { Settings } from './settings.ts';
 import type { Sent } from './storing.ts';
 import { checkLength, isEmoji } from './text.ts';
 import { checkTimer, EXPIRATION_TIMER_UPDATE, isOver, isSameTimer, timerToWire, ttlOf } from './timers.ts';
+import { writeOrUndo } from './write-or-undo.ts';
 
 // From the specification.
 /** §6.4: so many changes in so long. */
@@ -132,14 +133,14 @@ export class Conversation {
 
   /** Accepts a request; the other side is told when it has written (§6.2). Nothing happens a second time. */
   async approve(): Promise<void> {
-    const { contacts, notices, storage, now, profile } = this.#deps;
+    const { notices, now, profile } = this.#deps;
     const { approved, approvedMe } = this.contact;
     if (approved) return;
     const answer = approvedMe
       ? notices.content(this.id, { messageRequestResponse: { isApproved: true, ...profile.toWire() } }, now())
       : undefined;
-    const record = contacts.change(this.id, { approved: true, blocked: false });
-    await storage.write({ records: [record, ...(answer === undefined ? [] : [answer.record])] });
+    const records = answer === undefined ? [] : [answer.record];
+    await this.#changeContact({ approved: true, blocked: false }, { records });
     answer?.taken();
   }
 
@@ -164,11 +165,11 @@ export class Conversation {
 
   /** From now on all that they send is dropped; they are not told (§6.9). */
   async block(): Promise<void> {
-    await this.#deps.storage.write({ records: [this.#deps.contacts.change(this.id, { blocked: true })] });
+    await this.#changeContact({ blocked: true });
   }
 
   async unblock(): Promise<void> {
-    await this.#deps.storage.write({ records: [this.#deps.contacts.change(this.id, { blocked: false })] });
+    await this.#changeContact({ blocked: false });
   }
 
   /**
@@ -301,13 +302,13 @@ export class Conversation {
    * @throws ClientError `bad_timer`
    */
   async setTimer(timer: Timer | undefined): Promise<void> {
-    const { own, contacts, storage, notices, now, onNotice } = this.#deps;
+    const { own, notices, now, onNotice } = this.#deps;
     if (timer !== undefined) checkTimer(timer, this.id === own);
     if (isSameTimer(timer, this.timer)) return;
     const at = now();
-    const record = contacts.change(this.id, { timer, timerChangedAt: at });
+    const change = { timer, timerChangedAt: at };
     // Whom we have never written to learns it from the first message.
-    if (!this.contact.approved) return storage.write({ records: [record] });
+    if (!this.contact.approved) return this.#changeContact(change);
     const sent = notices.content(
       this.id,
       {
@@ -327,7 +328,7 @@ export class Conversation {
       notice: { kind: 'timer', ...(timer !== undefined && { timer }) },
       ...(timer !== undefined && { timer, marks: { expiresAt: at + timer.seconds * 1_000 } }),
     };
-    await storage.write({ messages: [message], records: [record, sent.record] });
+    await this.#changeContact(change, { messages: [message], records: [sent.record] });
     sent.taken();
     onNotice(message);
   }
@@ -404,8 +405,7 @@ export class Conversation {
     if (nickname !== undefined && utf8(nickname).length > MAX_NAME_BYTES) {
       throw new ClientError('too_long', `a nickname has at most ${MAX_NAME_BYTES} bytes`);
     }
-    const { storage, contacts } = this.#deps;
-    await storage.write({ records: [contacts.change(this.id, { nickname })] });
+    await this.#changeContact({ nickname });
   }
 
   /** Takes the conversation out of the list until the next message; nothing is deleted (§6.9). */
@@ -474,7 +474,37 @@ export class Conversation {
 
   async #update(change: StateChange, more: Pick<Changes, 'records' | 'marked'> = {}): Promise<void> {
     const { storage, states } = this.#deps;
-    await storage.write({ ...more, records: [states.change(this.id, change), ...(more.records ?? [])] });
+    const before = states.get(this.id);
+    const record = states.change(this.id, change);
+    await writeOrUndo(
+      storage,
+      { ...more, records: [record, ...(more.records ?? [])] },
+      {
+        before,
+        changed: Object.keys(change) as (keyof ConversationState)[],
+        now: () => states.get(this.id),
+        put: (undone: StateChange) => states.change(this.id, undone),
+      },
+    );
+  }
+
+  async #changeContact(
+    change: ContactChange,
+    more: Pick<Changes, 'messages' | 'records'> = {},
+  ): Promise<void> {
+    const { storage, contacts } = this.#deps;
+    const before = this.contact;
+    const record = contacts.change(this.id, change);
+    await writeOrUndo(
+      storage,
+      { ...more, records: [record, ...(more.records ?? [])] },
+      {
+        before,
+        changed: Object.keys(change) as (keyof Contact)[],
+        now: () => this.contact,
+        put: (undone: ContactChange) => contacts.change(this.id, undone),
+      },
+    );
   }
 
   /** What the other side sent that stands after `after`, up to `upTo`. */

@@ -130,6 +130,8 @@ export class Inbox implements Follower {
   readonly namespace = 0;
   readonly #deps: InboxDeps;
   #unreadable = 0;
+  /** Whose first sign of accepting us is in memory, and told nobody yet: what it came with was not written. */
+  readonly #untold = new Set<AccountId>();
 
   constructor(deps: InboxDeps) {
     this.#deps = deps;
@@ -422,8 +424,8 @@ export class Inbox implements Follower {
       const before = contacts.get(sender);
       const profile = contacts.profileOf(sender, answer);
       batch.contacts.set(sender, contacts.change(sender, { approvedMe: true, ...profile }));
-      if (before.approved && !before.approvedMe) {
-        batch.onWritten.push(() => this.#deps.onAccepted(contacts.get(sender)));
+      if (before.approved && this.#isNews(before)) {
+        batch.onWritten.push(() => this.#tell(sender, this.#deps.onAccepted));
       }
     }
     return undefined;
@@ -444,6 +446,16 @@ export class Inbox implements Follower {
     const content = toBase64(contentBytes);
     const value: Kept = { sender, timestamp, storedAt, expiration, hash, content };
     kept.push({ kind: KEPT, key: `${timestamp} ${hash}`, value });
+  }
+
+  /** That they accept us is to be told. */
+  #isNews({ id, approvedMe }: Contact): boolean {
+    if (!approvedMe) this.#untold.add(id);
+    return this.#untold.has(id);
+  }
+
+  #tell(id: AccountId, tell: (contact: Contact) => void): void {
+    if (this.#untold.delete(id)) tell(this.#deps.contacts.get(id));
   }
 
   /** It does not come back. */
@@ -492,9 +504,9 @@ export class Inbox implements Follower {
     const before = contacts.get(sender);
     const profile = contacts.profileOf(sender, message);
     records.set(sender, contacts.change(sender, { approvedMe: true, ...profile }));
-    if (!before.approvedMe) {
+    if (this.#isNews(before)) {
       const tell = before.approved ? this.#deps.onAccepted : this.#deps.onRequest;
-      onWritten.push(() => tell(contacts.get(sender)));
+      onWritten.push(() => this.#tell(sender, tell));
     }
     return identified;
   }

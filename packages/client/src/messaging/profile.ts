@@ -5,6 +5,7 @@ import { fromHex, utf8 } from '@allium/protocol/bytes';
 import type { DataMessage } from '@allium/protocol/message/content';
 import { ClientError } from '../errors.ts';
 import type { Storage, StoredRecord } from '../storage/storage.ts';
+import { writeOrUndo } from './write-or-undo.ts';
 
 /** Of the record with our own profile. */
 export const PROFILE = 'profile';
@@ -62,8 +63,26 @@ export class OwnProfile {
       ...(picture !== undefined && { picture }),
       updatedAtSeconds,
     };
+    const before = this.#now ?? { updatedAtSeconds };
     this.#now = value;
-    await this.#storage.write({ records: [this.record()] });
+    await writeOrUndo<KeptProfile>(
+      this.#storage,
+      { records: [this.record()] },
+      {
+        before,
+        changed: ['name', 'picture', 'updatedAtSeconds'],
+        now: () => this.#now ?? value,
+        put: (undone) => {
+          const { name, picture, updatedAtSeconds } = { ...this.#now, ...undone };
+          this.#now = {
+            ...(name !== undefined && { name }),
+            ...(picture !== undefined && { picture }),
+            updatedAtSeconds: updatedAtSeconds ?? value.updatedAtSeconds,
+          };
+          return this.record();
+        },
+      },
+    );
   }
 
   get kept(): KeptProfile | undefined {

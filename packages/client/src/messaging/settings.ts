@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What an account tells others (spec/client §6.3); kept in the storage.
 import type { Storage, StoredRecord } from '../storage/storage.ts';
+import { writeOrUndo } from './write-or-undo.ts';
 
 export interface MessagingSettings {
   /** Tell approved contacts that their messages arrived (ours, docs/decisions/0023). Default true. */
@@ -51,8 +52,21 @@ export class Settings {
   }
 
   async change(change: Partial<MessagingSettings>): Promise<void> {
-    this.put({ ...this.#now, ...change });
-    await this.#storage.write({ records: [this.record()] });
+    const before = this.#now;
+    this.put({ ...before, ...change });
+    await writeOrUndo(
+      this.#storage,
+      { records: [this.record()] },
+      {
+        before,
+        changed: Object.keys(change) as (keyof MessagingSettings)[],
+        now: () => this.#now,
+        put: (undone) => {
+          this.put({ ...this.#now, ...undone } as MessagingSettings);
+          return this.record();
+        },
+      },
+    );
   }
 
   /** As it is in the storage, or about to be. */

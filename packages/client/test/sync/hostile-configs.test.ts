@@ -199,7 +199,7 @@ test('a member that gives what we store the name of a message does not have us d
   expect(stored()).toHaveLength(1);
 });
 
-test('a write that fails takes nothing apart: the next one has all of it', async () => {
+test('a write that fails takes nothing apart: what it was to write is on no device, and the next one has all of its own', async () => {
   world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;
   const kept = new MemoryStorage();
@@ -224,7 +224,9 @@ test('a write that fails takes nothing apart: the next one has all of it', async
   });
   failing = false;
   await clock.run(phone.conversation(BOB.id).change({ pin: 1 }));
-  await clock.until(() => laptop.contacts()[0]?.nickname === 'Bobby');
+  await clock.until(async () => (await laptop.conversation(BOB.id).state()).pin === 1);
+  expect(laptop.contacts()).toEqual([phone.conversation(BOB.id).contact]);
+  expect(laptop.contacts()[0]!.nickname).toBeUndefined();
   await clock.run(phone.close());
   const again = await world.open(ALICE, { storage: kept.reopen() });
   expect(again.contacts()).toEqual(laptop.contacts());
