@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What the page can ask of the worker, and what the worker tells without being asked.
 import type {
+  AccountEntry,
   ConversationsView,
   Found,
   MessageView,
@@ -22,6 +23,8 @@ export interface PhraseCheck {
   readonly problem?: 'too_few' | 'too_many' | 'checksum' | 'undecodable';
   /** The account id, when all is well. */
   readonly id?: string;
+  /** It is in this browser already: the name of its record, and what seals it. */
+  readonly here?: { readonly key: string; readonly sealedBy: AccountEntry['sealedBy'] };
 }
 
 /** A passkey, and what it derives a key from; neither is secret. */
@@ -62,12 +65,20 @@ export interface Api {
   createAccount(options: {
     name: string;
     phraseConfirmed: boolean;
-    passphrase?: string;
+    seal?: Seal | undefined;
   }): Promise<SessionView>;
   suggestWords(prefix: string): Promise<readonly string[]>;
   checkPhrase(phrase: string): Promise<PhraseCheck>;
-  /** Progress: `RestoreProgress`. */
-  restoreAccount(options: { phrase: string; name?: string; passphrase?: string }): Promise<SessionView>;
+  /**
+   * Progress: `RestoreProgress`. One that is here already and sealed is refused with `already_here`, unless it is to be
+   * replaced: what this browser keeps of it is erased then.
+   */
+  restoreAccount(options: {
+    phrase: string;
+    name?: string;
+    seal?: Seal | undefined;
+    replace?: boolean;
+  }): Promise<SessionView>;
   unlock(key: string, secret: Secret | undefined): Promise<SessionView>;
   /** Tries once more to open the account whose database could not be read. */
   reopen(): Promise<SessionView>;
@@ -134,6 +145,8 @@ export interface Api {
   settings(): Promise<SettingsView>;
   changeSettings(change: Partial<SettingsView>): Promise<SettingsView>;
   network(): Promise<NetworkView>;
+  /** Somebody looks at the page again: an entry that is away is tried at once. */
+  wake(): Promise<void>;
   sync(): Promise<SyncView>;
   /** Asks the whole swarm, and waits until all that was changed here is there. Progress: `RestoreProgress`. */
   syncNow(): Promise<SyncView>;

@@ -53,13 +53,39 @@ scope.addEventListener('fetch', (event) => {
   const path = url.pathname.slice(base.pathname.length) || 'index.html';
   const name = request.mode === 'navigate' ? 'index.html' : path;
   if (!Object.hasOwn(FILES, name)) return;
-  event.respondWith(fromCache(new URL(name, base).href, request));
+  const answer = fromCache(new URL(name, base).href, FILES[name] ?? '');
+  event.respondWith(
+    answer.then((found) => found ?? (request.mode === 'navigate' ? elsewhere() : Response.error())),
+  );
 });
 
-async function fromCache(address: string, request: Request): Promise<Response> {
-  const kept = await (await caches.open(CACHE)).match(address);
-  // A browser that ran short of space may have dropped it.
-  return kept ?? (await fetch(request));
+/** A browser that ran short of space may have dropped it: then from the server, if it still has the file of this version. */
+async function fromCache(address: string, digest: string): Promise<Response | undefined> {
+  const cache = await caches.open(CACHE);
+  const kept = await cache.match(address);
+  if (kept !== undefined) return kept;
+  const answer = await fetchChecked(address, digest);
+  if (answer === undefined) return undefined;
+  // No space for it is no reason not to show it.
+  await cache.put(address, answer.clone()).catch(() => undefined);
+  return answer;
+}
+
+/** Instead of the page: meanwhile the browser takes the version that the server has, whole and checked. */
+const elsewhere = () =>
+  new Response(
+    'The browser dropped a part of Allium, and the server has another version by now. Reload this page in a moment: your accounts and messages are not touched.',
+    { status: 503, headers: { 'content-type': 'text/plain; charset=utf-8' } },
+  );
+
+/** The file if it is what was built; undefined: the server has another one, or none. */
+async function fetchChecked(address: string, digest: string): Promise<Response | undefined> {
+  const answer = await fetch(address, { cache: 'no-cache', credentials: 'omit' });
+  if (!answer.ok) return undefined;
+  const found = [...new Uint8Array(await crypto.subtle.digest('SHA-256', await answer.clone().arrayBuffer()))]
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('');
+  return found === digest ? answer : undefined;
 }
 
 async function fill(): Promise<void> {
@@ -70,13 +96,8 @@ async function fill(): Promise<void> {
     await Promise.all(
       Object.entries(FILES).map(async ([path, digest]) => {
         const address = new URL(path, scope.registration.scope).href;
-        const answer = await fetch(address, { cache: 'no-cache', credentials: 'omit' });
-        if (!answer.ok) throw new Error(`${path}: status ${answer.status}`);
-        const bytes = await answer.clone().arrayBuffer();
-        const found = [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))]
-          .map((byte) => byte.toString(16).padStart(2, '0'))
-          .join('');
-        if (found !== digest) throw new Error(`${path} is not what was built`);
+        const answer = await fetchChecked(address, digest);
+        if (answer === undefined) throw new Error(`${path} is not what was built`);
         await cache.put(address, answer);
       }),
     );

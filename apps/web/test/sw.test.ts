@@ -8,6 +8,7 @@ const CACHE = 'allium-bundle-v1';
 const kept = new Map<string, Map<string, Response>>();
 const server = { body: PAGE, isThere: true };
 let install: () => Promise<unknown>;
+let open: (path: string, mode?: string) => Promise<Response>;
 
 beforeAll(async () => {
   const listeners = new Map<string, (event: unknown) => void>();
@@ -27,7 +28,10 @@ beforeAll(async () => {
     open: async (name: string) => {
       const cache = kept.get(name) ?? new Map<string, Response>();
       kept.set(name, cache);
-      return { put: async (address: string, answer: Response) => cache.set(address, answer) };
+      return {
+        put: async (address: string, answer: Response) => cache.set(address, answer),
+        match: async (address: string) => cache.get(address)?.clone(),
+      };
     },
   });
   await import('../src/sw.ts');
@@ -39,6 +43,17 @@ beforeAll(async () => {
       },
     });
     await done;
+  };
+  open = async (path, mode = 'same-origin') => {
+    let answer: Promise<Response> | undefined;
+    listeners.get('fetch')?.({
+      request: { method: 'GET', mode, url: `https://chat.example.org/${path}` },
+      respondWith: (given: Promise<Response>) => {
+        answer = given;
+      },
+    });
+    if (answer === undefined) throw new Error('not answered');
+    return await answer;
   };
 });
 
@@ -54,4 +69,21 @@ test('an installation that fails leaves the version that is in use, also where b
   server.isThere = false;
   await expect(install()).rejects.toThrow();
   expect([...(kept.get(CACHE)?.keys() ?? [])]).toEqual(['https://chat.example.org/index.html']);
+});
+
+test('a file that the browser dropped comes from the server, but only as it was built', async () => {
+  Object.assign(server, { body: PAGE, isThere: true });
+  await install();
+  kept.get(CACHE)?.clear();
+  server.body = 'another page';
+  const page = await open('', 'navigate');
+  expect([page.status, await page.text()]).toEqual([503, expect.stringContaining('Reload this page')]);
+  expect((await open('index.html')).type).toBe('error');
+  expect([...(kept.get(CACHE)?.keys() ?? [])]).toEqual([]);
+  server.body = PAGE;
+  expect(await (await open('', 'navigate')).text()).toBe(PAGE);
+  // It is kept again: the server is not needed any more.
+  server.isThere = false;
+  expect(await (await open('index.html')).text()).toBe(PAGE);
+  await expect(open('not-of-this-app')).rejects.toThrow('not answered');
 });

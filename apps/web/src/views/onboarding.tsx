@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The first minute: a new account or an old one.
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from 'react';
-import type { PhraseCheck as Checked } from '../api.ts';
+import type { PhraseCheck as Checked, Seal } from '../api.ts';
 import { Avatar } from '../components/avatar.tsx';
 import { Brand } from '../components/brand.tsx';
 import { Button } from '../components/button.tsx';
+import { Dialog } from '../components/dialog.tsx';
 import { Note, ProgressBar } from '../components/feedback.tsx';
-import { Field, PassphraseField } from '../components/field.tsx';
+import { Field } from '../components/field.tsx';
 import { errorText, t } from '../i18n/i18n.ts';
 import type { RestoreProgress } from '../model.ts';
 import { AppError } from '../rpc.ts';
@@ -14,6 +15,7 @@ import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { shortId } from './person.ts';
 import { PhraseCheck, PhraseWords } from './phrase.tsx';
+import { SealChoice } from './seal-choice.tsx';
 import './onboarding.css';
 
 type Step = 'welcome' | 'name' | 'phrase' | 'check' | 'restore';
@@ -24,7 +26,7 @@ export function Onboarding({ start = 'welcome' }: { readonly start?: Step }) {
   const [step, setStep] = useState<Step>(start);
   const [draft, setDraft] = useState<{ id: string; phrase: string }>();
   const [name, setName] = useState('');
-  const [passphrase, setPassphrase] = useState('');
+  const [seal, setSeal] = useState<Seal>();
   const [busy, setBusy] = useState(false);
   useEffect(() => {
     if ((step === 'name' || step === 'phrase' || step === 'check') && draft === undefined) {
@@ -34,7 +36,7 @@ export function Onboarding({ start = 'welcome' }: { readonly start?: Step }) {
 
   const create = async (phraseConfirmed: boolean) => {
     setBusy(true);
-    await app.call('createAccount', [{ name, phraseConfirmed, ...(passphrase !== '' && { passphrase }) }]);
+    await app.call('createAccount', [{ name, phraseConfirmed, seal }]);
     setBusy(false);
     void navigator.storage?.persist?.().catch(() => false);
   };
@@ -86,15 +88,7 @@ export function Onboarding({ start = 'welcome' }: { readonly start?: Step }) {
               autoFocus
               onChange={({ target }) => setName(target.value)}
             />
-            <details className="onboarding__more">
-              <summary>{t('create.passphrase.more')}</summary>
-              <PassphraseField
-                label={t('create.passphrase')}
-                hint={t('create.passphrase.about')}
-                value={passphrase}
-                onChange={({ target }) => setPassphrase(target.value)}
-              />
-            </details>
+            <SealChoice name={name} seal={seal} onChange={setSeal} />
             <div className="actions actions--spread">
               <Button look="plain" onClick={() => setStep('welcome')}>
                 {t('back')}
@@ -188,13 +182,15 @@ function Restore({ onBack }: { readonly onBack: () => void }) {
   const [checked, setChecked] = useState<Checked>();
   const [words, setWords] = useState<readonly string[]>([]);
   const [chosen, setChosen] = useState(0);
-  const [passphrase, setPassphrase] = useState('');
+  const [seal, setSeal] = useState<Seal>();
+  const [replacing, setReplacing] = useState(false);
   const [progress, setProgress] = useState<RestoreProgress>();
   const [problem, setProblem] = useState<string>();
   const abort = useRef<AbortController>(undefined);
   const area = useRef<HTMLTextAreaElement>(null);
   const id = useId();
   const current = /\S*$/.exec(phrase)?.[0] ?? '';
+  const here = checked?.here;
 
   useEffect(() => {
     let old = false;
@@ -222,13 +218,13 @@ function Restore({ onBack }: { readonly onBack: () => void }) {
       event.preventDefault();
     }
   };
-  const restore = async () => {
+  const restore = async (replace: boolean) => {
     const own = new AbortController();
     abort.current = own;
     setProblem(undefined);
     setProgress({ step: 'connecting', contacts: 0, messages: 0, asked: 0, members: 0 });
     try {
-      await app.backend.call('restoreAccount', [{ phrase, ...(passphrase !== '' && { passphrase }) }], {
+      await app.backend.call('restoreAccount', [{ phrase, seal, replace }], {
         signal: own.signal,
         onProgress: (now) => setProgress(now as RestoreProgress),
       });
@@ -279,7 +275,7 @@ function Restore({ onBack }: { readonly onBack: () => void }) {
       className="stack"
       onSubmit={(event) => {
         event.preventDefault();
-        void restore();
+        void restore(false);
       }}
     >
       <h1>{t('restore.title')}</h1>
@@ -328,21 +324,58 @@ function Restore({ onBack }: { readonly onBack: () => void }) {
               : t('restore.count', { n: typedWords }))}
         </p>
       </div>
-      <details className="onboarding__more">
-        <summary>{t('create.passphrase.more')}</summary>
-        <PassphraseField
-          label={t('create.passphrase')}
-          hint={t('create.passphrase.about')}
-          value={passphrase}
-          onChange={({ target }) => setPassphrase(target.value)}
-        />
-      </details>
+      {here === undefined || here.sealedBy === 'browser' ? (
+        <SealChoice name="" seal={seal} onChange={setSeal} />
+      ) : (
+        <Note kind="warning">
+          <p>{t(`restore.here.${here.sealedBy}`)}</p>
+          <div className="actions">
+            <Button look="primary" onClick={() => void app.call('switchAccount', [here.key])}>
+              {t('restore.here.open')}
+            </Button>
+            <Button look="plain" onClick={() => setReplacing(true)}>
+              {t('restore.here.replace')}
+            </Button>
+          </div>
+        </Note>
+      )}
+      {replacing && (
+        <Dialog
+          title={t('restore.here.replace')}
+          onClose={() => setReplacing(false)}
+          actions={
+            <>
+              <Button look="plain" onClick={() => setReplacing(false)}>
+                {t('cancel')}
+              </Button>
+              <Button
+                look="danger"
+                onClick={() => {
+                  setReplacing(false);
+                  void restore(true);
+                }}
+              >
+                {t('restore.here.replace.do')}
+              </Button>
+            </>
+          }
+        >
+          <div className="stack">
+            <p>{t('restore.here.replace.about')}</p>
+            <SealChoice name="" seal={seal} onChange={setSeal} />
+          </div>
+        </Dialog>
+      )}
       {problem !== undefined && <Note kind="danger">{errorText(problem)}</Note>}
       <div className="actions actions--spread">
         <Button look="plain" onClick={onBack}>
           {t('back')}
         </Button>
-        <Button type="submit" look="primary" disabled={checked?.id === undefined}>
+        <Button
+          type="submit"
+          look="primary"
+          disabled={checked?.id === undefined || (here !== undefined && here.sealedBy !== 'browser')}
+        >
           {t('restore.start')}
         </Button>
       </div>

@@ -4,6 +4,7 @@ import { lazy, Suspense, useEffect } from 'react';
 import { Brand } from '../components/brand.tsx';
 import { Empty, SkeletonRows, Toasts } from '../components/feedback.tsx';
 import { chooseLanguage, setLanguage, t, useLanguage } from '../i18n/i18n.ts';
+import type { App } from '../state/app.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { ChatView } from './chat-view.tsx';
@@ -43,11 +44,27 @@ export function useAppearance(): void {
   }, [language, preferences.direction]);
 }
 
+/** Whoever looks at the page again does not want to wait for the next attempt. */
+function useWake(app: App): void {
+  useEffect(() => {
+    const wake = () => {
+      if (!document.hidden) app.backend.call('wake', []).catch(() => undefined);
+    };
+    document.addEventListener('visibilitychange', wake);
+    window.addEventListener('online', wake);
+    return () => {
+      document.removeEventListener('visibilitychange', wake);
+      window.removeEventListener('online', wake);
+    };
+  }, [app]);
+}
+
 export function Shell() {
   const app = useApp();
   const session = useStore(app.session);
   useAppearance();
   useNotifications(app);
+  useWake(app);
 
   return (
     <>

@@ -428,6 +428,7 @@ export class Session {
         return client.settings;
       },
       network: async () => this.#network(),
+      wake: async () => this.#transport.wake(),
       find: (text, call) => find(text, (name) => client.resolve(name, { signal: call.signal })),
       sync: async () => this.#sync(),
       syncNow: async (call) => {

@@ -3,7 +3,7 @@
 import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
 import { IndexedDbBlobs } from '@allium/client/storage/indexeddb-blobs';
 import { Account } from '@allium/protocol/account';
-import type { Call, Secret } from '../api.ts';
+import type { Call, PhraseCheck, Seal, Secret } from '../api.ts';
 import type { AccountEntry, SessionView } from '../model.ts';
 import { AppError } from '../rpc.ts';
 import type { Served, Tell } from './host.ts';
@@ -61,10 +61,10 @@ export class Sessions {
           if (options.name.trim() !== '') await this.#session.setName(options.name.trim());
         }),
       suggestWords: async (prefix) => suggestWords(prefix),
-      checkPhrase: async (phrase) => checkPhrase(phrase),
-      restoreAccount: ({ phrase, name, passphrase }, call) =>
+      checkPhrase: (phrase) => this.#checkPhrase(phrase),
+      restoreAccount: ({ phrase, name, seal, replace = false }, call) =>
         this.#inTurn(async () => {
-          await this.#keep(Account.fromPhrase(phrase), { phraseConfirmed: true, passphrase });
+          await this.#keep(Account.fromPhrase(phrase), { phraseConfirmed: true, seal, replace });
           // It is here already, and cannot be read: the page says what can be done.
           if (this.#broken !== undefined) return;
           await this.#session.restore(call, name?.trim());
@@ -162,15 +162,40 @@ export class Sessions {
     return view;
   }
 
+  async #checkPhrase(phrase: string): Promise<PhraseCheck> {
+    const checked = checkPhrase(phrase);
+    if (checked.id === undefined) return checked;
+    using account = Account.fromPhrase(phrase);
+    const known = await this.#known(account);
+    return known === undefined ? checked : { ...checked, here: { key: known.key, sealedBy: known.sealedBy } };
+  }
+
+  async #known(account: Account): Promise<VaultEntry | undefined> {
+    const seed = account.seed();
+    try {
+      return (
+        (await this.#vault.find(seed)) ?? (await this.#vault.entries()).find(({ id }) => id === account.id)
+      );
+    } finally {
+      seed.fill(0);
+    }
+  }
+
   async #keep(
     account: Account,
-    options: { name?: string; phraseConfirmed: boolean; passphrase?: string | undefined },
+    options: { name?: string; phraseConfirmed: boolean; seal?: Seal | undefined; replace?: boolean },
   ): Promise<void> {
-    const known = (await this.#vault.entries()).find(({ id }) => id === account.id);
+    const { seal } = options;
     const seed = account.seed();
-    const { passphrase = '' } = options;
-    const seal = passphrase === '' ? undefined : ({ kind: 'passphrase', passphrase } as const);
     try {
+      let known = await this.#known(account);
+      if (known !== undefined && known.sealedBy !== 'browser') {
+        // Two of them would each have half of the messages. What is sealed nobody can read without its passphrase.
+        if (options.replace !== true)
+          throw new AppError('already_here', 'the account is in this browser already');
+        await this.#remove(known.key);
+        known = undefined;
+      }
       const key =
         known?.key ??
         (await this.#vault.add(seed, {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Where the accounts of this browser are kept: seed and database key of each, sealed by AES-256-GCM under a passphrase
-// (Argon2id), under what a passkey derives (WebAuthn PRF), or under a key that the browser keeps and never gives out.
+// (Argon2id), under what a passkey derives (WebAuthn PRF), or under a key that the browser keeps and never gives out. What is
+// sealed is bound to its record: its name, the account, and what it is sealed by.
 
 import { fromHex, fromUtf8, toHex, utf8 } from '@allium/protocol/bytes';
-import { argon2id, randomBytes } from '@allium/protocol/crypto';
+import { argon2id, hmacSha256, randomBytes } from '@allium/protocol/crypto';
 import type { PasskeyName, Seal, Secret } from '../api.ts';
 import { AppError } from '../rpc.ts';
 
@@ -17,6 +18,10 @@ const NONCE_BYTES = 12;
 /** WebAuthn: what `prf` derives. */
 const PRF_BYTES = 32;
 const PASSKEY_INFO = 'allium vault';
+/** What is bound to a record, in this order; 1 was bound to nothing. */
+const VERSION = 2 as const;
+const MARK_INFO = 'allium vault account ';
+const BOUND_INFO = 'allium vault record';
 
 type Protection =
   | { readonly kind: 'browser'; readonly wrap: CryptoKey }
@@ -30,6 +35,12 @@ type Protection =
 
 interface VaultRecord {
   readonly key: string;
+  readonly version?: typeof VERSION;
+  /**
+   * By which whoever has the seed finds the account of a sealed record: HMAC-SHA256 of the record's name under the seed. To
+   * anybody else it says nothing, also to one who knows the account id.
+   */
+  readonly mark?: Uint8Array;
   /** Only of accounts that open without being asked. */
   readonly id?: string;
   readonly name?: string;
@@ -102,6 +113,13 @@ export class Vault {
     }));
   }
 
+  /** The record of the account that this is the seed of. */
+  async find(seed: Uint8Array): Promise<VaultEntry | undefined> {
+    const records: VaultRecord[] = await result(this.#store(ACCOUNTS).getAll());
+    const found = records.find(({ key, mark }) => mark !== undefined && isEqual(mark, markOf(key, seed)));
+    return found && (await this.entries()).find(({ key }) => key === found.key);
+  }
+
   async add(seed: Uint8Array, about: About): Promise<string> {
     const key = toHex(randomBytes(8));
     await this.#put(key, { seed, databaseKey: randomBytes(32) }, about);
@@ -115,7 +133,12 @@ export class Vault {
     let plain: ArrayBuffer;
     try {
       plain = await crypto.subtle.decrypt(
-        { name: 'AES-GCM', iv: bytes(record.nonce) },
+        {
+          name: 'AES-GCM',
+          iv: bytes(record.nonce),
+          // One that says to be of version 1 was sealed without, or does not open.
+          ...(record.version !== undefined && { additionalData: boundTo(record) }),
+        },
         aes,
         bytes(record.sealed),
       );
@@ -170,14 +193,23 @@ export class Vault {
     const aes = await keyOf(protection, seal);
     const nonce = randomBytes(NONCE_BYTES);
     const plain = utf8(JSON.stringify({ seed: toHex(seed), databaseKey: toHex(databaseKey) }));
-    const sealed = await crypto.subtle.encrypt({ name: 'AES-GCM', iv: bytes(nonce) }, aes, bytes(plain));
-    const record: VaultRecord = {
+    const bound = {
       key,
+      version: VERSION,
+      mark: markOf(key, seed),
       ...(protection.kind === 'browser' && { id }),
+      protection,
+    };
+    const sealed = await crypto.subtle.encrypt(
+      { name: 'AES-GCM', iv: bytes(nonce), additionalData: boundTo(bound) },
+      aes,
+      bytes(plain),
+    );
+    const record: VaultRecord = {
+      ...bound,
       ...(name !== undefined && name !== '' && { name }),
       phraseConfirmed,
       ...kept,
-      protection,
       nonce,
       sealed: new Uint8Array(sealed),
     };
@@ -202,6 +234,33 @@ export class Vault {
     await done;
   }
 }
+
+function markOf(key: string, seed: Uint8Array): Uint8Array {
+  return hmacSha256(seed, utf8(MARK_INFO + key));
+}
+
+/** Neither what is sealed nor how it is sealed can be taken from another record. */
+function boundTo({
+  key,
+  version,
+  id,
+  mark,
+  protection,
+}: Pick<VaultRecord, 'key' | 'version' | 'id' | 'mark' | 'protection'>): Uint8Array<ArrayBuffer> {
+  const { kind } = protection;
+  const how =
+    kind === 'passphrase'
+      ? [toHex(protection.salt), protection.passes, protection.memoryBytes]
+      : kind === 'passkey'
+        ? [toHex(protection.credentialId), toHex(protection.salt)]
+        : [];
+  return bytes(
+    utf8(JSON.stringify([BOUND_INFO, version, key, id ?? '', toHex(mark ?? new Uint8Array()), kind, ...how])),
+  );
+}
+
+const isEqual = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, index) => byte === b[index]);
 
 const WRONG = { browser: 'vault_damaged', passphrase: 'wrong_passphrase', passkey: 'wrong_passkey' } as const;
 
