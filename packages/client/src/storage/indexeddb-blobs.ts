@@ -2,7 +2,7 @@
 // Segments of files in a browser: one IndexedDB database beside the storage's.
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb';
 import type { BlobPort } from './blobs.ts';
-import { StorageError } from './storage.ts';
+import { indexedDbFailure } from './indexeddb-failure.ts';
 
 interface Schema extends DBSchema {
   blobs: { key: string; value: Uint8Array };
@@ -16,7 +16,7 @@ export class IndexedDbBlobs implements BlobPort {
     this.#database = database;
   }
 
-  /** Opens or creates the database `name`, which belongs to this port alone. @throws StorageError `failed` */
+  /** Opens or creates the database `name`, which belongs to this port alone. @throws StorageError `full`, `failed` */
   static async open(name: string): Promise<IndexedDbBlobs> {
     try {
       const database: IDBPDatabase<Schema> = await openDB<Schema>(name, 1, {
@@ -27,7 +27,7 @@ export class IndexedDbBlobs implements BlobPort {
       });
       return new IndexedDbBlobs(database);
     } catch (cause) {
-      throw new StorageError('failed', 'the store of files cannot be opened', { cause });
+      throw indexedDbFailure(cause, 'the store of files cannot be opened');
     }
   }
 
@@ -41,9 +41,7 @@ export class IndexedDbBlobs implements BlobPort {
       const transaction = this.#database.transaction('blobs', 'readwrite', { durability: 'strict' });
       await Promise.all([transaction.store.put(bytes, name), transaction.done]);
     } catch (cause) {
-      const isFull = cause instanceof Error && cause.name === 'QuotaExceededError';
-      const why = isFull ? 'the browser gives no more space' : 'a file could not be written';
-      throw new StorageError(isFull ? 'full' : 'failed', why, { cause });
+      throw indexedDbFailure(cause, 'a file could not be written');
     }
   }
 

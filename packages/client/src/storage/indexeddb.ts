@@ -2,6 +2,7 @@
 // Storage in the browser's IndexedDB, plain or sealed (`indexeddb-seal.ts`). Rows: `indexeddb-rows.ts`.
 import type { AccountId } from '@allium/protocol/account-id';
 import { deleteDB, type IDBPDatabase, openDB } from 'idb';
+import { indexedDbFailure } from './indexeddb-failure.ts';
 import {
   lastHashRow,
   type MessageRow,
@@ -52,7 +53,7 @@ export class IndexedDbStorage implements Storage {
    * Opens or creates the database `name`. `onBlocking`: another tab wants to delete or upgrade it; this one has been
    * closed then and every further call rejects. `key`: 32 bytes; everything is sealed under it, also what was there
    * before. Times, and how much there is, are not hidden.
-   * @throws StorageError `newer_schema`, `wrong_key` (also: sealed, and no key given), `failed`
+   * @throws StorageError `newer_schema`, `wrong_key` (also: sealed, and no key given), `full`, `failed`
    */
   static async open(
     name: string,
@@ -76,13 +77,13 @@ export class IndexedDbStorage implements Storage {
           cause,
         });
       }
-      throw new StorageError('failed', 'the storage cannot be opened', { cause });
+      throw indexedDbFailure(cause, 'the storage cannot be opened');
     }
     try {
       await checkSeal(database, seal);
-    } catch (error) {
+    } catch (cause) {
       database.close();
-      throw error;
+      throw indexedDbFailure(cause, 'the storage cannot be opened');
     }
     storage = new IndexedDbStorage(database, seal);
     return storage;
@@ -154,7 +155,7 @@ export class IndexedDbStorage implements Storage {
       await Promise.all(requests);
     };
     const done = transaction.done.catch((cause) => {
-      throw new StorageError('failed', 'the change could not be written', { cause });
+      throw indexedDbFailure(cause, 'the change could not be written');
     });
     // A request that fails aborts the transaction, and `done` tells it.
     const [written] = await Promise.allSettled([done, work()]);
