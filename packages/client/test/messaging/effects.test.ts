@@ -314,7 +314,10 @@ test('a message whose file was uploaded once more, and that was sent once more, 
   const shown = (await storage.history(ALICE.id, { limit: 9 })).map(
     ({ attachments }) => attachments?.[0]?.url,
   );
-  expect(shown.sort()).toEqual(['http://filev2.getsession.org/file/1', 'http://filev2.getsession.org/file/3']);
+  expect(shown.sort()).toEqual([
+    'http://filev2.getsession.org/file/1',
+    'http://filev2.getsession.org/file/3',
+  ]);
 });
 
 test('closed groups of old clients are ignored: what they say is no message of the person who says it', async () => {
