@@ -30,7 +30,7 @@ async function slowBody(port: number, address: string, bytes: number, length = 1
 
 describe('slow clients', () => {
   test('a head that drips is cut, and counted', async () => {
-    await using made = await serve({ headTimeoutMs: 150 });
+    await using made = await serve({ headTimeoutMs: 1_000 });
     const { socket, seen, closed } = await raw(made.port);
     socket.write('POST / HTTP/1.1\r\n');
     const drip = setInterval(() => socket.write('X: y\r\n'), 20);
@@ -41,7 +41,7 @@ describe('slow clients', () => {
   });
 
   test('a body that drips is cut, and counted', async () => {
-    await using made = await serve({ headTimeoutMs: 100, bodyTimeoutMs: 100 });
+    await using made = await serve({ headTimeoutMs: 1_000, bodyTimeoutMs: 100 });
     const { socket, closed } = await raw(made.port);
     socket.write('POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n');
     const drip = setInterval(() => socket.write('x'), 20);

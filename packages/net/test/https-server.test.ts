@@ -153,7 +153,7 @@ describe('what is refused', () => {
   });
 
   test('a body that does not end in time: 408 and closed', async () => {
-    await using made = await serve({ bodyTimeoutMs: 100, headTimeoutMs: 100 });
+    await using made = await serve({ bodyTimeoutMs: 100, headTimeoutMs: 1_000 });
     const { socket, seen, closed } = await raw(made.port);
     socket.write('POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc');
     await closed();
@@ -162,7 +162,7 @@ describe('what is refused', () => {
   });
 
   test('a head that does not end in time or is too large', async () => {
-    await using made = await serve({ headTimeoutMs: 100 });
+    await using made = await serve({ headTimeoutMs: 1_000 });
     const slow = await raw(made.port);
     slow.socket.write('POST / HTTP/1.1\r\nHost: x');
     await slow.closed();

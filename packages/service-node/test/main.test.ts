@@ -28,7 +28,12 @@ class Program {
   }
 
   up(): Promise<void> {
-    return until(() => this.output.includes('service node is up'), `the node to come up: ${this.output}`);
+    const isUp = () => {
+      if (this.child.exitCode !== null)
+        throw new Error(`it ended with ${this.child.exitCode}: ${this.output}`);
+      return this.output.includes('service node is up');
+    };
+    return until(isUp, 'the node to come up', { state: () => this.output });
   }
 }
 

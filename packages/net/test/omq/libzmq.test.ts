@@ -6,10 +6,12 @@ import { describe, expect, test } from 'vitest';
 import { Dealer, Router } from 'zeromq';
 import { silentLog, systemRandom } from '../../src/system-env.ts';
 import { until } from '../../src/testing/until.ts';
-import { connector, type Endpoint, listener, ManualClock, text, z85 } from './support.ts';
+import { connector, type Endpoint, Line, listener, ManualClock, text, z85 } from './support.ts';
 
 const MANY = 100_000;
 const MAX_FRAME = 10_485_760;
+/** Of libzmq: often, and without haste. */
+const HEARTBEATS = { heartbeatInterval: 50, heartbeatTimeout: 60_000, heartbeatTimeToLive: 120_000 };
 
 function dealerTo(
   endpoint: Endpoint,
@@ -23,7 +25,7 @@ function dealerTo(
     linger: 0,
     sendHighWaterMark: 0,
     receiveHighWaterMark: 0,
-    receiveTimeout: 10_000,
+    receiveTimeout: 60_000,
   });
   dealer.connect(`tcp://127.0.0.1:${endpoint.peer.port}`);
   return dealer;
@@ -37,7 +39,7 @@ async function router(options: object = {}) {
     linger: 0,
     sendHighWaterMark: 0,
     receiveHighWaterMark: 0,
-    receiveTimeout: 10_000,
+    receiveTimeout: 60_000,
     ...options,
   });
   await socket.bind('tcp://127.0.0.1:*');
@@ -139,16 +141,18 @@ describe('our listener and a DEALER of libzmq', () => {
       curvePublicKey: z85(keyPair.publicKey),
       curveSecretKey: z85(keyPair.secretKey),
       curveServerKey: z85(endpoint.keyPair.publicKey),
-      heartbeatInterval: 50,
-      heartbeatTimeout: 150,
-      heartbeatTimeToLive: 500,
+      ...HEARTBEATS,
       linger: 0,
-      receiveTimeout: 5000,
+      receiveTimeout: 60_000,
     });
-    dealer.connect(`tcp://127.0.0.1:${endpoint.peer.port}`);
+    await using line = new Line(endpoint.peer.port);
+    dealer.connect(`tcp://127.0.0.1:${await line.open()}`);
     await dealer.send(['test.watch', 'tag']);
     await dealer.receive();
-    await new Promise((resolve) => setTimeout(resolve, 600)); // time of another program: it cannot be advanced
+    for (let count = 0; count < 5; count++) {
+      const { back } = line;
+      await until(() => line.back > back, 'a PONG of ours');
+    }
     await dealer.send(['test.echo', 'tag', 'still here']);
     expect(text(await dealer.receive())).toEqual(['REPLY', 'tag', 'still here']);
     expect(closed).toBe(0);
@@ -228,28 +232,40 @@ describe('our connector and a ROUTER of libzmq', () => {
   });
 
   test('it survives heartbeats of libzmq', async () => {
-    const { socket, peer } = await router({
-      heartbeatInterval: 50,
-      heartbeatTimeout: 150,
-      heartbeatTimeToLive: 500,
-    });
+    const { socket, peer: far } = await router(HEARTBEATS);
     void echo(socket);
     await using endpoint = await connector();
+    await using line = new Line(far.port);
+    const peer = { ...far, port: await line.open() };
     await endpoint.omq.request(peer, 'test.echo', ['x']);
-    await new Promise((resolve) => setTimeout(resolve, 600)); // time of another program: it cannot be advanced
+    for (let count = 0; count < 5; count++) {
+      const { there } = line;
+      await until(() => line.there > there, 'a PONG of ours');
+    }
     expect(endpoint.omq.statistics().outgoing).toBe(1);
     expect(text(await endpoint.omq.request(peer, 'test.echo', ['y']))).toEqual(['y']);
     socket.close();
   });
 
   test('it answers our PING, so we keep the connection', async () => {
-    const { socket, peer } = await router();
+    const { socket, peer: far } = await router();
     void echo(socket);
     const clock = new ManualClock();
     const env = { clock, random: systemRandom, log: silentLog };
     await using endpoint = await connector({ idleCloseMs: 3_600_000 }, env);
+    await using line = new Line(far.port);
+    const peer = { ...far, port: await line.open() };
     await endpoint.omq.request(peer, 'test.echo', ['x']);
-    await clock.advance(65_000); // without PONG it would end after 45 s
+    let answers = 0;
+    // Without PONG it would end after 45 s. The other program lives in its own time: each answer is waited for.
+    for (let seconds = 0; seconds < 65; seconds++) {
+      const { there, back } = line;
+      await clock.advance(1_000);
+      if (line.there === there) continue;
+      await until(() => line.back > back, 'its PONG');
+      answers++;
+    }
+    expect(answers).toBe(4);
     expect(endpoint.omq.statistics().outgoing).toBe(1);
     socket.close();
   });

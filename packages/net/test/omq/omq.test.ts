@@ -177,9 +177,9 @@ describe('requests', () => {
     await mute.ready();
     mute.send('test.echo', 'tag'); // reads of the server stand at a known point afterwards
     await mute.next();
-    const ask = () => a.omq.request(b.peer, 'test.echo', ['x'], { timeoutMs: 60 });
-    await expect(ask()).rejects.toMatchObject({ code: 'timeout' });
-    expect(text(await ask())).toEqual(['x']);
+    const ask = (timeoutMs: number) => a.omq.request(b.peer, 'test.echo', ['x'], { timeoutMs });
+    await expect(ask(60)).rejects.toMatchObject({ code: 'timeout' });
+    expect(text(await ask(60_000))).toEqual(['x']);
     expect(a.omq.statistics().outgoing).toBe(1);
   });
 });
@@ -235,6 +235,7 @@ describe('handlers', () => {
         code: 'timeout',
       });
     }
+    await until(() => errors.length === 3, 'the errors');
     expect(errors).toEqual(['test.throw', 'test.reject', 'test.large']);
     expect(await b.omq.request(a.peer, 'test.echo', [])).toEqual([]);
   });

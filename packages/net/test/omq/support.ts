@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Endpoints of ours and of libzmq for the tests.
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { x25519KeyPair } from '@allium/protocol/crypto';
 import type { KeyPair } from '@allium/protocol/crypto/provider';
 import type { Cancel, Clock, Env } from '@allium/protocol/env';
@@ -76,6 +76,42 @@ export async function connector(
 
 export const text = (parts: readonly Uint8Array[]): string[] =>
   parts.map((part) => Buffer.from(part).toString('latin1'));
+
+/** A line to a port of this machine that counts what goes through it. */
+export class Line implements AsyncDisposable {
+  there = 0;
+  back = 0;
+  readonly #sockets = new Set<Socket>();
+  readonly #server;
+
+  constructor(port: number) {
+    this.#server = createServer((near) => {
+      const far = connect(port, '127.0.0.1');
+      near.on('data', (bytes: Buffer) => {
+        this.there += bytes.length;
+      });
+      far.on('data', (bytes: Buffer) => {
+        this.back += bytes.length;
+      });
+      near.pipe(far).pipe(near);
+      for (const socket of [near, far]) {
+        socket.on('error', () => {});
+        this.#sockets.add(socket);
+      }
+    });
+  }
+
+  /** Its own port. */
+  async open(): Promise<number> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
 
 /** Time that moves only when told. */
 export class ManualClock implements Clock {

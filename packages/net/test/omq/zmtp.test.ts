@@ -77,7 +77,7 @@ describe('frames', () => {
     const start = performance.now();
     for (let i = 0; i < bytes.length; i++) reader.read(bytes.subarray(i, i + 1), sink);
     expect(size).toBe(10_485_760);
-    expect(performance.now() - start).toBeLessThan(15_000); // copying all for each kilobyte would take minutes
+    expect(performance.now() - start).toBeLessThan(60_000); // copying all for each kilobyte would take minutes
   });
 
   test('announced large take memory only for what has come', () => {
