@@ -7,7 +7,7 @@ import type { ExpiringMessage } from './messaging/expiring.ts';
 import type { GapCounts } from './messaging/gaps.ts';
 import type { Path } from './network/paths.ts';
 import type { StoredMessage } from './storage/storage.ts';
-import type { SyncedChanges } from './sync/synced-account.ts';
+import type { SyncedChanges } from './sync/merged.ts';
 
 /** `connecting`: no usable path yet or at the moment. `offline`: trying failed; it goes on. */
 export type ClientStatus = 'connecting' | 'online' | 'offline';

@@ -27,7 +27,8 @@ import { MemoryBlobs } from './storage/blobs.ts';
 import type { Marks } from './storage/marks.ts';
 import type { PoolNode, Storage, StoredMessage } from './storage/storage.ts';
 import { ConfigSync } from './sync/config-sync.ts';
-import { SyncedAccount, type SyncedChanges } from './sync/synced-account.ts';
+import type { SyncedChanges } from './sync/merged.ts';
+import { SyncedAccount } from './sync/synced-account.ts';
 import { syncedStorage } from './sync/synced-storage.ts';
 
 // Ours.

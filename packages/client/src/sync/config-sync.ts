@@ -27,7 +27,8 @@ import type { OwnRoute } from '../messaging/storage-guards.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { ConfigName, KeptConfig } from './kept-config.ts';
-import type { SyncedAccount, SyncedChanges } from './synced-account.ts';
+import type { SyncedChanges } from './merged.ts';
+import type { SyncedAccount } from './synced-account.ts';
 
 // From the specification.
 /** spec/config-and-groups §2.10. */

@@ -5,24 +5,20 @@
 //   local change ──▶ record ──▶ `storage.write` ──▶ config edited, record made from it, dump added ──▶ storage
 //   other device ──▶ config merged ──▶ what it means in memory ──▶ the same write
 //
-// So whoever writes a record need not know of configs, and nothing can come apart when the program is killed.
+// So whoever writes a record need not know of configs, and nothing can come apart when the program is killed. The first
+// direction is `config-edits.ts`, the second `merged.ts`.
 import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
 import type { StoredConfig } from '@allium/protocol/config';
 import { ContactsConfig } from '@allium/protocol/config/contacts';
 import { ConvoInfoVolatileConfig } from '@allium/protocol/config/convo-info-volatile';
-import { ConfigError } from '@allium/protocol/config/error';
 import { UserGroupsConfig } from '@allium/protocol/config/user-groups';
 import { UserProfileConfig } from '@allium/protocol/config/user-profile';
 import type { Logger } from '@allium/protocol/env';
-import { CONTACT, type Contact, type Contacts } from '../messaging/contacts.ts';
-import {
-  CONVERSATION,
-  type ConversationState,
-  type ConversationStates,
-} from '../messaging/conversation-states.ts';
-import { type KeptProfile, type OwnProfile, PROFILE } from '../messaging/profile.ts';
-import { DEFAULT_SETTINGS, type MessagingSettings, SETTINGS, type Settings } from '../messaging/settings.ts';
+import { CONTACT, type Contact } from '../messaging/contacts.ts';
+import { CONVERSATION, type ConversationState } from '../messaging/conversation-states.ts';
+import { type KeptProfile, PROFILE } from '../messaging/profile.ts';
+import { type MessagingSettings, SETTINGS } from '../messaging/settings.ts';
 import {
   type Changes,
   placeTime,
@@ -30,56 +26,25 @@ import {
   type StoredMessage,
   type StoredRecord,
 } from '../storage/storage.ts';
+import { ConfigEdits } from './config-edits.ts';
 import { Erasures } from './erasures.ts';
 import { JOURNAL, journalOf, type Link, Touched } from './journal.ts';
 import { type ConfigName, KeptConfig } from './kept-config.ts';
 import {
-  contactFromConfig,
-  contactToConfig,
-  isSame,
-  pictureToConfig,
-  priorityOf,
-  profileFromConfig,
-  profileToConfig,
-  SETTING_NAMES,
-  type SyncedSetting,
-  settingsFromConfig,
-  stateFromConfig,
-  stateToConfig,
-  withPriority,
-} from './mapping.ts';
+  contactIds,
+  contactsMerged,
+  NOTHING_SYNCED,
+  profileMerged,
+  readStateMerged,
+  type SyncedChanges,
+} from './merged.ts';
+import type { Configs, ReadModels, SyncScope } from './sync-scope.ts';
 
 // Ours.
-/** Strangers who wrote and were not answered: more of them stay on the device that heard of them. */
-const MAX_STRANGERS = 500;
-/** What was erased longer ago is said again by nobody: no swarm has its messages. */
-const TELL_ERASED_MS = 30 * 86_400_000;
 /** spec/client §6.10. */
 const OLD_MS = 2 * 60_000;
 /** A `Link`, as JSON. */
 const LINK = 'link';
-/** What another device changed. */
-export interface SyncedChanges {
-  readonly contacts: readonly AccountId[];
-  readonly conversations: readonly AccountId[];
-  readonly profile: boolean;
-  readonly settings: boolean;
-  readonly groups: boolean;
-}
-
-interface ReadModels {
-  readonly contacts: Contacts;
-  readonly states: ConversationStates;
-  readonly profile: OwnProfile;
-  readonly settings: Settings;
-}
-
-interface Configs {
-  readonly profile: KeptConfig<UserProfileConfig>;
-  readonly contacts: KeptConfig<ContactsConfig>;
-  readonly groups: KeptConfig<UserGroupsConfig>;
-  readonly readState: KeptConfig<ConvoInfoVolatileConfig>;
-}
 
 /**
  * `configs`: this process has them. `journal`: another process of this account may have them, or will; what is changed here
@@ -98,24 +63,23 @@ interface SyncedAccountDeps extends ReadModels {
 export class SyncedAccount {
   readonly configs: Configs;
   readonly erasures: Erasures;
-  readonly #own: AccountId;
-  readonly #deps: SyncedAccountDeps;
+  readonly #scope: SyncScope;
+  readonly #edits: ConfigEdits;
+  readonly #mode: SyncMode;
+  readonly #storage: Storage;
   /** Called after each write that went well. */
   onWritten: () => void = () => undefined;
   /** In memory, and in no write that went well. */
   #touched = new Touched();
-  #strangers: number;
   #link: Link | undefined;
 
-  private constructor(own: AccountId, configs: Configs, erasures: Erasures, deps: SyncedAccountDeps) {
-    this.#own = own;
-    this.configs = configs;
-    this.erasures = erasures;
-    this.#deps = deps;
-    this.#strangers = 0;
-    for (const { isApproved, isBlocked } of configs.contacts.config.contacts()) {
-      if (!isApproved && !isBlocked) this.#strangers++;
-    }
+  private constructor(scope: SyncScope, { mode, storage }: SyncedAccountDeps) {
+    this.#scope = scope;
+    this.configs = scope.configs;
+    this.erasures = scope.erasures;
+    this.#edits = new ConfigEdits(scope);
+    this.#mode = mode;
+    this.#storage = storage;
   }
 
   /** @throws ParseError `config` for a dump that is broken; StorageError */
@@ -125,12 +89,14 @@ export class SyncedAccount {
     const contacts = await KeptConfig.load(storage, account, 'contacts', ContactsConfig);
     const groups = await KeptConfig.load(storage, account, 'groups', UserGroupsConfig);
     const readState = await KeptConfig.load(storage, account, 'readState', ConvoInfoVolatileConfig);
-    const synced = new SyncedAccount(
-      account.id,
-      { profile: profile.kept, contacts: contacts.kept, groups: groups.kept, readState: readState.kept },
-      await Erasures.load(storage),
-      deps,
-    );
+    const configs = {
+      profile: profile.kept,
+      contacts: contacts.kept,
+      groups: groups.kept,
+      readState: readState.kept,
+    };
+    const erasures = await Erasures.load(storage);
+    const synced = new SyncedAccount({ ...deps, own: account.id, configs, erasures }, deps);
     const link = await storage.setting(LINK);
     if (link !== undefined) synced.#link = JSON.parse(link) as Link;
     // What was there before configs were.
@@ -145,13 +111,14 @@ export class SyncedAccount {
   }
 
   async countJournal(): Promise<number> {
-    return (await this.#deps.storage.records(JOURNAL)).length;
+    return (await this.#storage.records(JOURNAL)).length;
   }
 
   /** Takes up what processes without configs have changed; without configs it is left to the process that has them. */
   async takeJournal(): Promise<void> {
-    if (this.#deps.mode !== 'configs') return;
-    const { storage, contacts, states, profile, settings } = this.#deps;
+    if (this.#mode !== 'configs') return;
+    const { contacts, states, profile, settings } = this.#scope;
+    const storage = this.#storage;
     const noted = await storage.records(JOURNAL);
     if (noted.length === 0) return;
     for (const { key, value } of noted) {
@@ -160,20 +127,20 @@ export class SyncedAccount {
       if (kind === CONTACT) {
         contacts.put(id, record?.value as Contact | undefined);
         const { at } = value as { at: number };
-        if (record === undefined && id !== this.#own) this.#erase(id, at);
-        else this.#editContact(id);
+        if (record === undefined && id !== this.#scope.own) this.#edits.erase(id, at, this.#touched);
+        else this.#edits.contact(id, this.#touched);
         this.#touched.contacts.add(id);
       } else if (kind === CONVERSATION) {
         states.put(id, (record?.value as ConversationState | undefined) ?? {});
-        this.#editState(id);
+        this.#edits.state(id, this.#touched);
         this.#touched.states.add(id);
       } else if (kind === PROFILE && record?.value !== undefined) {
         profile.put(record.value as KeptProfile);
-        this.#editProfile();
+        this.#edits.profile();
         this.#touched.profile = true;
       } else if (kind === SETTINGS && record?.value !== undefined) {
         settings.put(record.value as MessagingSettings);
-        this.#editSettings();
+        this.#edits.settings();
         this.#touched.settings = true;
       }
     }
@@ -193,7 +160,7 @@ export class SyncedAccount {
    */
   isErased(conversation: AccountId, place: number, storedAt: number): boolean {
     if (this.erasures.covers(conversation, place)) return true;
-    if (this.#link === undefined || conversation === this.#own) return false;
+    if (this.#link === undefined || conversation === this.#scope.own) return false;
     return (
       storedAt < this.#link.contactsAt - OLD_MS &&
       this.configs.contacts.config.contact(conversation) === undefined
@@ -209,16 +176,16 @@ export class SyncedAccount {
   merge(name: ConfigName, stored: readonly (StoredConfig & { readonly timestamp: number })[]): SyncedChanges {
     const kept: KeptConfig = this.configs[name];
     const { config } = kept;
-    const now = this.#deps.now();
+    const now = this.#scope.now();
     const wasEmpty = config.seqno === 0;
-    const before = name === 'contacts' ? this.#contactIds() : undefined;
+    const before = name === 'contacts' ? contactIds(this.#scope) : undefined;
     const edits = config.edits();
     const { accepted, refused, changed, overtaken = false } = config.merge(stored, now);
     if (overtaken) config.redo(edits);
     kept.refused += refused.length;
     if (refused.length > 0) {
       kept.needsWrite = true;
-      this.#deps.log.debug({ config: name, refused: refused.length }, 'configs that cannot be understood');
+      this.#scope.log.debug({ config: name, refused: refused.length }, 'configs that cannot be understood');
     }
     const current = stored.find(({ hash }) => config.currentHashes.includes(hash));
     if (current !== undefined) kept.storedBytes = current.data.length;
@@ -231,282 +198,38 @@ export class SyncedAccount {
     if (!changed && !overtaken) return NOTHING_SYNCED;
     switch (name) {
       case 'profile':
-        return this.#profileMerged(storedAt);
+        return profileMerged(this.#scope, this.#touched, storedAt);
       case 'contacts':
-        return this.#contactsMerged(before ?? new Set(), storedAt);
+        this.#edits.countStrangers();
+        return contactsMerged(this.#scope, this.#touched, before ?? new Set(), storedAt);
       case 'readState':
-        return this.#readStateMerged();
+        return readStateMerged(this.#scope, this.#touched);
       case 'groups':
         return { ...NOTHING_SYNCED, groups: true };
     }
   }
 
-  #contactIds(): Set<AccountId> {
-    return new Set([...this.configs.contacts.config.contacts()].map(({ id }) => id));
-  }
-
-  // Other devices → this one
-
-  #profileMerged(storedAt: number): SyncedChanges {
-    const { profile, settings, states } = this.#deps;
-    const { config } = this.configs.profile;
-    const next = profileFromConfig(config);
-    const isOther = JSON.stringify(next) !== JSON.stringify(profile.kept);
-    if (isOther && (next.updatedAtSeconds > 0 || profile.kept !== undefined)) {
-      profile.put(next);
-      this.#touched.profile = true;
-    }
-    const nextSettings = settingsFromConfig(settings.now, config);
-    const hasSettings = JSON.stringify(nextSettings) !== JSON.stringify(settings.now);
-    if (hasSettings) {
-      settings.put(nextSettings);
-      this.#touched.settings = true;
-    }
-    const before = states.get(this.#own);
-    const state = withPriority(before, config.noteToSelfPriority, storedAt);
-    const hasState = !isSame(before, state);
-    if (hasState) this.#putState(this.#own, state);
-    const hasTimer = this.#ownTimerMerged();
-    return {
-      ...NOTHING_SYNCED,
-      profile: isOther,
-      settings: hasSettings,
-      contacts: hasTimer ? [this.#own] : [],
-      conversations: hasState ? [this.#own] : [],
-    };
-  }
-
-  #ownTimerMerged(): boolean {
-    const { contacts } = this.#deps;
-    const { noteToSelfExpirySeconds: seconds } = this.configs.profile.config;
-    const { timer: before, ...own } = contacts.get(this.#own);
-    if ((before?.seconds ?? 0) === seconds) return false;
-    contacts.put(this.#own, {
-      ...own,
-      ...(seconds > 0 && { timer: { mode: 'after_send' as const, seconds } }),
-    });
-    this.#touched.contacts.add(this.#own);
-    return true;
-  }
-
-  #contactsMerged(before: ReadonlySet<AccountId>, storedAt: number): SyncedChanges {
-    const { contacts, states } = this.#deps;
-    const { config } = this.configs.contacts;
-    const now = this.#deps.now();
-    const changedContacts = new Set<AccountId>();
-    const changedStates = new Set<AccountId>();
-    const after = this.#contactIds();
-    this.#strangers = 0;
-    // Another client erased them, and says not when: what its config replaced was there until then.
-    for (const id of before) {
-      if (after.has(id) || (config.erasedAt(id) ?? 0) > (this.erasures.at(id) ?? 0)) continue;
-      config.setErasedAt(id, Math.max(storedAt, this.erasures.at(id) ?? 0));
-    }
-    for (const { id, at } of [...config.erased()]) {
-      if (at <= (this.erasures.at(id) ?? 0)) continue;
-      this.erasures.set(id, at, false);
-      this.#touched.erasures.add(id);
-    }
-    // The later of two times, whichever the merge has left.
-    for (const { id, at } of this.erasures.all()) {
-      if (at > (config.erasedAt(id) ?? 0) && at > now - TELL_ERASED_MS) config.setErasedAt(id, at);
-    }
-    for (const id of before) {
-      if (after.has(id) || contacts.known(id) === undefined) continue;
-      contacts.put(id, undefined);
-      states.forget(id);
-      changedContacts.add(id);
-      changedStates.add(id);
-    }
-    for (const id of after) {
-      const told = config.contact(id)!;
-      if (!told.isApproved && !told.isBlocked) this.#strangers++;
-      const known = contacts.known(id);
-      if (known !== undefined && (known.profileUpdatedAt ?? 0) > told.profileUpdatedSeconds) {
-        // Heard from themselves, after the others had.
-        this.#edit(() => config.setContact({ id, ...profileToConfig(known) }));
-      }
-      const next = contactFromConfig(known, config.contact(id)!);
-      if (!isSame(known, next)) {
-        contacts.put(id, next);
-        changedContacts.add(id);
-      }
-      const state = states.get(id);
-      const nextState = stateFromConfig(state, told, storedAt);
-      if (!isSame(state, nextState)) {
-        states.put(id, nextState);
-        changedStates.add(id);
-      }
-    }
-    for (const id of changedContacts) this.#touched.contacts.add(id);
-    for (const id of changedStates) this.#touched.states.add(id);
-    return { ...NOTHING_SYNCED, contacts: [...changedContacts], conversations: [...changedStates] };
-  }
-
-  #readStateMerged(): SyncedChanges {
-    const { states } = this.#deps;
-    const { config } = this.configs.readState;
-    const now = this.#deps.now();
-    const changed: AccountId[] = [];
-    const told = new Map<AccountId, { readonly lastRead: number; readonly isMarkedUnread: boolean }>();
-    for (const entry of config.conversations()) {
-      if (entry.type === 'account') told.set(entry.id, entry);
-    }
-    for (const id of new Set([...told.keys(), ...states.ids()])) {
-      if (id === this.#own) continue;
-      const { readTo = 0, isMarkedUnread: _, ...state } = states.get(id);
-      const { lastRead = 0, isMarkedUnread = false } = told.get(id) ?? {};
-      // What was read does not become unread again.
-      if (readTo > lastRead) {
-        const path = { type: 'account', id } as const;
-        this.#edit(() => config.setReadState(path, { lastRead: readTo }, now));
-      }
-      const read = Math.max(readTo, lastRead);
-      const next = {
-        ...state,
-        ...(read > 0 && { readTo: read }),
-        ...(isMarkedUnread && { isMarkedUnread: true as const }),
-      };
-      if (isSame(states.get(id), next)) continue;
-      this.#putState(id, next);
-      changed.push(id);
-    }
-    return { ...NOTHING_SYNCED, conversations: changed };
-  }
-
-  #putState(id: AccountId, state: Parameters<ConversationStates['put']>[1]): void {
-    this.#deps.states.put(id, state);
-    this.#touched.states.add(id);
-  }
-
-  // This device → the others
-
   /** What records say goes into the configs; they say then what the configs do. */
   #editTouched(): void {
-    const { contacts, states } = this.#touched;
-    if (this.#deps.mode !== 'configs') {
+    const { contacts, states, profile, settings } = this.#touched;
+    if (this.#mode !== 'configs') {
       for (const id of contacts) {
-        if (this.#deps.contacts.known(id) === undefined) this.#forget(id, this.#deps.now());
+        if (this.#scope.contacts.known(id) === undefined)
+          this.#edits.forget(id, this.#scope.now(), this.#touched);
       }
       return;
     }
-    for (const id of contacts) this.#editContact(id);
-    for (const id of states) this.#editState(id);
-    if (this.#touched.profile) this.#editProfile();
-    if (this.#touched.settings) this.#editSettings();
+    for (const id of contacts) this.#edits.contact(id, this.#touched);
+    for (const id of states) this.#edits.state(id, this.#touched);
+    if (profile) this.#edits.profile();
+    if (settings) this.#edits.settings();
   }
-
-  #editContact(id: AccountId): void {
-    const { contacts } = this.#deps;
-    const { config } = this.configs.contacts;
-    const contact = contacts.known(id);
-    if (id === this.#own) {
-      const seconds = contact?.timer?.seconds ?? 0;
-      this.#edit(() => this.configs.profile.config.setNoteToSelfExpiry(seconds));
-      return;
-    }
-    if (contact === undefined) {
-      this.#erase(id, this.#deps.now());
-      return;
-    }
-    const known = config.contact(id);
-    if (known === undefined && !contact.approved && !contact.blocked && ++this.#strangers > MAX_STRANGERS) {
-      return;
-    }
-    const created = known === undefined ? { createdSeconds: Math.floor(this.#deps.now() / 1_000) } : {};
-    this.#edit(() => config.setContact({ ...contactToConfig(contact), ...created }));
-    const told = config.contact(id);
-    if (told !== undefined) contacts.put(id, contactFromConfig(contact, told));
-  }
-
-  #erase(id: AccountId, at: number): void {
-    const { config } = this.configs.contacts;
-    this.#edit(() => {
-      config.eraseContact(id);
-      config.setErasedAt(id, Math.max(at, config.erasedAt(id) ?? at));
-      this.configs.readState.config.eraseReadState({ type: 'account', id });
-    });
-    this.#forget(id, at);
-  }
-
-  #forget(id: AccountId, at: number): void {
-    this.erasures.set(id, at, true);
-    this.#deps.states.forget(id);
-    this.#touched.states.add(id);
-    this.#touched.erasures.add(id);
-  }
-
-  #editState(id: AccountId): void {
-    const { states, contacts } = this.#deps;
-    const state = states.get(id);
-    const now = this.#deps.now();
-    if (id === this.#own) {
-      this.#edit(() => this.configs.profile.config.setNoteToSelfPriority(priorityOf(state)));
-      states.put(id, withPriority(state, this.configs.profile.config.noteToSelfPriority, now));
-      return;
-    }
-    const { config } = this.configs.contacts;
-    const told = stateToConfig(state);
-    const saysSomething = told.priority !== 0 || told.notifications !== 0 || told.mutedUntilSeconds !== 0;
-    if (config.contact(id) !== undefined || saysSomething) {
-      this.#edit(() => config.setContact({ id, ...told }));
-      const contact = config.contact(id);
-      if (contact !== undefined) {
-        states.put(id, stateFromConfig(state, contact, now));
-        if (contacts.known(id) === undefined) {
-          contacts.put(id, contactFromConfig(undefined, contact));
-          this.#touched.contacts.add(id);
-        }
-      }
-    }
-    const { readTo = 0, isMarkedUnread = false } = state;
-    const conversation = { type: 'account', id } as const;
-    const { readState } = this.configs;
-    const before = readState.config.readState(conversation);
-    if ((before?.lastRead ?? 0) < readTo || (before?.isMarkedUnread ?? false) !== isMarkedUnread) {
-      const lastRead = Math.max(readTo, before?.lastRead ?? 0);
-      this.#edit(() => readState.config.setReadState(conversation, { lastRead, isMarkedUnread }, now));
-    }
-  }
-
-  #editProfile(): void {
-    const { profile } = this.#deps;
-    const { config } = this.configs.profile;
-    const { kept } = profile;
-    if (kept === undefined) return;
-    this.#edit(() => config.setName(kept.name ?? '', kept.updatedAtSeconds));
-    this.#edit(() => config.setPicture(pictureToConfig(kept.picture), kept.updatedAtSeconds));
-    profile.put(profileFromConfig(config));
-  }
-
-  #editSettings(): void {
-    const { settings } = this.#deps;
-    const { config } = this.configs.profile;
-    for (const [member, name] of Object.entries(SETTING_NAMES)) {
-      const value = settings.now[member as SyncedSetting];
-      const isDefault = value === DEFAULT_SETTINGS[member as SyncedSetting];
-      if (isDefault && config.setting(name) === undefined) continue;
-      this.#edit(() => config.setSetting(name, value ? 1 : 0));
-    }
-  }
-
-  /** A value that no config takes stays on this device. */
-  #edit(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      this.#deps.log.warn({ error: error.message }, 'something does not fit into a config');
-    }
-  }
-
-  // One write
 
   /** As `Storage.write`, with all that belongs to the changes. */
   async write(given: Changes): Promise<void> {
     const { changes, dumped, touched } = this.#compose(given);
     try {
-      await this.#deps.storage.write(changes);
+      await this.#storage.write(changes);
     } catch (error) {
       // It is in memory all the same: the next write has it too.
       this.#touched.add(touched);
@@ -518,8 +241,8 @@ export class SyncedAccount {
 
   /** Without anything in between: what is composed is what is in memory now. */
   #compose(given: Changes): { changes: Changes; dumped: readonly KeptConfig[]; touched: Touched } {
-    const now = this.#deps.now();
-    const { states } = this.#deps;
+    const now = this.#scope.now();
+    const { states } = this.#scope;
     // What was merged is in the configs already.
     const merged = this.#touched;
     this.#touched = new Touched();
@@ -549,7 +272,7 @@ export class SyncedAccount {
     merged.add(edited);
     const dumped: KeptConfig[] = [];
     const dumps: StoredRecord[] = [];
-    for (const kept of this.#deps.mode === 'configs' ? this.list() : []) {
+    for (const kept of this.#mode === 'configs' ? this.list() : []) {
       const record = kept.record(now);
       if (record === undefined) continue;
       dumped.push(kept);
@@ -557,13 +280,17 @@ export class SyncedAccount {
     }
     const records: StoredRecord[] = [
       ...others,
-      ...[...merged.contacts].map((id) => ({ kind: CONTACT, key: id, value: this.#deps.contacts.known(id) })),
+      ...[...merged.contacts].map((id) => ({
+        kind: CONTACT,
+        key: id,
+        value: this.#scope.contacts.known(id),
+      })),
       ...[...merged.states].map((id) => states.record(id)),
       ...[...merged.erasures].flatMap((id) => this.erasures.record(id) ?? []),
-      ...(merged.profile ? [this.#deps.profile.record()] : []),
-      ...(merged.settings ? [this.#deps.settings.record()] : []),
+      ...(merged.profile ? [this.#scope.profile.record()] : []),
+      ...(merged.settings ? [this.#scope.settings.record()] : []),
       ...dumps,
-      ...(this.#deps.mode === 'journal' ? journalOf(edited, now) : []),
+      ...(this.#mode === 'journal' ? journalOf(edited, now) : []),
     ];
     const changes: Changes = {
       ...given,
@@ -576,11 +303,3 @@ export class SyncedAccount {
     return { changes, dumped, touched: merged };
   }
 }
-
-const NOTHING_SYNCED: SyncedChanges = {
-  contacts: [],
-  conversations: [],
-  profile: false,
-  settings: false,
-  groups: false,
-};
