@@ -222,7 +222,7 @@ const network = {
     version: [2, 11, 0] as const,
   })),
 };
-const first = () => 0;
+const first = { below: () => 0 };
 const listJson = serviceNodeListJson(network, parseServiceNodeQuery({}), first);
 
 export const targets: Record<string, FuzzTarget> = {

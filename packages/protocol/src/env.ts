@@ -25,6 +25,18 @@ export interface Random {
   unit(): number;
 }
 
+/** So many of the items, or all there are, in random order. */
+export function sample<T>(items: readonly T[], count: number, random: Pick<Random, 'below'>): T[] {
+  const shuffled = [...items];
+  const wanted = Math.min(count, shuffled.length);
+  // The first steps of a Fisher–Yates shuffle.
+  for (let i = 0; i < wanted; i++) {
+    const other = i + random.below(shuffled.length - i);
+    [shuffled[i], shuffled[other]] = [shuffled[other]!, shuffled[i]!];
+  }
+  return shuffled.slice(0, wanted);
+}
+
 export type LogFields = Readonly<Record<string, string | number | boolean | bigint | undefined | unknown>>;
 
 /** Structured log: fields first, then a constant sentence. Account ids and IP addresses only at `debug`. */

@@ -26,8 +26,8 @@ import { inspectDatabase } from './mailbox/database.ts';
 import { CLOCK_TOLERANCE_MS, CLOCKS_TO_ASK, medianOffset, offsetText } from './membership/clock-watch.ts';
 import { readListInForce } from './membership/static-source.ts';
 import { certificateFault, NodeKeys, readNodeSeed } from './node-keys.ts';
+import { hasAddress } from './peers.ts';
 import { WIRE_VERSION_TEXT } from './protocol-version.ts';
-import { hasAddress } from './swarm/replication.ts';
 
 // Ours.
 const TIMEOUT_MS = 5_000;

@@ -12,6 +12,7 @@ import {
   parseJson,
   stringifyJson,
 } from '../codec/json.ts';
+import { type Random, sample } from '../env.ts';
 import { ParseError } from '../errors.ts';
 import { reasonCodes } from '../membership/reasons.ts';
 import { encodeSignedProof, type SignedUptimeProof } from '../membership/uptime-proof.ts';
@@ -142,12 +143,12 @@ const namesField = (fields: Json | undefined, name: string): boolean =>
 
 /**
  * The result object as JSON text.
- * @param below a random whole number below its argument, for `limit`
+ * @param random for `limit`
  */
 export function serviceNodeListJson(
   network: ListedNetwork,
   query: ServiceNodeQuery,
-  below: (limit: number) => number,
+  random: Pick<Random, 'below'>,
 ): string {
   const isPoll = query.pollBlockHash !== undefined && query.pollBlockHash !== '';
   if (isPoll && query.pollBlockHash === network.blockHash) {
@@ -156,7 +157,8 @@ export function serviceNodeListJson(
   const nodes = network.members.filter(
     (node) => (!query.activeOnly || node.active) && (query.pubkeys?.has(node.ed25519Hex) ?? true),
   );
-  const { wants } = query;
+  const { wants, limit } = query;
+  const chosen = limit === 0 ? nodes : sample(nodes, limit > 0 ? limit : nodes.length, random);
   return stringifyJson({
     ...filtered(wants, {
       height: network.height,
@@ -166,7 +168,7 @@ export function serviceNodeListJson(
       snode_revision: SNODE_REVISION,
     }),
     ...(isPoll ? { unchanged: false } : {}),
-    service_node_states: chosen(nodes, query.limit, below).map((node) => ({
+    service_node_states: chosen.map((node) => ({
       ...filtered(wants, nodeFields(node)),
       ...(query.wantsProofs && proofField(node)),
     })),
@@ -231,18 +233,6 @@ function registrationFields(facts: ListedRegistration): Readonly<Record<string, 
     last_uptime_proof: proof?.receivedAt ?? 0,
     service_node_version: proof?.nodeVersion,
   };
-}
-
-/** The first steps of a Fisher–Yates shuffle: as many as are wanted. */
-function chosen<T>(items: readonly T[], limit: number, below: (limit: number) => number): readonly T[] {
-  if (limit === 0) return items;
-  const shuffled = [...items];
-  const wanted = limit > 0 ? Math.min(limit, shuffled.length) : shuffled.length;
-  for (let i = 0; i < wanted; i++) {
-    const other = i + below(shuffled.length - i);
-    [shuffled[i], shuffled[other]] = [shuffled[other]!, shuffled[i]!];
-  }
-  return shuffled.slice(0, wanted);
 }
 
 /** A node as clients and peers read it from the list. */

@@ -40,7 +40,7 @@ const network = {
   ],
 };
 /** Always the last of those left. */
-const last = (below: number) => below - 1;
+const last = { below: (below: number) => below - 1 };
 
 function answer(params: Json): JsonObject {
   return parseJson(serviceNodeListJson(network, parseServiceNodeQuery(params), last)) as JsonObject;

@@ -9,10 +9,9 @@
 
 import { type ChainView, type EpochView, epochStart } from '@allium/chain/chain-view';
 import type { OmqEndpoint, OmqPart } from '@allium/net/omq/endpoint';
-import { OmqError } from '@allium/net/omq/endpoint';
 import { equal, fromHex, fromUtf8, utf8 } from '@allium/protocol/bytes';
 import { ed25519Verify } from '@allium/protocol/crypto';
-import type { Cancel, Env } from '@allium/protocol/env';
+import { type Cancel, type Env, sample } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import type { Member, MembershipSource } from '@allium/protocol/membership';
 import {
@@ -25,7 +24,7 @@ import {
 import { swarmMapDigest } from '@allium/protocol/swarm/assignment';
 import { Background } from '../background.ts';
 import type { NodeKeys } from '../node-keys.ts';
-import { hasAddress } from '../swarm/replication.ts';
+import { ask, hasAddress, peerOf } from '../peers.ts';
 import { Allowance } from './allowance.ts';
 import { encodeSignatureNews, parseSignatureNews, type SignatureNews } from './certificate-signatures.ts';
 import type { CertificateStore } from './certificate-store.ts';
@@ -328,34 +327,15 @@ export class Certifier {
     const members = source
       .current()
       .members.filter((member) => hasAddress(member) && member.ed25519Hex !== keys.ed25519Hex);
-    const wanted = Math.min(count, members.length);
-    for (let i = 0; i < wanted; i++) {
-      const other = i + this.#env.random.below(members.length - i);
-      [members[i], members[other]] = [members[other]!, members[i]!];
-    }
-    return members.slice(0, wanted);
+    return sample(members, count, this.#env.random);
   }
 
-  async #request(
-    peer: Member,
-    command: string,
-    part: Uint8Array | string,
-  ): Promise<Uint8Array[] | undefined> {
-    const to = { host: peer.host, port: peer.omqPort, publicKey: peer.x25519Key };
-    try {
-      const bytes = typeof part === 'string' ? utf8(part) : part;
-      return await this.#parts.omq.request(to, command, [bytes], {
-        timeoutMs: TIMEOUT_MS,
-        signal: this.#stopping.signal,
-      });
-    } catch (error) {
-      if (!(error instanceof OmqError)) throw error;
-      this.#env.log.debug(
-        { peer: peer.ed25519Hex.slice(0, 8), command, code: error.code },
-        'certificates not exchanged',
-      );
-      return undefined;
-    }
+  #request(peer: Member, command: string, part: Uint8Array | string): Promise<Uint8Array[] | undefined> {
+    const bytes = typeof part === 'string' ? utf8(part) : part;
+    const options = { timeoutMs: TIMEOUT_MS, signal: this.#stopping.signal };
+    return ask(this.#parts.omq, peerOf(peer), command, [bytes], options, (code) =>
+      this.#env.log.debug({ peer: peer.ed25519Hex.slice(0, 8), command, code }, 'certificates not exchanged'),
+    );
   }
 }
 

@@ -3,12 +3,11 @@
 // it to all; whoever missed that hears of it because every node keeps asking others, members of its own swarm first.
 
 import type { OmqEndpoint } from '@allium/net/omq/endpoint';
-import { OmqError } from '@allium/net/omq/endpoint';
 import { RateLimiter } from '@allium/net/rate-limiter';
 import type { Cancel, Env } from '@allium/protocol/env';
 import type { Member, Membership } from '@allium/protocol/membership';
 import { Background } from '../background.ts';
-import { hasAddress } from '../swarm/replication.ts';
+import { ask, hasAddress, peerOf } from '../peers.ts';
 import type { StaticSource } from './static-source.ts';
 
 // Ours.
@@ -183,20 +182,9 @@ export class StaticDistribution {
 
   async #request(member: Member, part: Uint8Array): Promise<Uint8Array[] | undefined> {
     if (!hasAddress(member)) return undefined;
-    try {
-      return await this.#omq.request(
-        { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
-        'sn.chain_static',
-        [part],
-        { timeoutMs: TIMEOUT_MS, signal: this.#stopping.signal },
-      );
-    } catch (error) {
-      if (!(error instanceof OmqError)) throw error;
-      this.#env.log.debug(
-        { peer: member.ed25519Hex.slice(0, 8), code: error.code },
-        'node list not exchanged',
-      );
-      return undefined;
-    }
+    const options = { timeoutMs: TIMEOUT_MS, signal: this.#stopping.signal };
+    return ask(this.#omq, peerOf(member), 'sn.chain_static', [part], options, (code) =>
+      this.#env.log.debug({ peer: member.ed25519Hex.slice(0, 8), code }, 'node list not exchanged'),
+    );
   }
 }

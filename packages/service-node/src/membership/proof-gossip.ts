@@ -6,10 +6,9 @@
 //   sn.chain_proofs  [{k: keys, 32 bytes each}]     → the list of those proofs that are held
 
 import type { OmqEndpoint, OmqPart, OmqPeer } from '@allium/net/omq/endpoint';
-import { OmqError } from '@allium/net/omq/endpoint';
 import { btBytes, decodeBt, decodeBtDict, encodeBt } from '@allium/protocol/bencode';
 import { concat, fromUtf8, toHex } from '@allium/protocol/bytes';
-import type { Cancel, Env } from '@allium/protocol/env';
+import { type Cancel, type Env, sample } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import type { Member, MembershipSource } from '@allium/protocol/membership';
 import {
@@ -19,7 +18,7 @@ import {
   type SignedUptimeProof,
 } from '@allium/protocol/membership/uptime-proof';
 import { Background } from '../background.ts';
-import { hasAddress } from '../swarm/replication.ts';
+import { ask, hasAddress, peerOf } from '../peers.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { Allowance } from './allowance.ts';
 import { OwnProof, type OwnProofFacts, type OwnProofParts, type Silence, scaledWait } from './own-proof.ts';
@@ -199,12 +198,7 @@ export class ProofGossip {
     const members = this.#parts.source
       .current()
       .members.filter((member) => hasAddress(member) && !skip.has(member.ed25519Hex));
-    const wanted = Math.min(count, members.length);
-    for (let i = 0; i < wanted; i++) {
-      const other = i + this.#env.random.below(members.length - i);
-      [members[i], members[other]] = [members[other]!, members[i]!];
-    }
-    return members.slice(0, wanted).map(peerOf);
+    return sample(members, count, this.#env.random).map(knownPeer);
   }
 
   /** Configured peers that are not at a known address already. */
@@ -241,7 +235,7 @@ export class ProofGossip {
   async #send(signed: SignedUptimeProof): Promise<void> {
     const { swarm, keys, counts } = this.#parts;
     const wire = encodeSignedProof(signed);
-    const own = swarm.peers.filter(hasAddress).map(peerOf);
+    const own = swarm.peers.filter(hasAddress).map(knownPeer);
     const skip = new Set([keys.ed25519Hex, ...own.map(({ keyHex }) => keyHex)]);
     const targets = [...own, ...this.#random(RANDOM_OF_SENDER, skip), ...this.#configured()];
     counts.proofsSent++;
@@ -334,29 +328,15 @@ export class ProofGossip {
     }
   }
 
-  async #request(peer: KnownPeer, command: string, part: Uint8Array): Promise<Uint8Array[] | undefined> {
-    try {
-      return await this.#parts.omq.request(peer, command, [part], {
-        timeoutMs: TIMEOUT_MS,
-        signal: this.#stopping.signal,
-      });
-    } catch (error) {
-      if (!(error instanceof OmqError)) throw error;
-      this.#env.log.debug(
-        { peer: peer.keyHex.slice(0, 8), command, code: error.code },
-        'proofs not exchanged',
-      );
-      return undefined;
-    }
+  #request(peer: KnownPeer, command: string, part: Uint8Array): Promise<Uint8Array[] | undefined> {
+    const options = { timeoutMs: TIMEOUT_MS, signal: this.#stopping.signal };
+    return ask(this.#parts.omq, peer, command, [part], options, (code) =>
+      this.#env.log.debug({ peer: peer.keyHex.slice(0, 8), command, code }, 'proofs not exchanged'),
+    );
   }
 }
 
-const peerOf = (member: Member): KnownPeer => ({
-  host: member.host,
-  port: member.omqPort,
-  publicKey: member.x25519Key,
-  keyHex: member.ed25519Hex,
-});
+const knownPeer = (member: Member): KnownPeer => ({ ...peerOf(member), keyHex: member.ed25519Hex });
 
 function toWord(part: Uint8Array): string {
   try {

@@ -29,9 +29,9 @@ import { decodeJsonBody } from '@allium/protocol/storage/request-reader';
 import { RequestError } from '@allium/protocol/storage/requests';
 import type { Metrics } from '../metrics.ts';
 import type { Carrier } from '../monitor/long-polls.ts';
+import { hasAddress, peerOf } from '../peers.ts';
 import type { Executor } from '../rpc/executor.ts';
 import { failure, jsonOf, type Outcome } from '../rpc/outcome.ts';
-import { hasAddress } from '../swarm/replication.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { relayTarget, type ServerRelay } from './server-relay.ts';
 
@@ -226,12 +226,7 @@ export class OnionRelay {
       };
       this.#waiting.add(giveUp);
       this.#parts.omq
-        .request(
-          { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
-          'sn.onion_request',
-          [part],
-          { timeoutMs: HOP_TIMEOUT_MS },
-        )
+        .request(peerOf(member), 'sn.onion_request', [part], { timeoutMs: HOP_TIMEOUT_MS })
         .then(resolve, reject)
         .finally(giveUp);
     });

@@ -329,7 +329,7 @@ export class Executor {
   /** `get_service_nodes` as JSON text (spec/chain §1.15, §4.21). @throws ParseError for bad parameters */
   serviceNodes(params: Json | undefined): string {
     const query = parseServiceNodeQuery(params);
-    return serviceNodeListJson(this.#parts.network.listed(), query, (below) => this.#env.random.below(below));
+    return serviceNodeListJson(this.#parts.network.listed(), query, this.#env.random);
   }
 }
 

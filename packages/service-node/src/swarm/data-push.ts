@@ -10,6 +10,7 @@ import { messageHash } from '@allium/protocol/message-hash';
 import { Namespace } from '@allium/protocol/namespaces';
 import { encodeDataPush, type PushedMessage } from '@allium/protocol/storage/data-push';
 import { hashText, type NewMessage, type WholeMessage } from '../mailbox/messages.ts';
+import { peerOf } from '../peers.ts';
 import type { Swarm } from './swarm.ts';
 
 // From the specification.
@@ -51,12 +52,7 @@ export async function sendData(
   signal: AbortSignal,
 ): Promise<Delivery> {
   try {
-    const reply = await omq.request(
-      { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
-      'sn.data',
-      [blob],
-      { timeoutMs: TIMEOUT_MS, signal },
-    );
+    const reply = await omq.request(peerOf(member), 'sn.data', [blob], { timeoutMs: TIMEOUT_MS, signal });
     // §5.5: no parts when done; `OK` in later releases.
     const text = reply[0] === undefined ? '' : Buffer.from(reply[0]).toString();
     return text === '' || text === 'OK' ? 'taken' : 'refused';

@@ -8,9 +8,9 @@ import { type Cancel, delay, type Env } from '@allium/protocol/env';
 import { type Member, type Membership, swarmFor } from '@allium/protocol/membership';
 import type { Database } from '../mailbox/database.ts';
 import type { Mailbox } from '../mailbox/mailbox.ts';
+import { hasAddress } from '../peers.ts';
 import { GRACE_MS } from './departed.ts';
 import type { Reconciler } from './reconcile.ts';
-import { hasAddress } from './replication.ts';
 import type { RetryQueue } from './retry-queue.ts';
 import type { Swarm } from './swarm.ts';
 

@@ -3,7 +3,7 @@
 // so a changed address is told to the operator, and the node goes on serving those who still reach it.
 import type { Env } from '@allium/protocol/env';
 import type { PlaceWords } from '../membership/node-network.ts';
-import { hasAddress } from './replication.ts';
+import { hasAddress } from '../peers.ts';
 import type { Swarm } from './swarm.ts';
 
 export class Place {

@@ -22,10 +22,10 @@ import {
 } from '@allium/protocol/storage/reconcile';
 import type { Mailbox } from '../mailbox/mailbox.ts';
 import type { Metrics } from '../metrics.ts';
+import { hasAddress, peerOf } from '../peers.ts';
 import { encodeMessages, sendData } from './data-push.ts';
 import { entriesAt, differing as unequal } from './digest.ts';
 import { CUTOFF_MS, type Holdings, LIST_ENTRIES, STEP_BYTES } from './holdings.ts';
-import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
 // Ours.
@@ -267,12 +267,10 @@ export class Reconciler {
     const body = encodeReconcileRequest(request);
     let reply: Uint8Array[];
     try {
-      reply = await this.#parts.omq.request(
-        { host: peer.host, port: peer.omqPort, publicKey: peer.x25519Key },
-        'sn.reconcile',
-        [body],
-        { timeoutMs: TIMEOUT_MS, signal: this.#stopping.signal },
-      );
+      reply = await this.#parts.omq.request(peerOf(peer), 'sn.reconcile', [body], {
+        timeoutMs: TIMEOUT_MS,
+        signal: this.#stopping.signal,
+      });
     } catch (error) {
       if (!(error instanceof OmqError)) throw error;
       if (request.ask === 'digests') this.#rememberSilence(peer, error);

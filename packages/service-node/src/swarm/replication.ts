@@ -10,6 +10,7 @@ import { encodeForward } from '@allium/protocol/storage/request-writer';
 import type { RecursiveRequest } from '@allium/protocol/storage/requests';
 import { type NodeFailure, parseNodeReply } from '@allium/protocol/storage/responses';
 import type { Metrics } from '../metrics.ts';
+import { hasAddress, peerOf } from '../peers.ts';
 import type { NodeEntry } from '../rpc/apply.ts';
 
 // From the specification (§5.6).
@@ -38,9 +39,6 @@ export interface Forwards {
   readonly results: Promise<Forwarded[]>;
   readonly body: Uint8Array;
 }
-
-/** Whether a peer can be contacted at all. */
-export const hasAddress = (member: Member): boolean => member.host !== '0.0.0.0' && member.omqPort !== 0;
 
 export class Replication {
   readonly #omq: OmqEndpoint;
@@ -84,12 +82,7 @@ export class Replication {
 
   /** @throws OmqError */
   send(member: Member, parts: Uint8Array[]): Promise<Uint8Array[]> {
-    return this.#omq.request(
-      { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
-      'sn.storage_cc',
-      parts,
-      { timeoutMs: FORWARD_TIMEOUT_MS },
-    );
+    return this.#omq.request(peerOf(member), 'sn.storage_cc', parts, { timeoutMs: FORWARD_TIMEOUT_MS });
   }
 }
 

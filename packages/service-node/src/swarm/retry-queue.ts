@@ -5,7 +5,6 @@
 
 import type { StatementSync } from 'node:sqlite';
 import type { OmqEndpoint } from '@allium/net/omq/endpoint';
-import { OmqError } from '@allium/net/omq/endpoint';
 import { fromHex, utf8 } from '@allium/protocol/bytes';
 import type { Cancel, Env } from '@allium/protocol/env';
 import { type Member, swarmFor } from '@allium/protocol/membership';
@@ -13,8 +12,8 @@ import type { Database } from '../mailbox/database.ts';
 import type { Mailbox } from '../mailbox/mailbox.ts';
 import type { WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
+import { ask, hasAddress, peerOf } from '../peers.ts';
 import { type Delivery, encodeMessages, sendData } from './data-push.ts';
-import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
 // From the specification (§5.6).
@@ -354,17 +353,8 @@ export class RetryQueue {
   }
 
   /** Undefined when there was no answer. */
-  async #request(member: Member, command: string, parts: Uint8Array[]): Promise<Uint8Array[] | undefined> {
-    try {
-      return await this.#parts.omq.request(
-        { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
-        command,
-        parts,
-        { timeoutMs: REQUEST_TIMEOUT_MS, signal: this.#stopping.signal },
-      );
-    } catch (error) {
-      if (error instanceof OmqError) return undefined;
-      throw error;
-    }
+  #request(member: Member, command: string, parts: Uint8Array[]): Promise<Uint8Array[] | undefined> {
+    const options = { timeoutMs: REQUEST_TIMEOUT_MS, signal: this.#stopping.signal };
+    return ask(this.#parts.omq, peerOf(member), command, parts, options);
   }
 }

@@ -15,10 +15,10 @@ import type { Database } from '../mailbox/database.ts';
 import type { Mailbox } from '../mailbox/mailbox.ts';
 import type { WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
+import { hasAddress, peerOf } from '../peers.ts';
 import { encodeMessages } from './data-push.ts';
 import { Flight } from './flight.ts';
 import type { Reconciler } from './reconcile.ts';
-import { hasAddress } from './replication.ts';
 import type { Swarm } from './swarm.ts';
 
 // From the specification (§5.12).
@@ -247,7 +247,7 @@ export class SwarmSync {
     let answer: string;
     try {
       const reply = await this.#parts.omq.request(
-        { host: member.host, port: member.omqPort, publicKey: member.x25519Key },
+        peerOf(member),
         'sn.data_ready',
         [encodeBt({ '@': 0, t: wants ? 1 : 0 })],
         { timeoutMs: GREET_TIMEOUT_MS, signal: this.#stopping.signal },

@@ -7,7 +7,7 @@ import type { Env } from '@allium/protocol/env';
 import type { Member } from '@allium/protocol/membership';
 import { type ReasonCode, reasonCodes } from '@allium/protocol/membership/reasons';
 import type { ClockWatch } from '../membership/clock-watch.ts';
-import { hasAddress } from '../swarm/replication.ts';
+import { hasAddress } from '../peers.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import type { IncomingPings } from './incoming-pings.ts';
 import type { PeerBook } from './peer-book.ts';

@@ -2,11 +2,12 @@
 // The questions that a tester asks another node: whether it is there (spec/storage-server §5.10), and what time it has
 // (spec/chain §4.18). Ours: over HTTPS and OMQ; there is no QUIC in this network.
 import { httpsOrigin } from '@allium/net/https-transport';
-import { type OmqEndpoint, OmqError, type OmqPeer } from '@allium/net/omq/endpoint';
+import { type OmqEndpoint, OmqError } from '@allium/net/omq/endpoint';
 import { fromBase64, fromUtf8, toHex } from '@allium/protocol/bytes';
 import { type Clock, type Transport, TransportError } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import type { Member } from '@allium/protocol/membership';
+import { peerOf } from '../peers.ts';
 import type { PingResult } from './peer-book.ts';
 
 const NOTHING = new Uint8Array(0);
@@ -81,12 +82,6 @@ export class Questions {
     }
   }
 }
-
-export const peerOf = ({ host, omqPort, x25519Key }: Member): OmqPeer => ({
-  host,
-  port: omqPort,
-  publicKey: x25519Key,
-});
 
 /** Answer to `sn.chain_time`: unix seconds, in decimal. */
 export const timeAnswer = (clock: Clock): string => String(Math.floor(clock.now() / 1000));

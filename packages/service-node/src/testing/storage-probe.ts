@@ -17,7 +17,7 @@ import {
 } from '@allium/protocol/storage/requests';
 import { parseRetrieveResult } from '@allium/protocol/storage/responses';
 import { type RequestSigner, signRequest } from '@allium/protocol/storage/signatures';
-import { hasAddress } from '../swarm/replication.ts';
+import { hasAddress } from '../peers.ts';
 
 // From the specification.
 const TTL_MS = 3_600_000;

@@ -3,11 +3,11 @@
 // failing ones with growing patience, and those that this node has to judge more often and more closely. What comes out
 // stands in the `PeerBook`.
 
-import type { Cancel, Env } from '@allium/protocol/env';
+import { type Cancel, type Env, sample } from '@allium/protocol/env';
 import type { Member } from '@allium/protocol/membership';
 import { Background } from '../background.ts';
 import { CLOCKS_TO_ASK } from '../membership/clock-watch.ts';
-import { hasAddress } from '../swarm/replication.ts';
+import { hasAddress } from '../peers.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import type { PeerBook } from './peer-book.ts';
 import type { Questions } from './questions.ts';
@@ -121,7 +121,7 @@ export class Testers {
       }
       if (turn > 0) break;
       book.retain((key) => byEd25519.has(key));
-      this.#candidates = this.#shuffled([...byEd25519.keys()]);
+      this.#candidates = sample([...byEd25519.keys()], byEd25519.size, this.#env.random);
     }
     return undefined;
   }
@@ -241,15 +241,7 @@ export class Testers {
 
   #someOthers(count: number): Member[] {
     const others = this.#parts.swarm.membership.members.filter((member) => this.#isOther(member));
-    return this.#shuffled(others).slice(0, count);
-  }
-
-  #shuffled<T>(items: T[]): T[] {
-    for (let i = items.length - 1; i > 0; i--) {
-      const j = this.#env.random.below(i + 1);
-      [items[i], items[j]] = [items[j]!, items[i]!];
-    }
-    return items;
+    return sample(others, count, this.#env.random);
   }
 
   /** Normally distributed, by Box and Muller; never less than a tenth of the mean. */

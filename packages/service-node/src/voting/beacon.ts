@@ -12,14 +12,13 @@ import {
 } from '@allium/chain/chain-view';
 import { bytesOf, hexOf, keccak256 } from '@allium/chain/packed';
 import { decodeReveal, encodeReveal, type RevealMessage } from '@allium/chain/vote-message';
-import { type OmqEndpoint, OmqError } from '@allium/net/omq/endpoint';
-import { type Cancel, delay, type Env } from '@allium/protocol/env';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
+import { type Cancel, delay, type Env, sample } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import type { Member } from '@allium/protocol/membership';
 import { Background } from '../background.ts';
-import { hasAddress } from '../swarm/replication.ts';
+import { ask, hasAddress, peerOf } from '../peers.ts';
 import type { Swarm } from '../swarm/swarm.ts';
-import { peerOf } from '../testing/questions.ts';
 import { Offenders } from './offenders.ts';
 
 // From the specification.
@@ -200,21 +199,11 @@ export class Beacon {
     const others = swarm.membership.members.filter(
       (member) => member.active && member.ed25519Hex !== ownHex && hasAddress(member),
     );
-    const chosen: Member[] = [];
-    while (chosen.length < HELPERS && others.length > 0) {
-      chosen.push(...others.splice(this.#env.random.below(others.length), 1));
-    }
-    return chosen;
+    return sample(others, HELPERS, this.#env.random);
   }
 
   async #send(member: Member, bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#parts.omq.request(peerOf(member), 'sn.chain_reveal', [bytes], {
-        timeoutMs: TIMEOUT_MS,
-        signal: this.#stopping.signal,
-      });
-    } catch (error) {
-      if (!(error instanceof OmqError)) throw error;
-    }
+    const options = { timeoutMs: TIMEOUT_MS, signal: this.#stopping.signal };
+    await ask(this.#parts.omq, peerOf(member), 'sn.chain_reveal', [bytes], options);
   }
 }

@@ -12,17 +12,16 @@ import {
 } from '@allium/chain/chain-view';
 import { decodeVote, encodeVote, type VoteMessage } from '@allium/chain/vote-message';
 import { domainSeparator, signDigest, voteDigest } from '@allium/chain/votes';
-import { type OmqEndpoint, OmqError } from '@allium/net/omq/endpoint';
+import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import type { Cancel, Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import type { Member } from '@allium/protocol/membership';
 import { reasonCodes, reasonWords } from '@allium/protocol/membership/reasons';
 import { Background } from '../background.ts';
 import type { ClockWatch } from '../membership/clock-watch.ts';
-import { hasAddress } from '../swarm/replication.ts';
+import { ask, hasAddress, peerOf } from '../peers.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import type { PeerBook } from '../testing/peer-book.ts';
-import { peerOf } from '../testing/questions.ts';
 import { decide } from './decision.ts';
 import type { Judge } from './judge.ts';
 import { Offenders } from './offenders.ts';
@@ -411,15 +410,9 @@ export class Voting {
   }
 
   async #send(member: Member, bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#parts.omq.request(peerOf(member), 'sn.chain_vote', [bytes], {
-        timeoutMs: TIMEOUT_MS,
-        signal: this.#stopping.signal,
-      });
-    } catch (error) {
-      // It comes again.
-      if (!(error instanceof OmqError)) throw error;
-    }
+    const options = { timeoutMs: TIMEOUT_MS, signal: this.#stopping.signal };
+    // Unanswered, it comes again.
+    await ask(this.#parts.omq, peerOf(member), 'sn.chain_vote', [bytes], options);
   }
 }
 
