@@ -121,7 +121,7 @@ export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
     });
     child.stdout.on('data', (data) => {
       output = (output + data).slice(-20_000);
-      const match = /Listening on [^\s]*:(\d+)/.exec(output);
+      const match = /Listening on \S*:(\d+)\s/.exec(output);
       if (match === null) return;
       clearTimeout(timer);
       // What it prints per request is of no use; reading on keeps the pipe from filling.

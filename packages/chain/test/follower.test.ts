@@ -261,8 +261,7 @@ describe('a snapshot', () => {
     endpoint.isDown = true;
     const second = follow(writer, [endpoint], { snapshots });
     void second.start().catch(() => {});
-    await sleep(30);
-    expect(second.follower.nodes().size).toBe(12);
+    await expect.poll(() => second.follower.nodes().size).toBe(12);
     expect(second.follower.epochView()?.memberIds.length).toBe(12);
     expect(second.follower.isFresh()).toBe(false);
     endpoint.isDown = false;

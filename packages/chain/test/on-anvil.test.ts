@@ -198,7 +198,12 @@ test('a transaction that is passed by is sent again with a higher price, and an 
   await using writer = writerAs(3);
   const asked = await chain.usualPrice();
   const sending = writer.poke(1);
-  await sleep(500);
+  const prices = async () => {
+    const { pending, queued } = await chain.test.getTxpoolContent();
+    const waiting = [pending, queued].flatMap((pool) => Object.values(pool).flatMap(Object.values));
+    return waiting.map(({ maxFeePerGas }) => BigInt(maxFeePerGas));
+  };
+  await expect.poll(async () => (await prices()).some((price) => price > asked)).toBe(true);
   await chain.test.setNextBlockTimestamp({ timestamp: BigInt((await chain.now()) + 1) });
   await chain.test.mine({ blocks: 1 });
   const sent = await sending;
