@@ -18,6 +18,7 @@ import { Expiry } from './messaging/expiry.ts';
 import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
+import { OwnTimes } from './messaging/own-times.ts';
 import { Poller } from './messaging/poller.ts';
 import { OwnProfile } from './messaging/profile.ts';
 import { Settings } from './messaging/settings.ts';
@@ -63,6 +64,7 @@ export class RunningAccount {
   readonly #options: ClientOptions;
   readonly #expiry: Expiry;
   readonly #typing: Typing;
+  readonly #times: OwnTimes;
   readonly #reactionTimes: number[] = [];
   readonly #typedAt = new Map<AccountId, number>();
   readonly #closing = new AbortController();
@@ -121,6 +123,7 @@ export class RunningAccount {
       onUpload: (progress) => this.events.emit('upload', progress),
       onDownload: (progress) => this.events.emit('download', progress),
     });
+    this.#times = new OwnTimes(account.id, this.network.clock, storage);
     this.outbox = new Outbox(account, {
       ownCopies,
       network: this.network,
@@ -134,6 +137,7 @@ export class RunningAccount {
       notices,
       profile,
       uploads: this.files.uploads,
+      times: this.#times,
       ownRoute,
     });
     this.inbox = new Inbox({
@@ -168,7 +172,10 @@ export class RunningAccount {
         env,
         onRound: (error) => this.#onRound(error),
         // What another process changed meanwhile is not to be undone by what follows from the answer.
-        beforeTaking: () => synced.takeJournal(),
+        beforeTaking: async () => {
+          await this.#confirmErasures();
+          await synced.takeJournal();
+        },
         onGap: (counts) => this.events.emit('gap', counts),
       },
     );
@@ -214,6 +221,7 @@ export class RunningAccount {
       storage,
       log: env.log,
       now,
+      clock: () => running?.network.clock ?? { offset: 0, isSettled: false },
     });
     loaded = synced;
     running = new RunningAccount({ ...options, storage: whole }, { ...models, synced });
@@ -266,6 +274,7 @@ export class RunningAccount {
       profile: this.profile,
       storage: this.#options.storage,
       now: () => this.network.clock.unique(),
+      times: this.#times,
       time: () => this.network.clock.now(),
       onMarked: (message, before) => this.#onMarked(message, before),
       onNotice: (message) => this.#onMessage(message),
@@ -310,6 +319,14 @@ export class RunningAccount {
     if (Object.values(changes).some((change) => change === true || (change !== false && change.length > 0))) {
       this.events.emit('synced', changes);
     }
+  }
+
+  /** What comes is not to be measured by an erasure whose time is that of a wrong clock. */
+  async #confirmErasures(): Promise<void> {
+    if (!this.synced.erasures.areBelieved) return;
+    if (!this.network.clock.isSettled) await this.network.settleClock(this.closing);
+    this.synced.confirmErasures();
+    this.#resumeErasing();
   }
 
   #resumeErasing(): void {

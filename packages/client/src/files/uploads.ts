@@ -241,6 +241,16 @@ export class Uploads {
     return records;
   }
 
+  /** What `prepare` gave, for a message of another time. */
+  owned(records: readonly StoredRecord[], { sender, timestamp }: MessageIdentity): readonly StoredRecord[] {
+    const owner = { sender, timestamp };
+    return records.map((record) =>
+      record.value !== undefined && 'owner' in record.value
+        ? { ...record, value: { ...record.value, owner } }
+        : record,
+    );
+  }
+
   /** They are not wanted any more. */
   async drop(files: readonly StoredAttachment[]): Promise<void> {
     for (const name of namesOf(files)) {

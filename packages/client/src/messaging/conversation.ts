@@ -26,6 +26,7 @@ import { checkEditable, editToWire } from './edits.ts';
 import { accountIdIn } from './effects.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions } from './outbox.ts';
+import type { OwnTimes } from './own-times.ts';
 import { MAX_NAME_BYTES, type OwnProfile } from './profile.ts';
 import { startTimers } from './read-timers.ts';
 import type { Settings } from './settings.ts';
@@ -61,8 +62,10 @@ interface ConversationDeps {
   readonly states: ConversationStates;
   /** Removes the messages of a conversation that was erased; resolves when that is done. */
   readonly eraseMessages: (id: AccountId) => Promise<void>;
-  /** A network time that nothing else of ours has. */
+  /** A network time that nothing else of this process has. */
   readonly now: () => number;
+  /** The same for what stands in the conversation. */
+  readonly times: OwnTimes;
   /** Network time. */
   readonly time: () => number;
   readonly onMarked: (message: StoredMessage, before: Marks | undefined) => void;
@@ -249,12 +252,12 @@ export class Conversation {
    * @throws ClientError `not_found`: no message of ours; `empty`, `too_long`; `under_way`: it is not sent yet; `too_late`
    */
   async edit(timestamp: number, text: string): Promise<void> {
-    const { storage, notices, own, now, onMarked } = this.#deps;
+    const { storage, notices, own, times, onMarked } = this.#deps;
     if (text === '') throw new ClientError('empty', 'a message without text; to take it back, delete it');
     checkLength(text);
+    const at = await times.free();
     const found = await storage.message(own, timestamp);
     const message = found?.conversation === this.id ? found : undefined;
-    const at = now();
     checkEditable(message, at);
     if (message.text === text) return;
     const { timer, marks: { expiresAt = Number.POSITIVE_INFINITY } = {} } = message;
@@ -302,10 +305,14 @@ export class Conversation {
    * @throws ClientError `bad_timer`
    */
   async setTimer(timer: Timer | undefined): Promise<void> {
-    const { own, notices, now, onNotice } = this.#deps;
+    const { own, times } = this.#deps;
     if (timer !== undefined) checkTimer(timer, this.id === own);
     if (isSameTimer(timer, this.timer)) return;
-    const at = now();
+    await times.take(await times.free(), (at) => this.#setTimer(timer, at));
+  }
+
+  async #setTimer(timer: Timer | undefined, at: number): Promise<void> {
+    const { own, notices, onNotice } = this.#deps;
     const change = { timer, timerChangedAt: at };
     // Whom we have never written to learns it from the first message.
     if (!this.contact.approved) return this.#changeContact(change);
@@ -328,7 +335,7 @@ export class Conversation {
       notice: { kind: 'timer', ...(timer !== undefined && { timer }) },
       ...(timer !== undefined && { timer, marks: { expiresAt: at + timer.seconds * 1_000 } }),
     };
-    await this.#changeContact(change, { messages: [message], records: [sent.record] });
+    await this.#changeContact(change, { fresh: [message], messages: [message], records: [sent.record] });
     sent.taken();
     onNotice(message);
   }
@@ -490,7 +497,7 @@ export class Conversation {
 
   async #changeContact(
     change: ContactChange,
-    more: Pick<Changes, 'messages' | 'records'> = {},
+    more: Pick<Changes, 'fresh' | 'messages' | 'records'> = {},
   ): Promise<void> {
     const { storage, contacts } = this.#deps;
     const before = this.contact;

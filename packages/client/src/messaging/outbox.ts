@@ -11,19 +11,22 @@ import type { OutgoingFiles, Uploads } from '../files/uploads.ts';
 import type { Network } from '../network/network.ts';
 import { marked } from '../storage/marks.ts';
 import {
+  type Changes,
   type MessageReference,
   type Storage,
   StorageError,
   type StoredMessage,
   type StoredRecord,
 } from '../storage/storage.ts';
-import type { Contacts } from './contacts.ts';
+import type { Contact, ContactChange, Contacts } from './contacts.ts';
 import type { Notices } from './notices.ts';
+import type { OwnTimes } from './own-times.ts';
 import type { OwnProfile } from './profile.ts';
 import type { OwnRoute } from './storage-guards.ts';
 import { isTooOld, type Sent, type StoringDeps, storeMessage } from './storing.ts';
 import { checkLength } from './text.ts';
 import { expiryOfSent } from './timers.ts';
+import { writeOrUndo } from './write-or-undo.ts';
 
 // From the specification.
 /** §6.2. */
@@ -59,6 +62,7 @@ interface OutboxDeps {
   readonly notices: Notices;
   readonly profile: OwnProfile;
   readonly uploads: Uploads;
+  readonly times: OwnTimes;
   /** Whom to ask of our own swarm, and over which guard. */
   readonly ownRoute: () => Promise<OwnRoute>;
 }
@@ -99,20 +103,15 @@ export class Outbox {
     if (text === '' && !options.attachments?.length)
       throw new ClientError('empty', 'a message without text or file');
     checkLength(text);
-    const { network, storage, contacts, notices, profile, uploads } = this.#deps;
+    const { network, storage, contacts, notices, profile, uploads, times } = this.#deps;
     const { signal, keepTrying = false, quote } = options;
     const { offset } = network.clock;
-    let timestamp = network.clock.unique();
-    // Another of our devices had the same millisecond, or this one before it was started again.
-    while ((await storage.message(this.#account.id, timestamp)) !== undefined) {
-      timestamp = network.clock.unique(timestamp + 1);
-    }
-    const owner = { sender: this.#account.id, timestamp };
-    const { files, records } = await uploads.prepare(options, text, owner, signal);
+    const sender = this.#account.id;
+    const first = await times.free();
+    const prepared = await uploads.prepare(options, text, { sender, timestamp: first }, signal);
     const contact = contacts.get(conversation);
-    const message: StoredMessage = {
-      sender: this.#account.id,
-      timestamp,
+    const unsent: Omit<StoredMessage, 'timestamp'> = {
+      sender,
       conversation,
       text,
       state: 'sending',
@@ -120,26 +119,37 @@ export class Outbox {
       handled: true,
       ...(keepTrying && { keepTrying }),
       ...(quote !== undefined && { quote }),
-      ...files,
+      ...prepared.files,
       ...(contact.timer !== undefined && { timer: contact.timer }),
     };
     // §6.2: who writes accepts, and says so before the first answer to a request.
     const isNew = !contact.approved && conversation !== this.#account.id;
-    const answer =
-      isNew && contact.approvedMe
-        ? notices.content(
-            conversation,
-            { messageRequestResponse: { isApproved: true, ...profile.toWire() } },
-            network.clock.unique(timestamp - ANSWER_BEFORE_MS),
-          )
-        : undefined;
-    await storage.write({
-      messages: [message],
-      records: [
-        ...(isNew ? [contacts.change(conversation, { approved: true })] : []),
-        ...(answer === undefined ? [] : [answer.record]),
-        ...records,
-      ],
+    const { message, answer } = await times.take(first, async (timestamp) => {
+      const message: StoredMessage = { ...unsent, timestamp };
+      const answer =
+        isNew && contact.approvedMe
+          ? notices.content(
+              conversation,
+              { messageRequestResponse: { isApproved: true, ...profile.toWire() } },
+              network.clock.unique(timestamp - ANSWER_BEFORE_MS),
+            )
+          : undefined;
+      const changes: Changes = {
+        fresh: [message],
+        messages: [message],
+        records: [
+          ...(isNew ? [contacts.change(conversation, { approved: true })] : []),
+          ...(answer === undefined ? [] : [answer.record]),
+          ...uploads.owned(prepared.records, message),
+        ],
+      };
+      await writeOrUndo<Contact>(storage, changes, {
+        before: contact,
+        changed: isNew ? ['approved'] : [],
+        now: () => contacts.get(conversation),
+        put: (undone: ContactChange) => contacts.change(conversation, undone),
+      });
+      return { message, answer };
     });
     answer?.taken();
     this.#deps.onChange(message);
@@ -269,7 +279,7 @@ export class Outbox {
     onTimed: (message: StoredMessage) => void = () => undefined,
   ): Promise<Sent> {
     const isNote = given.conversation === this.#account.id;
-    const { network, storage, uploads } = this.#deps;
+    const { network, storage, uploads, times } = this.#deps;
     let message = given;
     try {
       const uploaded = await uploads.run(message, signal);
@@ -286,7 +296,8 @@ export class Outbox {
       if (offset !== undefined) {
         const error = network.clock.offset - offset;
         if (Math.abs(error) > MAX_CLOCK_ERROR_MS) {
-          message = { ...message, timestamp: network.clock.unique(Math.round(message.timestamp - error)) };
+          const timestamp = await times.free(Math.round(message.timestamp - error));
+          message = { ...message, timestamp };
           await this.#replace(given, message);
           this.#alsoCancels(given, message);
           onTimed(message);

@@ -10,6 +10,7 @@ import { parseAccountPubkey, type StoreRequest } from '@allium/protocol/storage/
 import { writeFiles } from '../files/stored-attachment.ts';
 import type { Network } from '../network/network.ts';
 import type { StoredMessage } from '../storage/storage.ts';
+import type { OwnTimes } from './own-times.ts';
 import type { OwnProfile } from './profile.ts';
 import { readSigned, STORE_LIMITS } from './proofs.ts';
 import type { OwnRoute } from './storage-guards.ts';
@@ -37,6 +38,7 @@ export interface StoringDeps {
   readonly account: Account;
   readonly network: Network;
   readonly profile: OwnProfile;
+  readonly times: OwnTimes;
   /** Whom to ask of our own swarm, and over which guard. */
   readonly ownRoute: () => Promise<OwnRoute>;
 }
@@ -52,7 +54,7 @@ export async function storeMessage(
   signal: AbortSignal | undefined,
   deps: StoringDeps,
 ): Promise<Sent> {
-  const { account, network } = deps;
+  const { account, network, times } = deps;
   const isCopy = recipient === account.id;
   const pubkey = parseAccountPubkey(recipient);
   let message = given;
@@ -94,7 +96,7 @@ export async function storeMessage(
       // The copy keeps the time of the message whatever happens: it is the same message. So does a message whose
       // time the network confirms: the node's clock is wrong then, and an attempt before may have been stored.
       if (timeRefused && recipient === message.conversation && isWrong(message.timestamp)) {
-        message = { ...message, timestamp: network.clock.unique() };
+        message = { ...message, timestamp: await times.free() };
         request = undefined;
       }
       // The same bytes at every attempt, so that a swarm that has them already keeps one message.

@@ -17,6 +17,7 @@ import {
   type StoredMessage,
   type StoredRecord,
   type StoredSwarm,
+  taken,
 } from '../storage/storage.ts';
 import {
   CACHE_KIB,
@@ -75,6 +76,9 @@ export class SqliteStorage implements Storage {
     this.#check();
     this.#prepareFor(changes.messages?.length ?? 0);
     this.#transaction(() => {
+      for (const { sender, timestamp } of changes.fresh ?? []) {
+        if (this.#messages('WHERE sender = ? AND timestamp = ?', sender, timestamp).length > 0) throw taken();
+      }
       for (const { sender, timestamp } of changes.removed ?? []) {
         this.#run('DELETE FROM messages WHERE sender = ? AND timestamp = ?', sender, timestamp);
       }

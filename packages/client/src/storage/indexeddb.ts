@@ -37,6 +37,7 @@ import {
   type StoredMessage,
   type StoredRecord,
   type StoredSwarm,
+  taken,
 } from './storage.ts';
 
 export class IndexedDbStorage implements Storage {
@@ -105,6 +106,11 @@ export class IndexedDbStorage implements Storage {
       const seal = this.#seal;
       const identity = ({ sender, timestamp }: MessageIdentity) =>
         [seal.name(sender), timestamp] satisfies [string, number];
+      for (const fresh of changes.fresh ?? []) {
+        if ((await store('messages').index('identity').getKey(identity(fresh))) === undefined) continue;
+        transaction.abort();
+        throw taken();
+      }
       for (const removed of changes.removed ?? []) {
         const id = await store('messages').index('identity').getKey(identity(removed));
         if (id !== undefined) await store('messages').delete(id);
@@ -158,7 +164,8 @@ export class IndexedDbStorage implements Storage {
       throw indexedDbFailure(cause, 'the change could not be written');
     });
     // A request that fails aborts the transaction, and `done` tells it.
-    const [written] = await Promise.allSettled([done, work()]);
+    const [written, worked] = await Promise.allSettled([done, work()]);
+    if (worked.status === 'rejected' && worked.reason instanceof StorageError) throw worked.reason;
     if (written.status === 'rejected') throw written.reason;
   }
 

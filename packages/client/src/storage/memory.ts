@@ -25,6 +25,7 @@ import {
   type StoredMessage,
   type StoredRecord,
   type StoredSwarm,
+  taken,
 } from './storage.ts';
 
 const messageKey = (sender: string, timestamp: number) => `${sender}:${timestamp}`;
@@ -50,6 +51,9 @@ export class MemoryStorage implements Storage {
     this.#check();
     // A copy of the whole first: from here on nothing can fail half way.
     const changes = structuredClone(given);
+    for (const { sender, timestamp } of changes.fresh ?? []) {
+      if (this.#messages.has(messageKey(sender, timestamp))) throw taken();
+    }
     for (const { sender, timestamp } of changes.removed ?? []) {
       this.#messages.delete(messageKey(sender, timestamp));
       this.#places.delete(messageKey(sender, timestamp));

@@ -14,13 +14,15 @@ import type { FoundMessages, SearchQuery } from './search.ts';
 /**
  * `newer_schema`: written by a newer version of this program. `closed`: used after `close`. `wrong_key`: encrypted with
  * another key than the one that was given. `damaged`: not what was written. `full`: no space left. `busy`: another
- * program holds it.
+ * program holds it. `taken`: there is a message under an identity that was to be free.
  */
 export class StorageError extends AlliumError<
-  'newer_schema' | 'closed' | 'wrong_key' | 'damaged' | 'full' | 'busy' | 'failed'
+  'newer_schema' | 'closed' | 'wrong_key' | 'damaged' | 'full' | 'busy' | 'taken' | 'failed'
 > {
   override readonly name = 'StorageError';
 }
+
+export const taken = () => new StorageError('taken', 'there is a message of this time already');
 
 /** Of the tables below; every implementation keeps it with the data. */
 export const STORAGE_SCHEMA = 5;
@@ -170,6 +172,8 @@ export type MarkedMessage = MessageIdentity & { readonly marks: Marks };
 export interface Changes {
   /** Inserted, or replaced where (sender, timestamp) exists; marks are merged. */
   readonly messages?: readonly StoredMessage[];
+  /** What must not be there yet, looked at first of all: else nothing is written, and it rejects with `taken`. */
+  readonly fresh?: readonly MessageIdentity[];
   /** Removed first. */
   readonly removed?: readonly MessageIdentity[];
   /** Given to the program by `messages()`; those that exist, nothing else of them changes. */

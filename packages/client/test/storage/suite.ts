@@ -57,6 +57,26 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await storage.setting('x')).toBeUndefined();
     });
 
+    test('what is to be fresh and is not, is not written, and nothing with it', async () => {
+      const storage = await open();
+      const first = message(5);
+      await storage.write({ fresh: [first, message(6)], messages: [first] });
+      const other = message(7);
+      const again = message(5, { text: 'other' });
+      await expect(
+        storage.write({
+          fresh: [other, again],
+          removed: [first],
+          messages: [other, again],
+          settings: { a: 'b' },
+        }),
+      ).rejects.toMatchObject({ name: 'StorageError', code: 'taken' });
+      expect(await storage.history(BOB, { limit: 9 })).toEqual([first]);
+      expect(await storage.setting('a')).toBeUndefined();
+      await storage.write({ fresh: [other], messages: [other] });
+      expect(await storage.history(BOB, { limit: 9 })).toEqual([first, other]);
+    });
+
     test('keeps a message as it was given, whatever its text', async () => {
       const storage = await open();
       const texts = ['', 'a\u0000b', '🧅'.repeat(500), '"quotes" \\ \n', ' '];
