@@ -2,7 +2,7 @@
 // What becomes of texts that strangers write.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isOnlyEmoji, piecesOf, safeHref, tame, tameLine } from '../src/components/rich-text.tsx';
+import { isOnlyEmoji, isPlain, piecesOf, safeHref, tame, tameLine } from '../src/components/rich-text.tsx';
 
 describe('links', () => {
   test.each([
@@ -56,6 +56,41 @@ test('only emoji are shown large', () => {
   expect(isOnlyEmoji('😀 😀 😀')).toBe(true);
   expect(isOnlyEmoji('😀 a')).toBe(false);
   expect(isOnlyEmoji('123')).toBe(false);
+});
+
+test('a text that is shown as it is has nothing that would be changed or made a link', () => {
+  expect(
+    [
+      'See you at 7:40!',
+      'https:x',
+      'héllo 👍🏽',
+      'a\n\tb',
+      'a@05.de',
+      'http://x.de',
+      'a\u0000',
+      `a${'\u0321'.repeat(2)}`,
+    ].map(isPlain),
+  ).toEqual([true, true, true, true, false, false, false, false]);
+  expect(isPlain('a'.repeat(3_001))).toBe(false);
+  const part = fc.constantFrom(
+    'a',
+    ' ',
+    '\u0321',
+    '\u0007',
+    '\ufffa',
+    'https://',
+    'x.org',
+    '@',
+    '05',
+    'ab'.repeat(32),
+    '\u202e',
+  );
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+      const text = parts.join('');
+      if (isPlain(text)) expect(piecesOf(text, {})).toEqual(text === '' ? [] : [{ kind: 'text', text }]);
+    }),
+  );
 });
 
 test('nothing of a text is lost, and only web addresses become links', () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A person's picture; without one a flower that follows from the id, so that strangers with equal names differ.
-import { memo, useEffect, useState } from 'react';
+import { memo, type ReactNode, useEffect, useState } from 'react';
 import { useApp } from '../state/context.ts';
 import './avatar.css';
 
@@ -11,12 +11,21 @@ interface AvatarProps {
   readonly size?: number;
 }
 
-export const Avatar = memo(function Avatar({ id, name, pictureTag, size = 44 }: AvatarProps) {
+export function Avatar({ id, name, pictureTag, size = 44 }: AvatarProps) {
+  return pictureTag === undefined ? (
+    <Flower id={id} name={name} size={size} />
+  ) : (
+    <Portrait id={id} name={name} pictureTag={pictureTag} size={size} />
+  );
+}
+
+type PortraitProps = AvatarProps & { readonly pictureTag: string; readonly size: number };
+
+const Portrait = memo(function Portrait({ id, name, pictureTag, size }: PortraitProps) {
   const app = useApp();
   const [picture, setPicture] = useState<string>();
   useEffect(() => {
     setPicture(undefined);
-    if (pictureTag === undefined) return;
     let gone = false;
     void app.picture(id, pictureTag).then((address) => {
       if (!gone) setPicture(address);
@@ -25,14 +34,17 @@ export const Avatar = memo(function Avatar({ id, name, pictureTag, size = 44 }: 
       gone = true;
     };
   }, [app, id, pictureTag]);
-  return (
-    <span className="avatar" style={{ inlineSize: size, blockSize: size }} aria-hidden="true">
-      {picture === undefined ? (
-        <Flower id={id} name={name} />
-      ) : (
-        <img className="avatar__picture" src={picture} alt="" onError={() => setPicture(undefined)} />
-      )}
-    </span>
+  return picture === undefined ? (
+    <Flower id={id} name={name} size={size} />
+  ) : (
+    <img
+      className="avatar"
+      width={size}
+      height={size}
+      src={picture}
+      alt=""
+      onError={() => setPicture(undefined)}
+    />
   );
 });
 
@@ -58,17 +70,35 @@ function ring(count: number, radius: number, size: number, offset: number): stri
   return path;
 }
 
-function Flower({ id, name }: { readonly id: string; readonly name?: string | undefined }) {
+/** The drawings of the people in sight. */
+const flowers = new Map<string, ReactNode>();
+const MAX_FLOWERS = 300;
+
+const Flower = memo(function Flower({ id, name, size }: Omit<PortraitProps, 'pictureTag'>) {
+  const initial = initialOf(name);
+  const key = `${id} ${initial}`;
+  const known = flowers.get(key) ?? draw(id, initial);
+  if (!flowers.has(key)) {
+    if (flowers.size >= MAX_FLOWERS) flowers.clear();
+    flowers.set(key, known);
+  }
+  return (
+    <svg className="avatar" width={size} height={size} viewBox="0 0 64 64" aria-hidden="true">
+      {known}
+    </svg>
+  );
+});
+
+function draw(id: string, initial: string): ReactNode {
   const [a = 0, b = 0, c = 0, d = 0, e = 0] = numbersOf(id);
   const hue = Math.round((a / 256) * 360);
   const turn = (b / 256) * 60;
   const petals = 5 + (c % 6);
   const inner = 3 + (d % 5);
-  const initial = initialOf(name);
   const chroma = 0.075 + (e % 4) * 0.012;
   return (
-    <svg viewBox="0 0 64 64" role="presentation">
-      <rect width="64" height="64" fill={`oklch(0.56 ${chroma + 0.03} ${hue})`} />
+    <>
+      <rect width="64" height="64" rx="21.76" fill={`oklch(0.56 ${chroma + 0.03} ${hue})`} />
       <circle
         cx="32"
         cy="32"
@@ -88,7 +118,7 @@ function Flower({ id, name }: { readonly id: string; readonly name?: string | un
           {initial}
         </text>
       )}
-    </svg>
+    </>
   );
 }
 

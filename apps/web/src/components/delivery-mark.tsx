@@ -4,7 +4,7 @@ import { t } from '../i18n/i18n.ts';
 import type { DeliveryView } from '../model.ts';
 import { Icon } from './icon.tsx';
 
-const ICONS = {
+export const DELIVERY_ICONS = {
   queued: 'clock',
   stored: 'check',
   delivered: 'checks',
@@ -15,17 +15,14 @@ const ICONS = {
 export function DeliveryMark({
   state,
   size = 15,
-  named = false,
 }: {
   readonly state: DeliveryView['state'];
   readonly size?: number;
-  /** What it stands in says it already. */
-  readonly named?: boolean;
 }) {
   return (
     <span className={`delivery-mark delivery-mark--${state}`}>
-      <Icon name={ICONS[state]} size={size} />
-      {!named && <span className="sr-only">{t(`delivery.${state}`)}</span>}
+      <Icon name={DELIVERY_ICONS[state]} size={size} />
+      <span className="sr-only">{t(`delivery.${state}`)}</span>
     </span>
   );
 }

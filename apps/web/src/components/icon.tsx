@@ -62,24 +62,26 @@ const PATHS = {
   inbox: 'M4 13.5l2.5-8h11l2.5 8v5.5H4zM4 13.5h4.5l1.3 2.5h4.4l1.3-2.5H20',
   note: 'M6 3.5h12v17l-3-2-3 2-3-2-3 2zM9 8h6M9 11.5h6',
   down: 'M6 9.5l6 6 6-6',
+  keyboard: 'M3.5 6.5h17v11h-17zM7 10h.01M10.3 10h.01M13.7 10h.01M17 10h.01M7 14h.01M17 14h.01M10 14h4',
   logout: 'M13.5 4.5H5.5v15h8M10 12h10M16.5 8.5L20 12l-3.5 3.5',
 } as const;
 
 export type IconName = keyof typeof PATHS;
 
+interface IconProps {
+  readonly name: IconName;
+  readonly size?: number;
+  readonly look?: string;
+}
+
 /** Decoration only: what it means stands beside it or in the label of its button. */
-export function Icon({ name, size = 20 }: { readonly name: IconName; readonly size?: number }) {
+export function Icon({ name, size = 20, look }: IconProps) {
   return (
     <svg
-      className="icon"
+      className={look === undefined ? 'icon' : `icon ${look}`}
       width={size}
       height={size}
       viewBox="0 0 24 24"
-      fill="none"
-      stroke="currentColor"
-      strokeWidth={1.7}
-      strokeLinecap="round"
-      strokeLinejoin="round"
       aria-hidden="true"
     >
       <path d={PATHS[name]} />

@@ -25,6 +25,14 @@ export function tameLine(text: string): string {
     .replaceAll(/\s+/g, ' ');
 }
 
+/** What `piecesOf` or `tame` may change, and marks on marks, which have to be cut at the edge of the text. */
+const SPECIAL = /https?:\/\/|@05|\p{M}{2}|[^\P{Cc}\t\n\r]|[\ufff9-\ufffb]/u;
+
+/** Shown as it is, in one element; anything else needs `RichText`. */
+export function isPlain(text: string): boolean {
+  return text.length <= MAX_SHOWN && !SPECIAL.test(text);
+}
+
 export type Piece =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'link'; readonly text: string; readonly href: string }
@@ -96,7 +104,7 @@ export function RichText({
   const pieces = piecesOf(isLong ? text.slice(0, MAX_SHOWN) : text, mentions);
   return (
     <>
-      <bdi className="rich-text" dir="auto">
+      <bdi className="rich-text rich-text--rich">
         {pieces.map((piece, index) => {
           // biome-ignore lint/suspicious/noArrayIndexKey: pieces of one text that never changes
           if (piece.kind === 'text') return <Fragment key={index}>{piece.text}</Fragment>;

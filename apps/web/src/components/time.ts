@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Times as people say them, in the language of the page.
-import { currentLocale, t } from '../i18n/i18n.ts';
+import { currentLanguage, currentLocale, t } from '../i18n/i18n.ts';
 
 const DAY_MS = 86_400_000;
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 function format(name: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const key = `${currentLocale()} ${name}`;
-  const known = formats.get(key) ?? new Intl.DateTimeFormat(currentLocale(), options);
-  formats.set(key, known);
+  const key = `${currentLanguage()} ${name}`;
+  let known = formats.get(key);
+  if (known === undefined) {
+    known = new Intl.DateTimeFormat(currentLocale(), options);
+    formats.set(key, known);
+  }
   return known;
 }
 

@@ -9,6 +9,7 @@ interface WaveformProps {
 }
 
 export function Waveform({ levels, played }: WaveformProps) {
+  const split = Math.min(levels.length, Math.ceil(played * levels.length));
   return (
     <svg
       className="waveform"
@@ -16,21 +17,18 @@ export function Waveform({ levels, played }: WaveformProps) {
       preserveAspectRatio="none"
       aria-hidden="true"
     >
-      {levels.map((level, i) => {
-        const height = Math.max(3, level * 30);
-        return (
-          <rect
-            // biome-ignore lint/suspicious/noArrayIndexKey: bars have no other name
-            key={i}
-            className={i / levels.length < played ? 'waveform__bar waveform__bar--played' : 'waveform__bar'}
-            x={i * 4}
-            y={16 - height / 2}
-            width={2.4}
-            height={height}
-            rx={1.2}
-          />
-        );
-      })}
+      <path className="waveform__bar" d={barsOf(levels, split, levels.length)} />
+      <path className="waveform__bar waveform__bar--played" d={barsOf(levels, 0, split)} />
     </svg>
   );
+}
+
+/** As one path: each element costs when one scrolls. */
+function barsOf(levels: readonly number[], from: number, to: number): string {
+  let path = '';
+  for (let i = from; i < to; i++) {
+    const half = Math.max(3, (levels[i] ?? 0) * 30) / 2;
+    path += `M${i * 4 + 1.2} ${(17.2 - half).toFixed(1)}V${(14.8 + half).toFixed(1)}`;
+  }
+  return path;
 }

@@ -59,7 +59,7 @@ export class FixtureBackend implements Backend {
         const end =
           before === undefined
             ? all.length
-            : all.findIndex(
+            : all.findLastIndex(
                 ({ timestamp, sender }) => timestamp === before.timestamp && sender === before.sender,
               );
         return all.slice(Math.max(0, end - limit), end);

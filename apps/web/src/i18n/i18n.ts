@@ -37,7 +37,7 @@ export async function setLanguage(next: Language): Promise<void> {
   for (const listener of listeners) listener();
 }
 
-const currentLanguage = (): Language => language;
+export const currentLanguage = (): Language => language;
 
 /** As the browser wants the language: days, hours and numbers differ from country to country. */
 export function currentLocale(): string {
@@ -49,6 +49,7 @@ export function t(key: TextKey, params: Params = {}): string {
   const { n } = params;
   const chosen = typeof n === 'number' && `${key}_other` in en ? `${key}_${pluralOf(n)}` : key;
   const text = texts[chosen as Raw] ?? en[chosen as Raw] ?? key;
+  if (!text.includes('{')) return text;
   return text.replaceAll(/\{(\w+)\}/g, (whole, name) => {
     const value = params[name];
     return typeof value === 'number' ? value.toLocaleString(language) : (value ?? whole);

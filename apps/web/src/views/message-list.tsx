@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The messages of a conversation: only those in sight are in the document. Keeps to the end while one reads there, and
 // keeps its place when older ones are loaded above.
-import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
-import { Virtualizer, type VirtualizerHandle } from 'virtua';
+import {
+  Fragment,
+  type KeyboardEvent,
+  type ReactElement,
+  type SyntheticEvent,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
+import { type CustomItemComponentProps, Virtualizer, type VirtualizerHandle } from 'virtua';
 import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
 import { Empty } from '../components/feedback.tsx';
-import { dayName, isSameDay } from '../components/time.ts';
-import { t } from '../i18n/i18n.ts';
+import { isSameDay } from '../components/time.ts';
+import { t, useLanguage } from '../i18n/i18n.ts';
 import type { MessageView, PersonView } from '../model.ts';
 import type { Chat } from '../state/chat.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
-import { Message, type MessageActions } from './message.tsx';
+import { Message, type MessageActions, type MessageSetting } from './message.tsx';
 import { titleOf } from './person.ts';
 import './message-list.css';
 
@@ -24,10 +34,25 @@ const AT_END = 64;
 const NEAR_START = 900;
 const MARK_MS = 2_000;
 
+/** Keys of the messages whose tools are shown. */
+interface Near {
+  readonly hovered?: string | undefined;
+  readonly focused?: string | undefined;
+  /** Its menu is open. */
+  readonly held?: string | undefined;
+}
+
+interface Made {
+  readonly before: MessageView | undefined;
+  readonly after: MessageView | undefined;
+  readonly state: number;
+  readonly element: ReactElement;
+}
+
 interface MessageListProps {
   readonly chat: Chat;
   readonly person: PersonView;
-  readonly actions: Omit<MessageActions, 'goTo'>;
+  readonly actions: Pick<MessageActions, 'reply' | 'edit' | 'details' | 'remove'>;
   readonly focus?: string | undefined;
 }
 
@@ -43,6 +68,8 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
   const [isAway, setAway] = useState(false);
   const [missed, setMissed] = useState(0);
   const [marked, setMarked] = useState<string>();
+  const [near, setNear] = useState<Near>({});
+  const language = useLanguage();
   const count = messages.length;
   const newest = messages.at(-1);
 
@@ -111,13 +138,78 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
     [app, chat],
   );
   const allActions = useMemo<MessageActions>(
-    () => ({ ...actions, goTo: (key) => void goTo(key) }),
-    [actions, goTo],
+    () => ({
+      ...actions,
+      goTo: (key) => void goTo(key),
+      react: ({ conversation, sender, timestamp, reactions }, emoji) => {
+        const has = reactions.some((reaction) => reaction.mine && reaction.emoji === emoji);
+        void app.call('react', [conversation, { sender, timestamp }, emoji, has]);
+      },
+      resend: ({ conversation, timestamp }) => void app.call('resend', [conversation, timestamp]),
+      cancelSending: ({ conversation, timestamp }) =>
+        void app.call('cancelSending', [conversation, timestamp]),
+      copy: ({ text }) =>
+        void navigator.clipboard.writeText(text).then(
+          () => app.toast('copied', 'done'),
+          () => app.toast('clipboard', 'error'),
+        ),
+      hold: (key, held) => setNear((before) => ({ ...before, held: held ? key : undefined })),
+    }),
+    [actions, goTo, app],
   );
+  const setting = useMemo<MessageSetting>(
+    () => ({ person, title: titleOf(person), actions: allActions, language }),
+    [person, allActions, language],
+  );
+  // The element of a message stays the same object while nothing about it changes: React then passes over it, in each frame.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another setting makes other elements
+  const made = useMemo(() => new WeakMap<MessageView, Made>(), [setting, unreadFrom]);
+  const elementOf = (message: MessageView, index: number): ReactElement => {
+    const before = messages[index - 1];
+    const after = messages[index + 1];
+    const { key } = message;
+    const beginning = index === 0 && !hasOlder;
+    const isMarked = marked === key;
+    const isNear = near.hovered === key || near.focused === key || near.held === key;
+    const state = Number(beginning) + 2 * Number(isMarked) + 4 * Number(isNear);
+    const known = made.get(message);
+    if (known !== undefined && known.before === before && known.after === after && known.state === state)
+      return known.element;
+    const newDay = before === undefined || !isSameDay(before.place, message.place);
+    const unread = key === unreadFrom;
+    const row = (
+      <Message
+        key={key}
+        message={message}
+        setting={setting}
+        first={newDay || unread || !isTogether(before, message)}
+        last={!isTogether(message, after) || (after !== undefined && !isSameDay(message.place, after.place))}
+        newDay={newDay}
+        unread={unread}
+        marked={isMarked}
+        near={isNear}
+      />
+    );
+    const element = beginning ? (
+      <Fragment key={key}>
+        <Beginning person={person} />
+        {row}
+      </Fragment>
+    ) : (
+      row
+    );
+    made.set(message, { before, after, state, element });
+    return element;
+  };
 
   useEffect(() => {
     if (focus !== undefined && phase === 'ready') void goTo(focus);
   }, [focus, phase, goTo]);
+
+  const hover = (hovered: string | undefined) =>
+    setNear((before) => (before.hovered === hovered ? before : { ...before, hovered }));
+  const focusOn = (focused: string | undefined) =>
+    setNear((before) => (before.focused === focused ? before : { ...before, focused }));
 
   const onScroll = (offset: number) => {
     const handle = list.current;
@@ -162,6 +254,15 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
             atEnd.current = false;
           moveFocus(event);
         }}
+        // One pair of listeners for all messages. While it scrolls, virtua lets the pointer through.
+        onPointerOver={(event) => {
+          if (event.pointerType !== 'touch') hover(keyAt(event));
+        }}
+        onPointerLeave={() => hover(undefined)}
+        onFocus={(event) => focusOn(keyAt(event))}
+        onBlur={(event) => {
+          if (!event.currentTarget.contains(event.relatedTarget)) focusOn(undefined);
+        }}
         // Whoever goes up is not held at the end, whatever is measured meanwhile.
         onWheel={({ deltaY }) => {
           if (deltaY < 0) atEnd.current = false;
@@ -177,44 +278,14 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
           scrollRef={scroller}
           data={messages}
           shift={shift}
+          item={Item}
           onScroll={onScroll}
           onResize={() => {
             if (atEnd.current) keepEnd();
           }}
           {...(messages.length > 2_000 && { itemSize: 62 })}
         >
-          {(message, index) => {
-            const before = messages[index - 1];
-            const after = messages[index + 1];
-            const newDay = before === undefined || !isSameDay(before.place, message.place);
-            const isUnreadStart = message.key === unreadFrom;
-            return (
-              <div key={message.key} className="messages__item">
-                {index === 0 && !hasOlder && <Beginning person={person} />}
-                {newDay && (
-                  <div className="messages__day">
-                    <span>{dayName(message.place)}</span>
-                  </div>
-                )}
-                {isUnreadStart && (
-                  <div className="messages__unread">
-                    <span>{t('chat.unread')}</span>
-                  </div>
-                )}
-                <Message
-                  message={message}
-                  person={person}
-                  first={newDay || isUnreadStart || !isTogether(before, message)}
-                  last={
-                    !isTogether(message, after) ||
-                    (after !== undefined && !isSameDay(message.place, after.place))
-                  }
-                  marked={marked === message.key}
-                  actions={allActions}
-                />
-              </div>
-            );
-          }}
+          {elementOf}
         </Virtualizer>
         {typing && (
           <div className="typing">
@@ -240,6 +311,21 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
       )}
     </div>
   );
+}
+
+/** Not hidden until it was measured, as virtua has it: that happens before it is painted, and hiding would style each twice. */
+function Item({ style, children, ref }: CustomItemComponentProps) {
+  return (
+    <div ref={ref} className="messages__item" style={{ top: style.top }}>
+      {children}
+    </div>
+  );
+}
+
+/** The key of the message that the event is in; menus that stand elsewhere in the document do not count. */
+function keyAt({ target, currentTarget }: SyntheticEvent<HTMLElement>): string | undefined {
+  const message = (target as HTMLElement).closest<HTMLElement>('.message');
+  return message !== null && currentTarget.contains(message) ? message.dataset.key : undefined;
 }
 
 function Beginning({ person }: { readonly person: PersonView }) {
