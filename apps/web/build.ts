@@ -10,6 +10,7 @@ import { join, relative, sep } from 'node:path';
 import { brotliCompressSync } from 'node:zlib';
 import react from '@vitejs/plugin-react';
 import { build } from 'vite';
+import { sodiumWasm } from './sodium-wasm.ts';
 
 const ROOT = import.meta.dirname;
 /** Names neither code nor data of the app, and is made last. */
@@ -44,7 +45,7 @@ async function buildFiles(outDir: string): Promise<WebBuild> {
   await build({
     ...common,
     plugins: [react()],
-    worker: { format: 'es' },
+    worker: { format: 'es', plugins: () => [sodiumWasm()] },
     build: {
       outDir,
       emptyOutDir: true,
