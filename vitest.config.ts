@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Two projects: every test in Node; those of the isomorphic packages (all but *.node.test.ts) in Chromium too.
+import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 import { findChromium } from './scripts/chromium.ts';
@@ -9,10 +10,19 @@ const executablePath = findChromium();
 // Limits only end what hangs: a slow and busy machine must never meet them. Tests set none of their own below these.
 const limits = { testTimeout: 120_000, hookTimeout: 120_000, expect: { poll: { timeout: 60_000 } } };
 
+// Properties try the same values in each run.
+const properties = {
+  resolve: {
+    alias: { 'fast-check': fileURLToPath(new URL('scripts/testing/fast-check.ts', import.meta.url)) },
+  },
+  define: { SEED: Number(process.env.SEED ?? 1) },
+};
+
 export default defineConfig({
   test: {
     projects: [
       {
+        ...properties,
         test: {
           name: 'node',
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
@@ -24,6 +34,7 @@ export default defineConfig({
         ? []
         : [
             {
+              ...properties,
               // Named here so that Vite does not find them late and reload a running test page.
               optimizeDeps: {
                 include: [
@@ -39,7 +50,6 @@ export default defineConfig({
                   '@noble/hashes/blake2.js',
                   '@noble/hashes/hmac.js',
                   '@noble/hashes/sha2.js',
-                  'fast-check',
                   'idb',
                   'libsodium-wrappers-sumo',
                 ],
