@@ -73,7 +73,8 @@ export class ConfigEdits {
   }
 
   forget(id: AccountId, at: number, touched: Touched): void {
-    this.#scope.erasures.set(id, at, true);
+    const { offset, isSettled } = this.#scope.clock();
+    this.#scope.erasures.set(id, at, true, isSettled ? undefined : offset);
     this.#scope.states.forget(id);
     touched.states.add(id);
     touched.erasures.add(id);

@@ -228,6 +228,7 @@ export class ConfigSync {
     // What others stored meanwhile comes first: versions that are far behind are nobody's any more (§2.5).
     await poll(signal);
     await network.settleClock(signal);
+    synced.confirmErasures();
     const now = network.clock.now();
     const pushes: { readonly kept: KeptConfig; readonly push: ConfigPush; readonly hashes: string[] }[] = [];
     for (const kept of synced.list()) {

@@ -83,12 +83,13 @@ function ownTimerMerged(scope: SyncScope, touched: Touched): boolean {
   return true;
 }
 
-/** `before`: who was in the config. */
+/** `before`: who was in the config. `toldAt`: when a swarm took what was merged, as members tell. */
 export function contactsMerged(
   scope: SyncScope,
   touched: Touched,
   before: ReadonlySet<AccountId>,
   storedAt: number,
+  toldAt: number,
 ): SyncedChanges {
   const { contacts, states } = scope;
   const { config } = scope.configs.contacts;
@@ -101,8 +102,14 @@ export function contactsMerged(
     if (after.has(id) || (config.erasedAt(id) ?? 0) > (scope.erasures.at(id) ?? 0)) continue;
     config.setErasedAt(id, Math.max(storedAt, scope.erasures.at(id) ?? 0));
   }
-  for (const { id, at } of [...config.erased()]) {
-    if (at <= (scope.erasures.at(id) ?? 0)) continue;
+  // docs/decisions/0027: nobody has erased later than a swarm heard of it; whoever says so had a wrong clock.
+  const latest = scope.clock().isSettled ? storedAt : toldAt;
+  for (const { id, at: told } of [...config.erased()]) {
+    const known = scope.erasures.at(id) ?? 0;
+    if (told <= known) continue;
+    const at = Math.max(Math.min(told, latest), known);
+    if (at < told) config.setErasedAt(id, at);
+    if (at === known) continue;
     scope.erasures.set(id, at, false);
     touched.erasures.add(id);
   }

@@ -36,6 +36,8 @@ export interface SyncScope extends ReadModels {
   readonly log: Logger;
   /** Network time. */
   readonly now: () => number;
+  /** Local minus network time, and whether nodes have confirmed it. */
+  readonly clock: () => { readonly offset: number; readonly isSettled: boolean };
 }
 
 /** A value that no config takes stays on this device. */

@@ -58,6 +58,7 @@ interface SyncedAccountDeps extends ReadModels {
   readonly log: Logger;
   /** Network time. */
   readonly now: () => number;
+  readonly clock: SyncScope['clock'];
 }
 
 export class SyncedAccount {
@@ -127,7 +128,8 @@ export class SyncedAccount {
       if (kind === CONTACT) {
         contacts.put(id, record?.value as Contact | undefined);
         const { at } = value as { at: number };
-        if (record === undefined && id !== this.#scope.own) this.#edits.erase(id, at, this.#touched);
+        if (record === undefined && id !== this.#scope.own)
+          this.#edits.erase(id, Math.min(at, this.#scope.now()), this.#touched);
         else this.#edits.contact(id, this.#touched);
         this.#touched.contacts.add(id);
       } else if (kind === CONVERSATION) {
@@ -167,6 +169,21 @@ export class SyncedAccount {
     );
   }
 
+  /**
+   * Corrects what was erased by a clock that nobody had confirmed, as soon as network time is known; to be called before
+   * messages arrive and before configs are told to others. In memory at once, and in the next write.
+   */
+  confirmErasures(): void {
+    const { clock, now } = this.#scope;
+    const { offset, isSettled } = clock();
+    if (!isSettled) return;
+    const { config } = this.configs.contacts;
+    for (const { id, believedAt } of this.erasures.confirm(offset, now())) {
+      this.#touched.erasures.add(id);
+      if (config.erasedAt(id) === believedAt) config.setErasedAt(id, this.erasures.at(id)!);
+    }
+  }
+
   /** Whether a message is older than this device, which was linked to others: they have told its sender already. */
   isBeforeLink(place: number): boolean {
     return this.#link !== undefined && place < this.#link.at;
@@ -190,7 +207,8 @@ export class SyncedAccount {
     const current = stored.find(({ hash }) => config.currentHashes.includes(hash));
     if (current !== undefined) kept.storedBytes = current.data.length;
     kept.addObsolete(config.takeObsolete());
-    const storedAt = Math.min(now, Math.max(0, ...stored.map(({ timestamp }) => timestamp)));
+    const toldAt = Math.max(0, ...stored.map(({ timestamp }) => timestamp));
+    const storedAt = Math.min(now, toldAt);
     if (before !== undefined && wasEmpty && accepted.length > 0 && this.#link === undefined) {
       this.#link = { at: now, contactsAt: storedAt };
       this.#touched.link = this.#link;
@@ -201,7 +219,7 @@ export class SyncedAccount {
         return profileMerged(this.#scope, this.#touched, storedAt);
       case 'contacts':
         this.#edits.countStrangers();
-        return contactsMerged(this.#scope, this.#touched, before ?? new Set(), storedAt);
+        return contactsMerged(this.#scope, this.#touched, before ?? new Set(), storedAt, toldAt);
       case 'readState':
         return readStateMerged(this.#scope, this.#touched);
       case 'groups':
@@ -241,6 +259,7 @@ export class SyncedAccount {
 
   /** Without anything in between: what is composed is what is in memory now. */
   #compose(given: Changes): { changes: Changes; dumped: readonly KeptConfig[]; touched: Touched } {
+    this.confirmErasures();
     const now = this.#scope.now();
     const { states } = this.#scope;
     // What was merged is in the configs already.
@@ -258,7 +277,9 @@ export class SyncedAccount {
     for (const message of given.messages ?? []) {
       const { conversation } = message;
       const place = placeTime(message);
-      if (this.erasures.covers(conversation, place)) continue;
+      const isOurs = message.sender === this.#scope.own && message.state === 'sending';
+      const { erasures } = this;
+      if (isOurs ? erasures.coversOwn(conversation, place) : erasures.covers(conversation, place)) continue;
       messages.push(message);
       const { hiddenAt } = states.get(conversation);
       if (hiddenAt === undefined || place <= hiddenAt) continue;
