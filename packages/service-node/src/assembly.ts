@@ -167,6 +167,7 @@ export async function assemble(
       polls,
       metrics,
       names: options.namesFile === '' ? undefined : NameBook.read(options.namesFile),
+      tests: () => tests.listed,
       ownHex: keys.ed25519Hex,
     },
     env,

@@ -56,6 +56,20 @@ export interface ListedNode {
   readonly registration?: ListedRegistration;
 }
 
+/** What the node that answers found out about another by testing it; unix seconds, 0: never since its start. */
+export interface ListedTests {
+  /** False: it fails for long. Also true before the first test. */
+  readonly reachable: boolean;
+  /** Since when it fails; 0: it did not at the last test. */
+  readonly firstUnreachable: number;
+  readonly lastUnreachable: number;
+  readonly lastReachable: number;
+  /** Of the newest questions for its time: answered, and not. */
+  readonly answers: readonly [number, number];
+  /** Of its newest answers: with a clock that agrees, and with another. */
+  readonly clocks: readonly [number, number];
+}
+
 /** What the chain says of a node; heights count two minutes each, 0 for never (spec/chain §4.21). */
 export interface ListedRegistration {
   readonly payable: boolean;
@@ -92,6 +106,8 @@ export interface ListedNetwork {
   /** 64 hex digits. */
   readonly blockHash: string;
   readonly members: readonly ListedNode[];
+  /** Absent where nobody is tested. */
+  readonly testsOf?: (ed25519Hex: string) => ListedTests;
 }
 
 export interface ServiceNodeQuery {
@@ -170,6 +186,7 @@ export function serviceNodeListJson(
     ...(isPoll ? { unchanged: false } : {}),
     service_node_states: chosen.map((node) => ({
       ...filtered(wants, nodeFields(node)),
+      ...(network.testsOf && filtered(wants, testFields(network.testsOf(node.ed25519Hex)))),
       ...(query.wantsProofs && proofField(node)),
     })),
     status: 'OK',
@@ -199,6 +216,18 @@ function nodeFields(node: ListedNode): Readonly<Record<string, JsonInput | undef
     storage_port: isKnown ? node.httpsPort : undefined,
     storage_lmq_port: isKnown ? node.omqPort : undefined,
     ...(node.registration !== undefined && registrationFields(node.registration)),
+  };
+}
+
+/** spec/chain §1.15, §4.21. */
+function testFields(tests: ListedTests): Readonly<Record<string, JsonInput>> {
+  return {
+    storage_server_reachable: tests.reachable,
+    storage_server_first_unreachable: tests.firstUnreachable,
+    storage_server_last_unreachable: tests.lastUnreachable,
+    storage_server_last_reachable: tests.lastReachable,
+    quorumnet_tests: tests.answers,
+    timesync_tests: tests.clocks,
   };
 }
 

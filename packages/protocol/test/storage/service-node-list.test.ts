@@ -77,6 +77,35 @@ describe('the list of a node', () => {
     expect(keys({})).toEqual([1, 2, 3, 4]);
   });
 
+  test('what the node that answers found out by its tests, where it makes any', () => {
+    const tests = (key: string) => ({
+      reachable: !key.startsWith('0000') || Number.parseInt(key, 16) !== 2,
+      firstUnreachable: 1_700_000_100,
+      lastUnreachable: 1_700_000_200,
+      lastReachable: 1_700_000_000,
+      answers: [6, 2] as const,
+      clocks: [5, 1] as const,
+    });
+    const ask = (params: Json) =>
+      (
+        parseJson(
+          serviceNodeListJson({ ...network, testsOf: tests }, parseServiceNodeQuery(params), last),
+        ) as JsonObject
+      ).service_node_states as JsonObject[];
+    expect(ask({ limit: 0 })[1]).toMatchObject({
+      storage_server_reachable: false,
+      storage_server_first_unreachable: 1_700_000_100,
+      storage_server_last_unreachable: 1_700_000_200,
+      storage_server_last_reachable: 1_700_000_000,
+      quorumnet_tests: [6, 2],
+      timesync_tests: [5, 1],
+    });
+    expect(ask({ fields: ['storage_server_reachable'] })).toEqual(
+      [true, false, true, true].map((storage_server_reachable) => ({ storage_server_reachable })),
+    );
+    expect(states({ fields: ['storage_server_reachable'] })).toEqual([{}, {}, {}, {}]);
+  });
+
   test('a node whose address is unknown has none', () => {
     expect(Object.keys(states({})[3]!).filter((name) => /ip|port|version/.test(name))).toEqual([]);
   });

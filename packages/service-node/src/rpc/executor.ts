@@ -15,6 +15,7 @@ import type {
 import { conditionsHold, isRecursive } from '@allium/protocol/storage/requests';
 import type { HashesByNamespace } from '@allium/protocol/storage/responses';
 import {
+  type ListedNetwork,
   parseServiceNodeQuery,
   SERVICE_NODE_METHODS,
   serviceNodeListJson,
@@ -59,6 +60,8 @@ export interface ExecutorParts {
   readonly polls: LongPolls;
   readonly metrics: Metrics;
   readonly names: NameBook | undefined;
+  /** What is known of nodes by testing them; undefined: none is tested. */
+  readonly tests: () => ListedNetwork['testsOf'] | undefined;
   readonly ownHex: string;
 }
 
@@ -329,7 +332,10 @@ export class Executor {
   /** `get_service_nodes` as JSON text (spec/chain §1.15, §4.21). @throws ParseError for bad parameters */
   serviceNodes(params: Json | undefined): string {
     const query = parseServiceNodeQuery(params);
-    return serviceNodeListJson(this.#parts.network.listed(), query, this.#env.random);
+    const { network, tests } = this.#parts;
+    const testsOf = tests();
+    const listed = { ...network.listed(), ...(testsOf !== undefined && { testsOf }) };
+    return serviceNodeListJson(listed, query, this.#env.random);
   }
 }
 

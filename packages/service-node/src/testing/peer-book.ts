@@ -25,11 +25,15 @@ export interface PeerTests {
   readonly reachableAt: number | undefined;
   /** Since when it has failed without a success. */
   readonly failingSince: number | undefined;
+  readonly failedAt: number | undefined;
   /** What went wrong last. */
   readonly fault: string | undefined;
   /** Of the last eight questions for the time. */
   readonly timeAnswers: number;
   readonly timeQuestions: number;
+  /** Of its last eight answers, those with a clock that agrees with ours, and all that count. */
+  readonly clocksAgreed: number;
+  readonly clocksCompared: number;
   /** Our clock minus its clock at the last answer, ms. */
   readonly clockOffsetMs: number | undefined;
   readonly probeAt: number | undefined;
@@ -170,9 +174,12 @@ export class PeerBook {
       lastTestAt: wall(entry.lastTest),
       reachableAt: wall(entry.lastReachable),
       failingSince: wall(entry.failingSince),
+      failedAt: wall(entry.lastFailure),
       fault: entry.fault,
       timeAnswers: entry.answered.length - misses(entry.answered),
       timeQuestions: entry.answered.length,
+      clocksAgreed: entry.agreed.length - misses(entry.agreed),
+      clocksCompared: entry.agreed.length,
       clockOffsetMs: entry.offsetMs,
       probeAt: wall(entry.lastProbe),
       probesMissed: entry.probesMissed,

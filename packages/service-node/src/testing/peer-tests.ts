@@ -4,6 +4,8 @@ import type { PresetName } from '@allium/chain/presets';
 import { HttpsTransport } from '@allium/net/https-transport';
 import type { OmqEndpoint } from '@allium/net/omq/endpoint';
 import type { Cancel, Env, Transport } from '@allium/protocol/env';
+import { REASON } from '@allium/protocol/membership/reasons';
+import type { ListedTests } from '@allium/protocol/storage/service-node-list';
 import { ClockWatch } from '../membership/clock-watch.ts';
 import type { Swarm } from '../swarm/swarm.ts';
 import { FailureLog } from './failure-log.ts';
@@ -120,6 +122,24 @@ export class PeerTests {
   reasonsOf(ed25519Hex: string): number {
     const asked = this.book.reasons(ed25519Hex);
     return this.#parts.judge?.reasonsOf(ed25519Hex, asked) ?? asked;
+  }
+
+  /** For `get_service_nodes`; undefined: this node tests nobody. */
+  get listed(): ((ed25519Hex: string) => ListedTests) | undefined {
+    if (!this.#parts.isOn) return undefined;
+    return (key) => {
+      const tests = this.book.tests(key);
+      const seconds = (ms: number | undefined) => Math.floor((ms ?? 0) / 1000);
+      const { timeAnswers = 0, timeQuestions = 0, clocksAgreed = 0, clocksCompared = 0 } = tests ?? {};
+      return {
+        reachable: (this.reasonsOf(key) & REASON.storage) === 0,
+        firstUnreachable: seconds(tests?.failingSince),
+        lastUnreachable: seconds(tests?.failedAt),
+        lastReachable: seconds(tests?.reachableAt),
+        answers: [timeAnswers, timeQuestions - timeAnswers],
+        clocks: [clocksAgreed, clocksCompared - clocksAgreed],
+      };
+    };
   }
 
   /** A test of this node ended. The listener must not throw. */

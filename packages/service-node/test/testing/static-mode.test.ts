@@ -83,8 +83,34 @@ test('nodes of a static list test each other; the operator and the admins see wh
   expect(first.testedAt.https).toBeGreaterThan(0);
   expect(first.testedAt.omq).toBeGreaterThan(0);
 
+  // The list for everybody tells the same.
+  const listed = async () => {
+    const fields = ['pubkey_ed25519', 'storage_server_reachable', 'storage_server_first_unreachable']
+      .concat(['storage_server_last_unreachable', 'storage_server_last_reachable'])
+      .concat(['quorumnet_tests', 'timesync_tests']);
+    const params = { endpoint: 'get_service_nodes', params: { fields, service_node_pubkeys: [victim.hex] } };
+    const { json } = await watcher.rpc('oxend_request', params);
+    return (json as { result: { service_node_states: Record<string, unknown>[] } }).result
+      .service_node_states[0]!;
+  };
+  const before = await listed();
+  expect(before).toMatchObject({
+    pubkey_ed25519: victim.hex,
+    storage_server_reachable: true,
+    storage_server_first_unreachable: 0,
+    storage_server_last_unreachable: 0,
+  });
+  expect(Math.abs(Number(before.storage_server_last_reachable) - Date.now() / 1000)).toBeLessThan(300);
+  expect(before.quorumnet_tests).toEqual([expect.any(Number), 0]);
+  expect(before.timesync_tests).toEqual(before.quorumnet_tests);
+
   await victim.service.stop();
   await until(async () => (await entry(victim.hex)).unreachableSince !== null, 'the failures to be seen');
+  const after = await listed();
+  expect(after.storage_server_first_unreachable).toBeGreaterThan(0);
+  expect(after.storage_server_last_unreachable).toBeGreaterThanOrEqual(
+    Number(after.storage_server_first_unreachable),
+  );
   expect((await entry(victim.hex)).fault).toMatch(/https: unreachable, omq: (unreachable|timeout|closed)/);
 
   // The same report for the admins, over OMQ; others get nothing.
