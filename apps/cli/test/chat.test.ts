@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Two terminals: accounts, sending, listening, exit codes, on the shell's own node.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Devnet } from '@allium/lab';
+import type { Devnet } from '@allium/lab';
 import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
 import { LAUNCHER } from './system-node.ts';
+import { TwoPeople } from './two-people.ts';
 
+let people: TwoPeople;
 let net: Devnet;
 let folder: string;
 let shell: Shell;
@@ -16,23 +17,15 @@ let ann: string;
 let ben: string;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'allium-chat-test-'));
-  net = await Devnet.start({ nodes: 14 });
-  shell = new Shell({ ALLIUM_HOME: join(folder, 'home'), ALLIUM_SEED: net.seed });
-  ann = await newAccount('ann');
-  ben = await newAccount('ben');
+  people = await TwoPeople.sitDown({ nodes: 14 });
+  ({
+    net,
+    folder,
+    shell,
+    ids: { ann, ben },
+  } = people);
 });
-afterAll(async () => {
-  shell.dispose();
-  await net.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-async function newAccount(name: string): Promise<string> {
-  const { code, stdout } = await shell.run('account', 'new', '--account', name, '--no-passphrase', '--json');
-  expect(code).toBe(0);
-  return JSON.parse(stdout).id;
-}
+afterAll(() => people[Symbol.asyncDispose]());
 
 describe('chat', () => {
   test('a message goes from one terminal to the other', async () => {
@@ -60,7 +53,7 @@ describe('chat', () => {
       '--count',
       '1',
       '--timeout',
-      '20',
+      '90',
     );
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ from: ann, text: 'line one\nline two' });
@@ -71,7 +64,7 @@ describe('chat', () => {
 
   test('escape sequences of a stranger do not reach the terminal', async () => {
     await shell.run('send', '--account', 'ann', ben, 'red \u001b[31malert\u0007');
-    const { stdout } = await shell.run('listen', '--account', 'ben', '--count', '1', '--timeout', '20');
+    const { stdout } = await shell.run('listen', '--account', 'ben', '--count', '1', '--timeout', '90');
     expect(stdout).toContain('red \ufffd[31malert\ufffd');
     expect(stdout).not.toContain('\u001b');
   });

@@ -1,45 +1,38 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Files with `allium send --file` and `allium listen --save`.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Devnet } from '@allium/lab';
 import { systemEnv } from '@allium/net/system-env';
 import { type FileServer, startFileServer } from '@allium/servers/files';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
+import { type Person, TwoPeople } from './two-people.ts';
 
-let net: Devnet;
+let people: TwoPeople;
 let server: FileServer;
 let folder: string;
-let shell: Shell;
 let ann: string;
 let ben: string;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'allium-message-files-'));
-  net = await Devnet.start({ nodes: 6, node: { relayExemptRanges: ['127.0.0.0/8'] } });
-  server = await startFileServer({ folder: join(folder, 'server'), port: 0 }, systemEnv());
-  shell = new Shell({
-    ALLIUM_HOME: join(folder, 'home'),
-    ALLIUM_SEED: net.seed,
-    ALLIUM_FILE_SERVER: `${server.url}#${server.ed25519Hex}`,
-  });
-  [ann, ben] = (await Promise.all(
-    ['ann', 'ben'].map(async (name) => {
-      const made = await shell.run('account', 'new', '--account', name, '--no-passphrase', '--json');
-      return JSON.parse(made.stdout).id as string;
-    }),
-  )) as [string, string];
+  people = await TwoPeople.sitDown(
+    { nodes: 6, node: { relayExemptRanges: ['127.0.0.0/8'] } },
+    async (place) => {
+      server = await startFileServer({ folder: join(place, 'server'), port: 0 }, systemEnv());
+      return { ALLIUM_FILE_SERVER: `${server.url}#${server.ed25519Hex}` };
+    },
+  );
+  ({
+    folder,
+    ids: { ann, ben },
+  } = people);
 });
 afterAll(async () => {
-  shell.dispose();
-  await server?.stop();
-  await net?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  await server.stop();
+  await people[Symbol.asyncDispose]();
 });
 
-const as = (name: string, ...args: string[]) => shell.run(...args, '--account', name);
+const as = (who: Person, ...args: string[]) => people.run(who, ...args);
 
 test('files go with and without a text, are saved for contacts only, and never over another file', async () => {
   const inbox = join(folder, 'inbox');
@@ -52,7 +45,7 @@ test('files go with and without a text, are saved for contacts only, and never o
 
   expect((await as('ann', 'send', ben, 'look', '--file', picture, '--json')).code).toBe(0);
   const listen = (...args: string[]) =>
-    as('ben', 'listen', '--count', '1', '--timeout', '60', '--save', inbox, ...args);
+    as('ben', 'listen', '--count', '1', '--timeout', '90', '--save', inbox, ...args);
   const stranger = await listen('--json');
   expect(JSON.parse(stranger.stdout)).toMatchObject({
     from: ann,
@@ -96,7 +89,7 @@ test('what is wrong with a file is said in words', async () => {
 });
 
 test('without any file server the message is kept as failed, and the reason is told', async () => {
-  const bare = new Shell({ ALLIUM_HOME: join(folder, 'home'), ALLIUM_SEED: net.seed });
+  const bare = new Shell({ ALLIUM_HOME: people.home, ALLIUM_SEED: people.net.seed });
   try {
     const path = join(folder, 'x.txt');
     writeFileSync(path, 'x');

@@ -45,7 +45,7 @@ function terminal(args = '--account ann', environment = env) {
   child.stdout.on('data', (chunk) => {
     seen.text += chunk;
   });
-  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   return { child, seen, ended };
 }
 
