@@ -125,8 +125,10 @@ function areDetails({
   notice,
   attachments,
   preview,
+  content,
 }: Record<string, unknown>): boolean {
   return (
+    isMaybe(content, isBase64) &&
     isMaybe(failure, (code) => isText(code, MAX_HASH)) &&
     isMaybe(original, (text) => isText(text, MAX_TEXT)) &&
     isMaybe(quote, (one) => isObject(one) && isText(one.author, MAX_KEY) && isTime(one.timestamp)) &&
@@ -230,8 +232,9 @@ const isKept = ({
   [timestamp, storedAt].every(isTime) &&
   isMaybe(expiration, isTime) &&
   isText(hash, MAX_HASH) &&
-  isText(content, MAX_TEXT) &&
-  /^[A-Za-z0-9+/]*={0,2}$/.test(content);
+  isBase64(content);
+
+const isBase64 = (text: unknown): boolean => isText(text, MAX_TEXT) && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 
 const isMaybe = (value: unknown, check: (value: unknown) => boolean): boolean =>
   value === undefined || check(value);

@@ -12,6 +12,7 @@ import {
   type DataMessage,
   decodeContent,
   ReceiptType,
+  saysMore,
   TypingAction,
 } from '@allium/protocol/message/content';
 import { decryptMessage, type IncomingMessage, MessageError } from '@allium/protocol/message/encryption-v1';
@@ -34,6 +35,7 @@ import { editIn } from './edits.ts';
 import { accountIdIn, type Effect, effectsOf } from './effects.ts';
 import type { Arrived, Follower, TakenIn } from './followers.ts';
 import type { Notices, Prepared } from './notices.ts';
+import { isMoved, MAX_CLASHES, merge, placeOf, sortTimeOf } from './places.ts';
 import { MESSAGE_TTL_MS } from './proofs.ts';
 import type { Settings } from './settings.ts';
 import { expiryOf, timerIn } from './timers.ts';
@@ -41,11 +43,7 @@ import { expiryOf, timerIn } from './timers.ts';
 // From the specification.
 /** §4.4: typing that is older is over. */
 const TYPING_MS = 20_000;
-/** How far the time of a message may lie behind its storing: nodes accept as much (spec/storage-server §2.9.1). */
-const FUTURE_MS = 10_000;
 // Ours.
-/** So many messages of one sender may share a millisecond: devices of an account do not know of each other's. */
-const MAX_CLASHES = 8;
 /** What waits for unknown messages (§6.4). */
 const MAX_PENDING = 500;
 const MAX_STRANGE_PENDING = 50;
@@ -395,7 +393,8 @@ export class Inbox implements Follower {
       const { body = '', reaction } = content.dataMessage;
       // Invitations and what may come: nothing that this client shows.
       const isEmpty = body === '' && content.dataMessage.attachments === undefined;
-      if (isEmpty && reaction === undefined && !isTimerUpdate(content.dataMessage)) {
+      const isShown = !isEmpty && isAcceptable(content.dataMessage);
+      if (!isShown && reaction === undefined && !isTimerUpdate(content.dataMessage)) {
         await this.#keep(incoming, told, batch);
       }
       return this.#readData(incoming, content.dataMessage, told, batch);
@@ -488,6 +487,7 @@ export class Inbox implements Follower {
         conversation,
         text: body,
         ...files,
+        ...(saysMore(incoming.contentBytes) && { content: toBase64(incoming.contentBytes) }),
         ...(quote !== undefined &&
           accountIdIn(quote.author) !== undefined && {
             quote: { author: quote.author, timestamp: quote.id },
@@ -534,7 +534,7 @@ export class Inbox implements Follower {
   async #place(
     { sender, timestamp, content }: Understood,
     { hash, timestamp: storedAt, expiration }: Told,
-    said: Pick<StoredMessage, 'conversation' | 'text' | 'quote' | 'notice'> & StoredFiles,
+    said: Pick<StoredMessage, 'conversation' | 'text' | 'quote' | 'notice' | 'content'> & StoredFiles,
     { arrived, prepared }: Batch,
   ): Promise<StoredMessage | undefined> {
     const { account, now, shortening, readTo } = this.#deps;
@@ -570,37 +570,9 @@ export class Inbox implements Follower {
 const saysSame = (a: StoredMessage, b: StoredMessage): boolean =>
   (a.original ?? a.text) === b.text && a.notice?.kind === b.notice?.kind && sameKeys(a, b);
 
-/**
- * Where a copy of a message puts it (docs/decisions/0012-order-of-messages.md): at the sender's time, or, when that lay
- * in the future, at the time of storing, which nodes have checked (spec/storage-server §2.9.1).
- */
-function sortTimeOf(timestamp: number, storedAt: number): number {
-  return timestamp > storedAt + FUTURE_MS ? storedAt : timestamp;
-}
-
 const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;
 
 const isDeleted = ({ marks }: StoredMessage): boolean => marks?.deletedAt !== undefined;
 
 const pendingKey = (identity: MessageIdentity, conversation: AccountId | undefined): string =>
   `${identityOf(identity)} ${conversation ?? '*'}`;
-
-/** Its millisecond was taken; a time that lay in the future is further from its place. */
-const isMoved = ({ timestamp, sortTimestamp = timestamp }: StoredMessage): boolean =>
-  sortTimestamp < timestamp && timestamp - sortTimestamp < MAX_CLASHES;
-
-const placeOf = (timestamp: number, sortTime: number): { sortTimestamp?: number } =>
-  sortTime === timestamp ? {} : { sortTimestamp: sortTime };
-
-/** Two copies of one message put it at the latest time and under the smallest hash, whichever came first. */
-function merge(a: StoredMessage, b: StoredMessage): StoredMessage {
-  const hash = a.hash === undefined || (b.hash !== undefined && b.hash < a.hash) ? b.hash : a.hash;
-  const sortTime = Math.max(placeTime(a), placeTime(b));
-  const { sender, timestamp } = a;
-  return placedAt(a, {
-    sender,
-    timestamp,
-    ...(hash !== undefined && { hash }),
-    ...placeOf(timestamp, sortTime),
-  });
-}

@@ -82,8 +82,9 @@ export function marked<
       original: _original,
       attachments: _attachments,
       preview: _preview,
+      content: _content,
       ...rest
-    } = message as T & { quote?: unknown; attachments?: unknown; preview?: unknown };
+    } = message as T & { quote?: unknown; attachments?: unknown; preview?: unknown; content?: unknown };
     return { ...(rest as unknown as T), text: '', marks: all };
   }
   const newest = all.edits?.at(-1);

@@ -14,15 +14,22 @@ import type { FoundMessages, SearchQuery } from './search.ts';
 /**
  * `newer_schema`: written by a newer version of this program. `closed`: used after `close`. `wrong_key`: encrypted with
  * another key than the one that was given. `damaged`: not what was written. `full`: no space left. `busy`: another
- * program holds it. `taken`: there is a message under an identity that was to be free.
+ * program holds it. `taken`: there is a message under an identity that was to be free. `changed`: a record is no more what
+ * was read.
  */
 export class StorageError extends AlliumError<
-  'newer_schema' | 'closed' | 'wrong_key' | 'damaged' | 'full' | 'busy' | 'taken' | 'failed'
+  'newer_schema' | 'closed' | 'wrong_key' | 'damaged' | 'full' | 'busy' | 'taken' | 'changed' | 'failed'
 > {
   override readonly name = 'StorageError';
 }
 
 export const taken = () => new StorageError('taken', 'there is a message of this time already');
+
+/** @throws StorageError `changed` when `now` is not what was read before */
+export function checkUnchanged({ kind, value }: StoredRecord, now: object | undefined): void {
+  if (JSON.stringify(value) === JSON.stringify(now)) return;
+  throw new StorageError('changed', `a record of ${kind} was changed meanwhile`);
+}
 
 /** Of the tables below; every implementation keeps it with the data. */
 export const STORAGE_SCHEMA = 5;
@@ -62,6 +69,8 @@ export interface StoredMessage extends StoredFiles {
   readonly timer?: Timer;
   /** It is no message of a person, but a line that tells of something; the text is empty. */
   readonly notice?: MessageNotice;
+  /** Base64 of the whole Content (spec/client §3.2), where a newer client said more in it than this one shows. */
+  readonly content?: string;
   /** What happened to it since; storages merge these with those that they have. */
   readonly marks?: Marks;
 }
@@ -174,6 +183,8 @@ export interface Changes {
   readonly messages?: readonly StoredMessage[];
   /** What must not be there yet, looked at first of all: else nothing is written, and it rejects with `taken`. */
   readonly fresh?: readonly MessageIdentity[];
+  /** What must still be there as it was read, looked at first too: else nothing is written, and it rejects with `changed`. */
+  readonly unchanged?: readonly StoredRecord[];
   /** Removed first. */
   readonly removed?: readonly MessageIdentity[];
   /** Given to the program by `messages()`; those that exist, nothing else of them changes. */

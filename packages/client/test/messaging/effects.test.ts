@@ -251,6 +251,32 @@ test('contents that this client does not know are kept for one that does, up to 
   expect(await storage.records('kept')).toHaveLength(1_002);
 });
 
+test('what a newer client said beside a text is kept with it, for as long as the text', async () => {
+  const { take, storage } = await device();
+  // Field 999 of Content, and of DataMessage.
+  const unknown = [0xb8, 0x3e, 0x01];
+  const said = encodeContent({ dataMessage: { body: 'vote' }, sigTimestamp: START });
+  const outer = new Uint8Array([...said, ...unknown]);
+  const body = new Uint8Array([0x0a, 0x02, 0x68, 0x69, ...unknown]);
+  const inner = new Uint8Array([0x0a, body.length, ...body]);
+  await take([
+    sealBytes(EVE, outer, START),
+    sealBytes(ALICE, inner, START + 1),
+    seal(ALICE, { dataMessage: { body: 'plain' } }, START + 2),
+    // Flags that this client does not know: not shown, and not lost.
+    seal(ALICE, { dataMessage: { body: 'odd', flags: 64 } }, START + 3),
+  ]);
+  expect(await storage.message(EVE.id, START)).toMatchObject({ text: 'vote', content: toBase64(outer) });
+  expect(await storage.message(ALICE.id, START + 1)).toMatchObject({ text: 'hi', content: toBase64(inner) });
+  expect(await storage.message(ALICE.id, START + 2)).not.toHaveProperty('content');
+  expect(await storage.message(ALICE.id, START + 3)).toBeUndefined();
+  expect(
+    (await storage.records('kept')).map(({ value }) => (value as { timestamp: number }).timestamp),
+  ).toEqual([START + 3]);
+  await take([seal(ALICE, { unsendRequest: { author: ALICE.id, timestamp: START + 1 } }, START + 9)]);
+  expect(await storage.message(ALICE.id, START + 1)).not.toHaveProperty('content');
+});
+
 test('what an older version kept is read after an upgrade, once; what is still unknown stays', async () => {
   const { storage, inbox } = await device();
   const kept = (content: Content, timestamp: number, sender = ALICE.id) => {

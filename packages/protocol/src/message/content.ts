@@ -4,7 +4,7 @@
 
 import { ParseError } from '../errors.ts';
 import { ContentSchema } from './generated/session_pb.js';
-import { decodeProtobuf, encodeProtobuf } from './protobuf.ts';
+import { decodeProtobuf, encodeProtobuf, hasUnknownFields } from './protobuf.ts';
 
 const MAX_ATTACHMENTS = 32; // spec/client §3.3
 
@@ -241,6 +241,9 @@ export function decodeContent(bytes: Uint8Array): Content {
   checkAttachments(content);
   return content;
 }
+
+/** Whether it says more than `decodeContent` understands: a newer client wrote it. */
+export const saysMore = (bytes: Uint8Array): boolean => hasUnknownFields(ContentSchema, bytes);
 
 function checkAttachments(content: Content): void {
   const count = content.dataMessage?.attachments?.length ?? 0;

@@ -57,6 +57,27 @@ export function decodeProtobuf(schema: DescMessage, bytes: Uint8Array): object {
   return toPlain(schema, message as Plain);
 }
 
+/** Whether there is something in it that `decodeProtobuf` drops; false for what it refuses. */
+export function hasUnknownFields(schema: DescMessage, bytes: Uint8Array): boolean {
+  try {
+    const message = fromBinary(schema, bytes, { readUnknownFields: true, recursionLimit: MAX_DEPTH });
+    return isMore(schema, message as Plain);
+  } catch {
+    return false;
+  }
+}
+
+function isMore(schema: DescMessage, message: Plain): boolean {
+  if (((message.$unknown as readonly unknown[] | undefined)?.length ?? 0) > 0) return true;
+  return schema.fields.some((field) => {
+    const { message: inner } = field;
+    const value = Object.hasOwn(message, field.localName) ? message[field.localName] : undefined;
+    if (inner === undefined || value === undefined) return false;
+    const items = field.fieldKind === 'list' ? (value as readonly Plain[]) : [value as Plain];
+    return items.some((item) => isMore(inner, item));
+  });
+}
+
 function toPlain(schema: DescMessage, message: Plain): Plain {
   const plain: Plain = {};
   for (const field of schema.fields) {
