@@ -3,7 +3,7 @@
 import type { Browser } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launch } from './browser.ts';
-import { startWebNetwork, type WebNetwork } from './network.ts';
+import { removeBuilt, startWebNetwork, type WebNetwork } from './network.ts';
 import { formsOf } from './recorder.ts';
 import { User } from './user.ts';
 
@@ -21,6 +21,7 @@ describe('two people and their browsers', () => {
     for (const user of [ada, ben, third]) await user?.leave();
     await browser?.close();
     await web?.[Symbol.asyncDispose]();
+    removeBuilt();
   });
 
   test('make accounts and chat both ways', async () => {

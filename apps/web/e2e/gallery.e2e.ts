@@ -5,7 +5,7 @@ import type { Browser } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { violationsIn } from './axe.ts';
 import { launch, type PageServer, servePage } from './browser.ts';
-import { builtApp } from './network.ts';
+import { builtApp, removeBuilt } from './network.ts';
 
 let browser: Browser;
 let server: PageServer;
@@ -17,6 +17,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await server?.stop();
+  removeBuilt();
 });
 
 test.each([

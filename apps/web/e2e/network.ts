@@ -22,18 +22,28 @@ export interface WebNetwork {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Builds the app once for a process; `WEB_DIST` names one that is there. */
 let built: Promise<string> | undefined;
+let ownBuild: string | undefined;
+
+/** Builds the app once for a process; `WEB_DIST` names one that is there. Tests call `removeBuilt` at their end. */
 export function builtApp(): Promise<string> {
   built ??= (async () => {
     const given = process.env.WEB_DIST;
     if (given !== undefined && existsSync(join(given, 'index.html'))) return given;
     const folder = mkdtempSync(join(tmpdir(), 'allium-web-'));
-    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+    ownBuild = folder;
+    process.once('exit', removeBuilt);
     await buildWeb(folder);
     return folder;
   })();
   return built;
+}
+
+/** What `builtApp` made for itself; the runner of tests ends its processes without 'exit'. */
+export function removeBuilt(): void {
+  if (ownBuild !== undefined) rmSync(ownBuild, { recursive: true, force: true });
+  built = undefined;
+  ownBuild = undefined;
 }
 
 export async function startWebNetwork(

@@ -5,7 +5,7 @@ import { Account } from '@allium/protocol/account';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launch } from './browser.ts';
-import { startWebNetwork, type WebNetwork } from './network.ts';
+import { removeBuilt, startWebNetwork, type WebNetwork } from './network.ts';
 import { User } from './user.ts';
 
 const PASSPHRASE = 'Quiet harbour 7';
@@ -20,6 +20,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await web?.[Symbol.asyncDispose]();
+  removeBuilt();
 });
 
 test('a passphrase is asked for, a wrong one is refused, and the database says nothing', async () => {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findChromium } from '../../../scripts/chromium.ts';
 import { violationsIn } from '../e2e/axe.ts';
 import { launch, type PageServer, servePage } from '../e2e/browser.ts';
-import { builtApp, startWebNetwork } from '../e2e/network.ts';
+import { builtApp, removeBuilt, startWebNetwork } from '../e2e/network.ts';
 import { formsOf } from '../e2e/recorder.ts';
 import { User } from '../e2e/user.ts';
 
@@ -41,6 +41,7 @@ describe.skipIf(findChromium() === undefined)(
     afterAll(async () => {
       await browser?.close();
       await server?.stop();
+      removeBuilt();
     });
 
     const show = async (scene: string, query = '') => {
