@@ -2,6 +2,7 @@
 // An open account at work: all its parts, how they are put together, in which order they start and stop, and what
 // follows for the others when one of them tells something. The face for programs is `client.ts`.
 import type { AccountId } from '@allium/protocol/account-id';
+import { ReceiptType } from '@allium/protocol/message/content';
 import { MAX_WAIT_MS } from '@allium/protocol/storage/request-reader';
 import type { ClientEvents, ClientStatus } from './client-events.ts';
 import type { ClientOptions } from './client-options.ts';
@@ -98,6 +99,10 @@ export class RunningAccount {
       storage,
       env,
       ownRoute,
+      allowsReceipt: (recipient, type) => {
+        const { readReceipts, deliveryReceipts } = settings.now;
+        return contacts.isTrusted(recipient) && (type === ReceiptType.read ? readReceipts : deliveryReceipts);
+      },
       onShortened: async (messages, expiresAt) => {
         await storage.write({ marked: messages.map((message) => ({ ...message, marks: { expiresAt } })) });
         this.#expiry.look();

@@ -248,6 +248,32 @@ test('what is read while the storage still writes what was read before is told t
   expect(states).toEqual(['read', 'read']);
 });
 
+test('a receipt that waits for its moment is not sent to somebody who is blocked, nor when receipts are not wanted, by then', async () => {
+  const { alice, bob } = await friends();
+  const { clock } = world;
+  const receipts = () => mail(ALICE).filter(({ content }) => content.receiptMessage !== undefined).length;
+  const arrives = async (text: string) => {
+    await clock.run(alice.conversation(BOB.id).send(text));
+    await clock.until(async () => (await bob.conversation(ALICE.id).history()).at(-1)?.text === text);
+  };
+  await bob.changeSettings({ readReceipts: true });
+  await arrives('one');
+  await clock.run(bob.conversation(ALICE.id).markRead());
+  await clock.run(bob.conversation(ALICE.id).block());
+  await clock.pass(60_000);
+  expect(receipts()).toBe(0);
+  await clock.run(bob.conversation(ALICE.id).unblock());
+  await arrives('two');
+  await clock.run(bob.conversation(ALICE.id).markRead());
+  await bob.changeSettings({ readReceipts: false, deliveryReceipts: false });
+  await clock.pass(60_000);
+  expect(receipts()).toBe(0);
+  await bob.changeSettings({ deliveryReceipts: true });
+  await arrives('three');
+  await clock.pass(60_000);
+  expect(receipts()).toBe(1);
+});
+
 test('strangers are requests, learn nothing, and are told when they are accepted', async () => {
   world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;

@@ -81,6 +81,8 @@ interface NoticesDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly ownRoute: () => Promise<OwnRoute>;
+  /** Whether they may be told that what they sent was delivered, or read; asked when that is about to be sent. */
+  readonly allowsReceipt: (recipient: AccountId, type: ReceiptType) => boolean;
   /** Another device had these shortened before: they end at this network time in ms. */
   readonly onShortened: (messages: readonly MessageIdentity[], expiresAt: number) => Promise<void>;
 }
@@ -296,6 +298,10 @@ export class Notices {
     const { notice } = waiting;
     if (notice.hashes !== undefined) return this.#delete(notice.hashes);
     if (notice.shortened !== undefined) return this.#shorten(notice.shortened, notice.givenUpAt);
+    const isReceipt = notice.content === undefined;
+    // What was wanted when the message came need not be wanted any more.
+    if (isReceipt && !this.#deps.allowsReceipt(notice.recipient, notice.receiptType ?? ReceiptType.read))
+      return;
     const timestamp = notice.timestamp ?? network.clock.unique();
     const content: Content =
       notice.content === undefined
