@@ -8,7 +8,7 @@ import { findChromium } from './scripts/chromium.ts';
 const executablePath = findChromium();
 
 // Limits only end what hangs: a slow and busy machine must never meet them. Tests set none of their own below these.
-const limits = { testTimeout: 120_000, hookTimeout: 120_000, expect: { poll: { timeout: 60_000 } } };
+const limits = { testTimeout: 240_000, hookTimeout: 240_000, expect: { poll: { timeout: 60_000 } } };
 
 // Properties try the same values in each run.
 const properties = {
