@@ -6,6 +6,7 @@ import { type FoundMessages, formatCursor, readQuery, type SearchQuery } from '.
 import {
   type Changes,
   type ConversationSummary,
+  checkUnchanged,
   type HistoryQuery,
   type LastHash,
   type PlacedMessage,
@@ -78,6 +79,11 @@ export class SqliteStorage implements Storage {
     this.#transaction(() => {
       for (const { sender, timestamp } of changes.fresh ?? []) {
         if (this.#messages('WHERE sender = ? AND timestamp = ?', sender, timestamp).length > 0) throw taken();
+      }
+      for (const record of changes.unchanged ?? []) {
+        const { kind, key } = record;
+        const row = this.#get('SELECT * FROM records WHERE kind = ? AND key = ?', kind, key);
+        checkUnchanged(record, row && toRecord(row as unknown as RecordRow).value);
       }
       for (const { sender, timestamp } of changes.removed ?? []) {
         this.#run('DELETE FROM messages WHERE sender = ? AND timestamp = ?', sender, timestamp);

@@ -23,6 +23,7 @@ import { type FoundMessages, readQuery, type SearchQuery } from './search.ts';
 import {
   type Changes,
   type ConversationSummary,
+  checkUnchanged,
   compareMessages,
   type HistoryQuery,
   type LastHash,
@@ -110,6 +111,15 @@ export class IndexedDbStorage implements Storage {
         if ((await store('messages').index('identity').getKey(identity(fresh))) === undefined) continue;
         transaction.abort();
         throw taken();
+      }
+      for (const record of changes.unchanged ?? []) {
+        const row = await store('records').get([seal.name(record.kind), seal.name(record.key)]);
+        try {
+          checkUnchanged(record, row && toRecord(seal, row).value);
+        } catch (error) {
+          transaction.abort();
+          throw error;
+        }
       }
       for (const removed of changes.removed ?? []) {
         const id = await store('messages').index('identity').getKey(identity(removed));

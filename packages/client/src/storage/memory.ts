@@ -13,6 +13,7 @@ import {
 import {
   type Changes,
   type ConversationSummary,
+  checkUnchanged,
   compareMessages,
   type HistoryQuery,
   type LastHash,
@@ -53,6 +54,9 @@ export class MemoryStorage implements Storage {
     const changes = structuredClone(given);
     for (const { sender, timestamp } of changes.fresh ?? []) {
       if (this.#messages.has(messageKey(sender, timestamp))) throw taken();
+    }
+    for (const record of changes.unchanged ?? []) {
+      checkUnchanged(record, this.#records.get(recordKey(record.kind, record.key))?.value);
     }
     for (const { sender, timestamp } of changes.removed ?? []) {
       this.#messages.delete(messageKey(sender, timestamp));

@@ -37,9 +37,17 @@ export class Touched {
   }
 }
 
-/** `at`: network time in ms. */
-export function journalOf({ contacts, states, profile, settings }: Touched, at: number): StoredRecord[] {
-  const note = (kind: string, key: string) => ({ kind: JOURNAL, key: `${kind} ${key}`, value: { at } });
+/** `at`: network time in ms; `count` is another one each time, so that a later note of one thing is another one. */
+export function journalOf(
+  { contacts, states, profile, settings }: Touched,
+  at: number,
+  count: number,
+): StoredRecord[] {
+  const note = (kind: string, key: string) => ({
+    kind: JOURNAL,
+    key: `${kind} ${key}`,
+    value: { at, count },
+  });
   return [
     ...[...contacts].map((id) => note(CONTACT, id)),
     ...[...states].map((id) => note(CONVERSATION, id)),

@@ -23,6 +23,7 @@ import {
   type Changes,
   placeTime,
   type Storage,
+  StorageError,
   type StoredMessage,
   type StoredRecord,
 } from '../storage/storage.ts';
@@ -45,6 +46,8 @@ import type { Configs, ReadModels, SyncScope } from './sync-scope.ts';
 const OLD_MS = 2 * 60_000;
 /** A `Link`, as JSON. */
 const LINK = 'link';
+/** Of taking up the journal, while somebody goes on writing. */
+const MAX_TRIES = 10;
 
 /**
  * `configs`: this process has them. `journal`: another process of this account may have them, or will; what is changed here
@@ -73,6 +76,10 @@ export class SyncedAccount {
   /** In memory, and in no write that went well. */
   #touched = new Touched();
   #link: Link | undefined;
+  /** The journal is taken up once at a time. */
+  #taking: Promise<unknown> = Promise.resolve();
+  /** Notes of one millisecond are told apart by it. */
+  #notes = 0;
 
   private constructor(scope: SyncScope, { mode, storage }: SyncedAccountDeps) {
     this.#scope = scope;
@@ -116,37 +123,55 @@ export class SyncedAccount {
   }
 
   /** Takes up what processes without configs have changed; without configs it is left to the process that has them. */
-  async takeJournal(): Promise<void> {
-    if (this.#mode !== 'configs') return;
-    const { contacts, states, profile, settings } = this.#scope;
-    const storage = this.#storage;
-    const noted = await storage.records(JOURNAL);
-    if (noted.length === 0) return;
-    for (const { key, value } of noted) {
-      const [kind, id] = key.split(' ') as [string, AccountId];
-      const record = await storage.record(kind, id);
-      if (kind === CONTACT) {
-        contacts.put(id, record?.value as Contact | undefined);
-        const { at } = value as { at: number };
-        if (record === undefined && id !== this.#scope.own)
-          this.#edits.erase(id, Math.min(at, this.#scope.now()), this.#touched);
-        else this.#edits.contact(id, this.#touched);
-        this.#touched.contacts.add(id);
-      } else if (kind === CONVERSATION) {
-        states.put(id, (record?.value as ConversationState | undefined) ?? {});
-        this.#edits.state(id, this.#touched);
-        this.#touched.states.add(id);
-      } else if (kind === PROFILE && record?.value !== undefined) {
-        profile.put(record.value as KeptProfile);
-        this.#edits.profile();
-        this.#touched.profile = true;
-      } else if (kind === SETTINGS && record?.value !== undefined) {
-        settings.put(record.value as MessagingSettings);
-        this.#edits.settings();
-        this.#touched.settings = true;
+  takeJournal(): Promise<void> {
+    if (this.#mode !== 'configs') return Promise.resolve();
+    const taking = this.#taking.catch(() => undefined).then(() => this.#takeJournal());
+    this.#taking = taking;
+    return taking;
+  }
+
+  async #takeJournal(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const noted = await this.#storage.records(JOURNAL);
+      if (noted.length === 0) return;
+      for (const note of noted) await this.#takeNote(note);
+      try {
+        // Else what somebody changed since would be undone, and its note be lost.
+        await this.write({
+          unchanged: noted,
+          records: noted.map(({ kind, key }) => ({ kind, key, value: undefined })),
+        });
+        return;
+      } catch (error) {
+        if (!(error instanceof StorageError && error.code === 'changed') || tries === MAX_TRIES) throw error;
       }
     }
-    await this.write({ records: noted.map(({ kind, key }) => ({ kind, key, value: undefined })) });
+  }
+
+  async #takeNote({ key, value }: StoredRecord): Promise<void> {
+    const { contacts, states, profile, settings } = this.#scope;
+    const [kind, id] = key.split(' ') as [string, AccountId];
+    const record = await this.#storage.record(kind, id);
+    if (kind === CONTACT) {
+      contacts.put(id, record?.value as Contact | undefined);
+      const { at } = value as { at: number };
+      if (record === undefined && id !== this.#scope.own) {
+        this.#edits.erase(id, Math.min(at, this.#scope.now()), this.#touched);
+      } else this.#edits.contact(id, this.#touched);
+      this.#touched.contacts.add(id);
+    } else if (kind === CONVERSATION) {
+      states.put(id, (record?.value as ConversationState | undefined) ?? {});
+      this.#edits.state(id, this.#touched);
+      this.#touched.states.add(id);
+    } else if (kind === PROFILE && record?.value !== undefined) {
+      profile.put(record.value as KeptProfile);
+      this.#edits.profile();
+      this.#touched.profile = true;
+    } else if (kind === SETTINGS && record?.value !== undefined) {
+      settings.put(record.value as MessagingSettings);
+      this.#edits.settings();
+      this.#touched.settings = true;
+    }
   }
 
   list(): readonly KeptConfig[] {
@@ -311,7 +336,7 @@ export class SyncedAccount {
       ...(merged.profile ? [this.#scope.profile.record()] : []),
       ...(merged.settings ? [this.#scope.settings.record()] : []),
       ...dumps,
-      ...(this.#mode === 'journal' ? journalOf(edited, now) : []),
+      ...(this.#mode === 'journal' ? journalOf(edited, now, ++this.#notes) : []),
     ];
     const changes: Changes = {
       ...given,

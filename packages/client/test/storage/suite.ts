@@ -77,6 +77,30 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await storage.history(BOB, { limit: 9 })).toEqual([first, other]);
     });
 
+    test('what is to be as it was read and is not, is not written, and nothing with it', async () => {
+      const storage = await open();
+      const [a, b] = ['a', 'b'].map((key) => ({
+        kind: 'note',
+        key,
+        value: { at: 1, by: { x: [key, null] } },
+      }));
+      await storage.write({ records: [a!, b!] });
+      const read = await storage.records('note');
+      const changed = { ...b!, value: { at: 2 } };
+      const gone = { kind: 'note', key: 'c', value: { at: 1 } };
+      const removed = read.map(({ kind, key }) => ({ kind, key, value: undefined }));
+      await storage.write({ records: [changed] });
+      for (const unchanged of [read, [a!, gone]]) {
+        await expect(
+          storage.write({ unchanged, records: removed, messages: [message(1)], settings: { a: 'b' } }),
+        ).rejects.toMatchObject({ name: 'StorageError', code: 'changed' });
+      }
+      expect(await storage.records('note')).toEqual([a, changed]);
+      expect([await storage.message(BOB, 1), await storage.setting('a')]).toEqual([undefined, undefined]);
+      await storage.write({ unchanged: await storage.records('note'), records: removed });
+      expect(await storage.records('note')).toEqual([]);
+    });
+
     test('keeps a message as it was given, whatever its text', async () => {
       const storage = await open();
       const texts = ['', 'a\u0000b', '🧅'.repeat(500), '"quotes" \\ \n', ' '];

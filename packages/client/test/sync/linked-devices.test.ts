@@ -183,6 +183,39 @@ test('a program that only sends leaves what it changes to the one that receives'
   expect(receiver.contacts()).toEqual([]);
 });
 
+test('what a program that only sends changes while its notes are taken up is neither undone nor forgotten', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const storage = new MemoryStorage();
+  const laptop = await world.open(ALICE);
+  const sender = await world.open(ALICE, { storage, receive: false });
+  await clock.run(sender.conversation(BOB.id).setNickname('first'));
+  // Written by another process: between the notes and their removal there is time for it.
+  let isDone = false;
+  const slow = new Proxy(storage, {
+    get: (inner, name) => {
+      const value: unknown = Reflect.get(inner, name);
+      if (name !== 'record') return typeof value === 'function' ? value.bind(inner) : value;
+      return async (kind: string, key: string) => {
+        const found = await inner.record(kind, key);
+        if (kind === 'contact' && found !== undefined && !isDone) {
+          isDone = true;
+          await sender.conversation(BOB.id).setNickname('second');
+        }
+        return found;
+      };
+    },
+  });
+  const receiver = await world.open(ALICE, { storage: slow });
+  expect(isDone).toBe(true);
+  await clock.until(() => laptop.contacts().length === 1);
+  await clock.pass(20_000);
+  const nicknames = [sender, receiver, laptop].map((client) => client.contacts()[0]?.nickname);
+  expect(nicknames).toEqual(['second', 'second', 'second']);
+  const [kept] = await storage.records('contact');
+  expect(kept?.value).toMatchObject({ nickname: 'second' });
+});
+
 test('what a program that only sends changed is not undone by a message that comes just then', async () => {
   world = new World({}, { pollEveryMs: 3_000 });
   const { clock, network } = world;
