@@ -77,6 +77,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   busy: ': end it and try again',
   truncated: '; what was read is in the account. Copy the archive again and repeat with --resume',
   cannot_resume: ': rename or remove the .part file',
+  not_an_archive: ': only what "allium export" writes without --format can be read again',
   wrong_account: ': choose the right one with --account',
 };
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The program `allium`: reads the command line, runs one command, ends with its exit code.
 import { followParent } from '@allium/lab/lifeline';
-import { CliError } from './cli-error.ts';
+import { CliError, fileTrouble } from './cli-error.ts';
 import { runCommandLine } from './program.ts';
 import { harmless } from './terminal.ts';
 
 followParent();
 // A reader that goes away (`allium listen | head -1`) is no fault.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : 1);
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`allium: ${fileTrouble('cannot write to', 'standard output', error).message}\n`);
+  process.exit(1);
 });
 
 try {

@@ -18,19 +18,20 @@ export function messageJson(
   saved: readonly SavedFile[] = [],
 ): Record<string, unknown> {
   const { sender, conversation, timestamp, text, hash, quote, original, notice, timer, marks = {} } = message;
-  const isOwn = sender === ownId;
+  const delivery = sender === ownId ? deliveryOf(message) : undefined;
   const reactions = (marks.reactions ?? [])
     .filter(({ on }) => on)
     .map(({ by, emoji, at }) => ({ by, emoji, at }));
   return {
     from: sender,
-    ...(isOwn && { to: conversation }),
+    ...(delivery !== undefined && { to: conversation }),
     timestamp,
     text,
-    ...(hash !== undefined && { hash }),
+    // What no swarm keeps has no hash there, whatever was tried.
+    ...(hash !== undefined && delivery?.state !== 'failed' && { hash }),
     ...filesJson(message, saved),
     ...(quote !== undefined && { replyTo: { from: quote.author, timestamp: quote.timestamp } }),
-    ...(isOwn && { delivery: deliveryOf(message) }),
+    ...(delivery !== undefined && { delivery }),
     ...(reactions.length > 0 && { reactions }),
     ...(marks.edits !== undefined && { original, edits: marks.edits }),
     ...(notice !== undefined && { notice }),
@@ -59,5 +60,5 @@ export async function findMessage(client: Client, id: string, name: string): Pro
     before = messages[0];
     if (before === undefined) break;
   }
-  throw usage(`there is no message ${name} in that conversation ("allium history --json" lists them)`);
+  throw usage(`there is no message ${name} in that conversation ("allium history --ids" lists them)`);
 }

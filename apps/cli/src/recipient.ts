@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Whom a person at the keyboard means: an account id, or a name that the network knows.
+// Whom a person at the keyboard means: an account id, a contact by the name that they gave it, or a name that the network knows.
 import type { Client } from '@allium/client';
 import { parseAccountId } from '@allium/protocol/account-id';
 import { ParseError, quote } from '@allium/protocol/errors';
 import { parseSessionName } from '@allium/protocol/session-name';
 import { listEntries } from './accounts.ts';
-import { usage } from './cli-error.ts';
+import { type CliError, usage } from './cli-error.ts';
 import { homeFolder } from './home.ts';
 import { remark } from './terminal.ts';
 
-/** Says that a name of the network is meant, also where an account on this machine is called so. */
+/** Says that a name of the network is meant, also where a contact or an account on this machine is called so. */
 const PREFIX = 'name:';
 
 export type Recipient =
   | { readonly kind: 'id'; readonly id: string }
-  | { readonly kind: 'name'; readonly name: string };
+  | { readonly kind: 'network_name'; readonly name: string }
+  /** Perhaps a contact; where none is called so, a name of the network, or `otherwise` why it can be none. */
+  | { readonly kind: 'name'; readonly name: string; readonly otherwise: CliError | undefined };
 
 /**
- * Reads what was typed; asks nobody. A name that is also that of an account on this machine is refused: what is meant for
- * one's own other account must not go to a stranger.
+ * Reads what was typed; asks nobody. A name that is also that of an account on this machine is no name of the network: what is
+ * meant for one's own other account must not go to a stranger.
  * @throws CliError
  */
 export async function parseRecipient(text: string, options: { readonly home?: string }): Promise<Recipient> {
@@ -27,40 +29,73 @@ export async function parseRecipient(text: string, options: { readonly home?: st
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;
   }
-  const isExplicit = text.startsWith(PREFIX);
-  const name = isExplicit ? text.slice(PREFIX.length) : text;
-  try {
-    parseSessionName(name);
-  } catch (error) {
-    if (!(error instanceof ParseError)) throw error;
-    throw usage(
-      `${quote(text)} is neither an account id (66 hex digits that begin with 05) nor a name (letters, digits, "_", "-")`,
-    );
+  if (text.startsWith(PREFIX)) {
+    const name = text.slice(PREFIX.length);
+    if (isNetworkName(name)) return { kind: 'network_name', name };
+    throw usage(`${quote(name)} is no name of a network: letters, digits, "_", "-"`);
   }
   // A part of an id is a name by its letters; hardly anybody means that.
-  if (!isExplicit && /^05[0-9a-f]*$/i.test(name)) {
+  if (/^05[0-9a-f]*$/i.test(text)) {
     throw usage(
-      `an account id has 66 hex digits and begins with 05, this one has ${name.length}; for the name on the network write "${PREFIX}${name}"`,
+      `an account id has 66 hex digits and begins with 05, this one has ${text.length}; for the name on the network write "${PREFIX}${text}"`,
     );
   }
-  const [own] = isExplicit ? [] : await listEntries(homeFolder(options), name);
-  if (own !== undefined) {
-    throw usage(
-      `${quote(name)} is an account on this machine: write its id, ${own.id}, or "${PREFIX}${name}" for the name on the network`,
-    );
-  }
-  return { kind: 'name', name };
+  return { kind: 'name', name: text, otherwise: await noNetworkName(text, options) };
 }
 
-/** The account id; of a name, after three nodes agreed. @throws NameError, ClientError */
+async function noNetworkName(
+  name: string,
+  options: { readonly home?: string },
+): Promise<CliError | undefined> {
+  if (!isNetworkName(name)) {
+    return usage(
+      `${quote(name)} is neither an account id (66 hex digits that begin with 05), nor what you call a contact, nor a name (letters, digits, "_", "-")`,
+    );
+  }
+  const [own] = await listEntries(homeFolder(options), name);
+  if (own === undefined) return undefined;
+  return usage(
+    `${quote(name)} is an account on this machine: write its id, ${own.id}, or "${PREFIX}${name}" for the name on the network`,
+  );
+}
+
+function isNetworkName(text: string): boolean {
+  try {
+    parseSessionName(text);
+    return true;
+  } catch (error) {
+    if (error instanceof ParseError) return false;
+    throw error;
+  }
+}
+
+/**
+ * The contact to which its owner gave this name; how contacts call themselves proves nothing and is not looked at.
+ * @throws CliError when several are called so
+ */
+export function contactCalled(client: Client, name: string): string | undefined {
+  const called = client
+    .contacts()
+    .filter(({ nickname }) => nickname?.toLocaleLowerCase() === name.toLocaleLowerCase());
+  if (called.length > 1) throw usage(`you call several contacts ${quote(name)}: write the account id`);
+  return called[0]?.id;
+}
+
+/** The account id; of a name of the network, after three nodes agreed. @throws CliError, NameError, ClientError */
 export async function resolveRecipient(
   client: Client,
   recipient: Recipient,
   options: { readonly signal?: AbortSignal; readonly isQuiet?: boolean } = {},
 ): Promise<string> {
   if (recipient.kind === 'id') return recipient.id;
+  const { name } = recipient;
+  if (recipient.kind === 'name') {
+    const contact = contactCalled(client, name);
+    if (contact !== undefined) return contact;
+    if (recipient.otherwise !== undefined) throw recipient.otherwise;
+  }
   const { signal, isQuiet = false } = options;
-  const id = await client.resolve(recipient.name, signal === undefined ? {} : { signal });
-  if (!isQuiet) remark(`${recipient.name} is ${id}.`);
+  const id = await client.resolve(name, signal === undefined ? {} : { signal });
+  if (!isQuiet) remark(`${name} is ${id}.`);
   return id;
 }

@@ -69,6 +69,9 @@ test('demo stays up, says what to type, and that works; Ctrl-C ends it', async (
   const health = commands.find((line) => line.includes('health'))!;
   const answer = await shell.run(...health.split(' ').slice(2));
   expect(answer.code).toBe(0);
+  const invitation = commands.find((line) => line.includes('network join'))!.split("'")[1]!;
+  const own = new Shell({ ALLIUM_HOME: join(folder, 'own') });
+  expect((await own.run('network', 'join', invitation, '--json')).stdout).toMatch(/"verified":true/);
   const send = commands.find((line) => line.includes('send'))!;
   const stored = await shell.run(...send.replaceAll('"', '').split(' ').slice(2));
   expect(stored).toMatchObject({ code: 0, stdout: expect.stringContaining('Stored') });

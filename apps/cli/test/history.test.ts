@@ -17,6 +17,7 @@ import { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
 import { afterAll, expect, test } from 'vitest';
 import { Shell } from './shell.ts';
+import { jsonLines } from './two-people.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'allium-history-test-'));
 const SECRET = 'attack at dawn';
@@ -101,7 +102,25 @@ test('plain formats are for everybody, and say so', async () => {
   expect(readFileSync(lines, 'utf8').trimEnd().split('\n')).toHaveLength(6);
   expect((await shell.run('export', '--format', 'html', '--resume')).code).toBe(2);
   expect((await shell.run('export', '--conversation', 'x')).code).toBe(2);
-  expect((await shell.run('export', '--format', 'jsonl', '--out', '/proc/no/where')).code).toBe(1);
+  const nowhere = await shell.run('export', '--format', 'jsonl', '--out', '/proc/no/where');
+  expect(nowhere).toMatchObject({ code: 2, stderr: /cannot write into \/proc\/no/ });
+});
+
+test('plain formats go through a pipe too; what is no archive is told before a passphrase is asked for', async () => {
+  const { shell } = await homeWith('pipe', 3);
+  const piped = await shell.run('export', '--format', 'jsonl', '--out', '-');
+  expect(piped).toMatchObject({ code: 0, stderr: /not encrypted/ });
+  const texts = jsonLines(piped.stdout).flatMap(({ text }) => (text === undefined ? [] : [text]));
+  expect(texts).toHaveLength(3);
+  expect(await shell.run('export', '--out', '-')).toMatchObject({ code: 2, stdout: '' });
+  const lines = join(folder, 'lines.jsonl');
+  writeFileSync(lines, piped.stdout);
+  const asked = new Shell({ ALLIUM_HOME: join(folder, 'pipe') });
+  shells.push(asked);
+  expect(await asked.run('import', lines)).toMatchObject({
+    code: 1,
+    stderr: /this is no archive of Allium: only/,
+  });
 });
 
 test('protection changes without touching messages, and a wipe leaves nothing', async () => {

@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The launcher, run by the shell's node (which may be too old for the program): exit codes, signals, nothing left behind.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '@allium/net/testing/until';
@@ -140,6 +148,14 @@ describe('the command line', () => {
     const { code, stdout } = await run('--help');
     expect(code).toBe(0);
     expect(stdout).toContain('npx allium send');
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('says that its output found no room (needs /dev/full)', () => {
+    const { status, stderr } = spawnSync('sh', ['-c', `'${node}' '${LAUNCHER}' --help > /dev/full`], {
+      env: shellEnv(),
+      encoding: 'utf8',
+    });
+    expect([status, stderr]).toEqual([1, 'allium: cannot write to standard output: the disk is full\n']);
   });
 
   test('answers a slip with a suggestion and code 2', async () => {

@@ -1,115 +1,129 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What a script can do with messages and contacts: answers, reactions, deletion, receipts, requests, exit codes.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Devnet } from '@allium/lab';
 import { until } from '@allium/net/testing/until';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Shell } from './shell.ts';
+import type { Running } from './shell.ts';
+import { jsonLines, type Person, TwoPeople } from './two-people.ts';
 
-let net: Devnet;
-let folder: string;
-let shell: Shell;
+let people: TwoPeople;
 let ann: string;
 let ben: string;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'allium-messages-test-'));
-  net = await Devnet.start({ nodes: 14 });
-  shell = new Shell({ ALLIUM_HOME: join(folder, 'home'), ALLIUM_SEED: net.seed });
-  [ann, ben] = (await Promise.all(
-    ['ann', 'ben'].map(async (name) => {
-      const made = await shell.run('account', 'new', '--account', name, '--no-passphrase', '--json');
-      return JSON.parse(made.stdout).id as string;
-    }),
-  )) as [string, string];
+  people = await TwoPeople.sitDown();
+  ({ ann, ben } = people.ids);
 });
-afterAll(async () => {
-  shell.dispose();
-  await net.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => people[Symbol.asyncDispose]());
 
-const as = (name: string, ...args: string[]) => shell.run(...args, '--account', name, '--json');
-const parsed = (text: string) =>
-  text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
+const as = (who: Person, ...args: string[]) => people.json(who, ...args);
+const eventsOf = (listener: Running, name: string) =>
+  jsonLines(listener.lines.join('\n')).filter(({ event }) => event === name);
 
 test('requests, delivery as an exit code, answers, reactions, deletion, read state, history', async () => {
-  const listener = shell.start('listen', '--account', 'ben', '--json', '--events');
+  const listener = people.start('ben', 'listen', '--json', '--events');
   await until(() => listener.stderr.includes('Online'));
-  const events = (name: string) =>
-    listener.lines.map((line) => JSON.parse(line)).filter(({ event }) => event === name);
 
   // Nobody confirms to a stranger.
   const first = await as('ann', 'send', ben, 'hello', '--wait', '1');
   expect(first.code).toBe(3);
-  const [sent] = parsed(first.stdout);
-  expect(sent).toMatchObject({ stored: true, delivered: false });
-  await until(() => events('request').length === 1);
-  expect(events('request')[0]).toMatchObject({ id: ann });
+  const sent = String(first.lines[0]?.timestamp);
+  expect(first.lines[0]).toMatchObject({ stored: true, delivered: false });
+  await until(() => eventsOf(listener, 'request').length === 1);
+  expect(eventsOf(listener, 'request')[0]).toMatchObject({ id: ann });
   const requests = await as('ben', 'contacts', 'requests');
-  expect(parsed(requests.stdout)[0]).toMatchObject([{ id: ann, approved: false, last: { text: 'hello' } }]);
+  expect(requests.lines[0]).toMatchObject([{ id: ann, approved: false, last: { text: 'hello' } }]);
   expect((await as('ben', 'contacts', 'accept', ann)).code).toBe(0);
-  expect((await shell.run('contacts', '--account', 'ben')).stdout).toContain(ann);
+  expect((await people.run('ben', 'contacts')).stdout).toContain(ann);
 
   // The listener was started before; it must know who was accepted by another process, so it is started again.
   listener.child.kill('SIGINT');
   await listener.ended();
-  const again = shell.start('listen', '--account', 'ben', '--json', '--events');
+  const again = people.start('ben', 'listen', '--json', '--events');
   await until(() => again.stderr.includes('Online'));
-  const now = (name: string) =>
-    again.lines.map((line) => JSON.parse(line)).filter(({ event }) => event === name);
 
-  const second = await as(
-    'ann',
-    'send',
-    ben,
-    'an answer',
-    '--reply-to',
-    String(sent.timestamp),
-    '--wait',
-    '30',
-  );
+  const second = await as('ann', 'send', ben, 'an answer', '--reply-to', sent, '--wait', '30');
   expect(second).toMatchObject({ code: 0 });
-  expect(parsed(second.stdout)[0]).toMatchObject({ stored: true, delivered: true });
-  await until(() => now('message').length === 1);
-  expect(now('message')[0]).toMatchObject({
+  expect(second.lines[0]).toMatchObject({ stored: true, delivered: true });
+  await until(() => eventsOf(again, 'message').length === 1);
+  expect(eventsOf(again, 'message')[0]).toMatchObject({
     from: ann,
     text: 'an answer',
-    replyTo: { from: ann, timestamp: sent.timestamp },
+    replyTo: { from: ann, timestamp: Number(sent) },
   });
 
-  expect((await as('ann', 'react', ben, String(sent.timestamp), '👍')).code).toBe(0);
-  await until(() => now('reactions').length === 1);
-  expect(now('reactions')[0]).toMatchObject({
+  expect((await as('ann', 'react', ben, sent, '👍')).code).toBe(0);
+  await until(() => eventsOf(again, 'reactions').length === 1);
+  expect(eventsOf(again, 'reactions')[0]).toMatchObject({
     from: ann,
-    timestamp: sent.timestamp,
+    timestamp: Number(sent),
     reactions: [{ by: ann, emoji: '👍' }],
   });
-  const { timestamp } = parsed(second.stdout)[0];
+  const timestamp = second.lines[0]?.timestamp;
   expect((await as('ann', 'delete', ben, String(timestamp), '--for-everyone')).code).toBe(0);
-  await until(() => now('deleted').length === 1);
-  expect(now('deleted')[0]).toMatchObject({ from: ann, with: ann, timestamp });
+  await until(() => eventsOf(again, 'deleted').length === 1);
+  expect(eventsOf(again, 'deleted')[0]).toMatchObject({ from: ann, with: ann, timestamp });
 
-  const history = parsed((await as('ann', 'history', ben)).stdout);
+  const { lines: history } = await as('ann', 'history', ben);
   expect(history.map(({ text }) => text)).toEqual(['hello', '']);
   expect(history[0]).toMatchObject({ from: ann, to: ben, delivery: { state: 'stored' } });
   expect(history[1]).toMatchObject({ timestamp, deletedAt: expect.any(Number) });
-  expect(parsed((await as('ben', 'read', ann)).stdout)[0]).toMatchObject({ unread: 0 });
+  expect((await as('ben', 'read', ann)).lines[0]).toMatchObject({ unread: 0 });
   again.child.kill('SIGINT');
   await again.ended();
 });
 
-test('names of one’s own, blocking, and what is not there', async () => {
-  expect((await as('ann', 'contacts', 'name', ben, 'Benjamin')).code).toBe(0);
+test('what was not sent says so, by which command it goes again, and then it goes', async () => {
+  const nobody = ['--seed', 'https://127.0.0.1:1'];
+  const lost = await people.run('ann', 'send', ben, 'once more', '--timeout', '1', ...nobody);
+  expect(lost).toMatchObject({ code: 1, stdout: '' });
+  expect(lost.stderr).toMatch(/not stored: no usable path within 1 s \(asked https:\/\/127\.0\.0\.1:1\)/);
+  const shown = await people.run('ann', 'history', ben, '--ids');
+  const line = shown.stdout.split('\n').find((one) => one.includes('once more'));
+  expect(line).toMatch(/^\d{13} {2}\S+ {2}You {2}once more {2}✗$/);
+  const [command, , timestamp] = shown.stdout.match(/allium (resend (\S+) (\d+))/)!.slice(1);
+  expect(line).toContain(timestamp);
+
+  expect(await people.run('ann', ...command!.split(' '))).toMatchObject({
+    code: 0,
+    stdout: /Stored by 5 of 5/,
+  });
+  const again = await people.run('ann', ...command!.split(' '));
+  expect(again).toMatchObject({ code: 1, stdout: '' });
+  expect((await people.run('ann', 'history', ben)).stdout).toMatch(/You {2}once more {2}✓\n/);
+  expect(await people.run('ann', 'history', ann)).toMatchObject({
+    code: 0,
+    stdout: '',
+    stderr: /Nothing was said/,
+  });
+});
+
+test('contacts go by the names that one gave them, never by those that they gave themselves', async () => {
+  expect((await as('ann', 'contacts', 'name', ben, 'Benjamin B')).code).toBe(0);
+  const sent = await as('ann', 'send', 'benjamin b', 'by your name');
+  expect(sent.lines[0]).toMatchObject({ stored: true, id: ben });
+  expect((await as('ann', 'history', 'Benjamin B', '--limit', '1')).lines[0]).toMatchObject({
+    text: 'by your name',
+  });
+  expect(await people.run('ann', 'send', 'Benjamin C', 'to nobody')).toMatchObject({
+    code: 2,
+    stderr: /nor what you call a contact/,
+  });
+  // That is an account of this machine, and ben is called otherwise by ann.
+  expect((await people.run('ann', 'send', 'ben', 'to whom?')).code).toBe(2);
+});
+
+test('blocking, and what is not there', async () => {
+  expect(await people.run('ann', 'contacts', 'blocked')).toMatchObject({
+    code: 0,
+    stdout: 'Nobody is blocked.\n',
+  });
   expect((await as('ann', 'contacts', 'block', ben)).code).toBe(0);
-  const [contacts] = parsed((await as('ann', 'contacts')).stdout);
-  expect(contacts).toMatchObject([{ id: ben, nickname: 'Benjamin', blocked: true }]);
-  const missing = await shell.run('react', ben, '1234567890123', '👍', '--account', 'ann');
-  expect(missing).toMatchObject({ code: 2, stdout: '' });
-  expect(missing.stderr).toContain('allium history');
+  for (const list of [[], ['blocked']]) {
+    const { lines } = await as('ann', 'contacts', ...list);
+    expect(lines[0]).toMatchObject([{ id: ben, nickname: 'Benjamin B', blocked: true }]);
+  }
+  const slip = await people.run('ann', 'contacts', 'blokced');
+  expect(slip).toMatchObject({ code: 2, stderr: /no command of "allium contacts": list, blocked, requests/ });
+  const missing = await people.run('ann', 'react', ben, '1234567890123', '👍');
+  expect(missing).toMatchObject({ code: 2, stdout: '', stderr: /allium history/ });
 });

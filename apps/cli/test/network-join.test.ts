@@ -57,8 +57,18 @@ test('from the signed list to an invitation, to a friend who can check the list 
   await friend.run('network', 'join', forged);
   expect(await state(friend)).not.toBe('verified');
   // What was trusted goes with the network that it belonged to.
-  await friend.run('network', 'use', net.seed);
-  expect(JSON.parse((await friend.run('network', 'show', '--json')).stdout)).toMatchObject({ trust: null });
+  await friend.run(
+    'network',
+    'use',
+    net.seed,
+    '--file-server',
+    `https://files.example.org#${'ab'.repeat(32)}`,
+  );
+  expect(JSON.parse((await friend.run('network', 'show', '--json')).stdout)).toMatchObject({
+    trust: null,
+    fileServers: ['https://files.example.org'],
+    invitation: /files=https:\/\/files\.example\.org%23abab/,
+  });
 });
 
 test("a friend's list of nodes gives seeds, and no trust", async () => {

@@ -1,45 +1,23 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Finding messages, timers and edits from the command line, between two accounts on a network of this machine.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Devnet } from '@allium/lab';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { durationText, pointInTime, readDuration } from '../src/durations.ts';
-import { Shell } from './shell.ts';
+import { type Person, TwoPeople } from './two-people.ts';
 
-let net: Devnet;
-let folder: string;
-let shell: Shell;
+let people: TwoPeople;
 let ben: string;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'allium-search-test-'));
-  net = await Devnet.start({ nodes: 14 });
-  shell = new Shell({ ALLIUM_HOME: join(folder, 'home'), ALLIUM_SEED: net.seed });
-  [, ben] = (await Promise.all(
-    ['ann', 'ben'].map(async (name) => {
-      const made = await shell.run('account', 'new', '--account', name, '--no-passphrase', '--json');
-      return JSON.parse(made.stdout).id as string;
-    }),
-  )) as [unknown, string];
+  people = await TwoPeople.sitDown();
+  ({ ben } = people.ids);
 });
-afterAll(async () => {
-  shell.dispose();
-  await net.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => people[Symbol.asyncDispose]());
 
-const as = (name: string, ...args: string[]) => shell.run(...args, '--account', name, '--json');
-const parsed = (text: string) =>
-  text
-    .trim()
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line));
+const as = (who: Person, ...args: string[]) => people.json(who, ...args);
 
 test('what was said is found, edited, found again, and gets a timer', async () => {
-  const [sent] = parsed((await as('ann', 'send', ben, 'Lunch at teh café, see https://example.org')).stdout);
+  const { lines } = await as('ann', 'send', ben, 'Lunch at teh café, see https://example.org');
+  const { timestamp } = lines[0]!;
   const found = await as(
     'ann',
     'search',
@@ -54,26 +32,24 @@ test('what was said is found, edited, found again, and gets a timer', async () =
     '--since',
     '1h',
   );
-  expect(parsed(found.stdout)).toMatchObject([{ timestamp: sent.timestamp }]);
+  expect(found.lines).toMatchObject([{ timestamp }]);
   expect((await as('ann', 'search', 'lun')).code).toBe(1);
   for (const wrong of [['search'], ['search', 'x', '--kind', 'song']]) {
     expect((await as('ann', ...wrong)).code).toBe(2);
   }
-  expect(await as('ann', 'edit', ben, String(sent.timestamp), 'Lunch at the café')).toMatchObject({
+  expect(await as('ann', 'edit', ben, String(timestamp), 'Lunch at the café')).toMatchObject({
     code: 0,
   });
-  expect((await shell.run('search', '--phrase', 'the cafe', '--account', 'ann')).stdout).toContain(
-    'Lunch at the café',
-  );
+  expect((await people.run('ann', 'search', '--phrase', 'the cafe')).stdout).toContain('Lunch at the café');
 
-  expect(parsed((await as('ann', 'timer', ben, '1h')).stdout)).toEqual([
+  expect((await as('ann', 'timer', ben, '1h')).lines).toEqual([
     { id: ben, timer: { mode: 'after_send', seconds: 3_600 } },
   ]);
   expect((await as('ann', 'timer', ben, 'soon')).code).toBe(2);
   await as('ann', 'send', ben, 'over in an hour');
-  const [, , over, ...more] = parsed((await as('ann', 'history', ben)).stdout);
+  const [, , over, ...more] = (await as('ann', 'history', ben)).lines;
   expect(over).toMatchObject({ text: 'over in an hour', timer: { mode: 'after_send', seconds: 3_600 } });
-  expect(over.expiresAt).toBe(over.timestamp + 3_600_000);
+  expect(over?.expiresAt).toBe(Number(over?.timestamp) + 3_600_000);
   expect(more).toEqual([]);
 });
 

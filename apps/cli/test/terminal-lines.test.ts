@@ -16,7 +16,7 @@ test('a name makes no line of its own', () => {
   const sender = parseAccountId(`05${'ab'.repeat(32)}`);
   const own = parseAccountId(`05${'cd'.repeat(32)}`);
   const message = { conversation: sender, sender, timestamp: 0, text: 'hello', state: 'received' } as const;
-  printMessage(message as never, own, 'Eve\n12:00:00  Alice  send me money\u2028\u001b[31m');
+  printMessage(message as never, own, { name: 'Eve\n12:00:00  Alice  send me money\u2028\u001b[31m' });
   expect(lines).toHaveLength(1);
   expect(lines[0]?.trimEnd().split(/[\n\r\u2028]/)).toHaveLength(1);
   expect(lines[0]).toContain('Eve 12:00:00 Alice send me money \ufffd[31m');

@@ -4,6 +4,7 @@ import type { Contact } from '@allium/client/contacts';
 import type { StoredMessage, Timer } from '@allium/client/storage';
 import { TIMER_SECONDS } from '@allium/client/timers';
 import { durationText } from '../durations.ts';
+import { contactCalled } from '../recipient.ts';
 import type { AppLock } from './app-lock.ts';
 import { shownInLine } from './cells.ts';
 import type { ChatController } from './controller.ts';
@@ -135,11 +136,13 @@ function newConversation(chat: ChatController): Overlay {
   return {
     kind: 'prompt',
     title: 'Write to',
-    hint: 'account id, or a name of the network',
+    hint: 'account id, what you call a contact, or a name of the network',
     draft: EMPTY_DRAFT,
     submit: async (text) => {
       const { client } = chat.store;
       if (/^05/i.test(text)) return chat.open(client.conversation(text.toLowerCase()).id);
+      const called = contactCalled(client, text);
+      if (called !== undefined) return chat.open(called);
       chat.store.notice(`Asking the network who ${shownInLine(text)} is …`);
       const id = await client.resolve(text);
       chat.store.notice(`${shownInLine(text)} is ${shortId(id)}.`);

@@ -10,9 +10,23 @@ interface ListOptions extends SessionOptions {
   readonly json?: boolean;
 }
 
-export async function listContacts(options: ListOptions): Promise<number> {
+export function listContacts(options: ListOptions): Promise<number> {
+  return list(options, () => true, 'Nobody yet. "allium send ID TEXT" makes the first contact.');
+}
+
+export function listBlocked(options: ListOptions): Promise<number> {
+  return list(options, ({ blocked }) => blocked, 'Nobody is blocked.');
+}
+
+async function list(
+  options: ListOptions,
+  isMeant: (contact: Contact) => boolean,
+  nobody: string,
+): Promise<number> {
   await using session = await openSession(options, 'read');
-  const contacts = [...session.client.contacts()].sort((a, b) => titleOf(a).localeCompare(titleOf(b)));
+  const contacts = [...session.client.contacts()]
+    .filter(isMeant)
+    .sort((a, b) => titleOf(a).localeCompare(titleOf(b)));
   if (options.json === true) {
     printJson(contacts.map(contactJson));
     return 0;
@@ -20,7 +34,7 @@ export async function listContacts(options: ListOptions): Promise<number> {
   for (const contact of contacts) {
     print(`${contact.id}  ${styled('bold', harmlessLine(titleOf(contact)))}${stateOf(contact)}`);
   }
-  if (contacts.length === 0) print('Nobody yet. "allium send ID TEXT" makes the first contact.');
+  if (contacts.length === 0) print(nobody);
   return 0;
 }
 

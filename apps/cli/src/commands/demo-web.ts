@@ -5,12 +5,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { fetchAnchor } from '@allium/client/network/list-check';
-import { NETWORKS } from '@allium/client/network/presets';
+import { type FileServerAddress, NETWORKS } from '@allium/client/network/presets';
 import type { Devnet } from '@allium/lab';
 import { isFree } from '@allium/net/free-ports';
 import { systemEnv } from '@allium/net/system-env';
-import { fromUtf8 } from '@allium/protocol/bytes';
 import { type FileServer, startFileServer } from '@allium/servers/files';
 import { Gateway } from '@allium/servers/gateway';
 import { WebApp } from '@allium/servers/gateway/web-app';
@@ -19,7 +17,6 @@ import { print, progress } from '../terminal.ts';
 const HOST = '127.0.0.1';
 /** So many ports are tried, beginning at the one wanted: a page keeps its accounts under its port. */
 const PORTS_TRIED = 20;
-const ANCHOR_TIMEOUT_MS = 2_000;
 const ROOT = join(import.meta.dirname, '../../../..');
 const APP = join(ROOT, 'apps/web');
 
@@ -28,14 +25,14 @@ export interface DemoWeb {
   readonly page: string | undefined;
   readonly trouble: string | undefined;
   readonly gateway: string;
-  /** URL#KEY, as `--file-server` takes it. */
-  readonly fileServer: string;
+  readonly fileServer: FileServerAddress;
   stop(): Promise<void>;
 }
 
-/** Starts everything for browsers; what cannot be had is left out. @param port where the page should be */
-export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
+/** Starts everything for browsers; what cannot be had is left out. @param port where the page should be @param anchor see `anchorOf` */
+export async function startWeb(net: Devnet, port: number, anchor: string | undefined): Promise<DemoWeb> {
   const files = await startFiles(join(net.folder, 'file-server'));
+  const fileServer = { url: files.url, ed25519Hex: files.ed25519Hex };
   let web: WebApp | undefined;
   let trouble: string | undefined;
   try {
@@ -44,7 +41,6 @@ export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
     trouble = error instanceof Error ? error.message : String(error);
   }
   const own = await firstFree(port);
-  const anchor = await anchorOf(net);
   const gateway = new Gateway(
     {
       ...{
@@ -54,7 +50,7 @@ export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
         seeds: net.nodes.map(({ url }) => ({ url })),
       },
       networkId: networkIdOf(net),
-      fileServers: [{ url: files.url, ed25519Hex: files.ed25519Hex }],
+      fileServers: [fileServer],
       ...(anchor !== undefined && { anchor }),
       allows: () => true,
       ...(web !== undefined && { web }),
@@ -73,23 +69,12 @@ export async function startWeb(net: Devnet, port: number): Promise<DemoWeb> {
     page: web === undefined ? undefined : `${url}/`,
     trouble,
     gateway: url,
-    fileServer: `${files.url}#${files.ed25519Hex}`,
+    fileServer,
     async stop() {
       await gateway.stop();
       await files.stop();
     },
   };
-}
-
-/** What browsers check the node list against: the signed list, or the certificate of the chain's members if there is one yet. */
-async function anchorOf(net: Devnet): Promise<string | undefined> {
-  if (net.chain === undefined) return readFileSync(net.networkFile, 'utf8');
-  try {
-    const signal = AbortSignal.timeout(ANCHOR_TIMEOUT_MS);
-    return fromUtf8(await fetchAnchor({ seeds: [{ url: net.seed }], transport: net.transport, signal }));
-  } catch {
-    return undefined;
-  }
 }
 
 /** Keys of nodes tell networks apart; contracts of a new development chain have the addresses of the last one. */
@@ -169,8 +154,6 @@ function* filesBelow(path: string): Generator<string> {
 }
 
 export function tellWeb(web: DemoWeb, styled: (style: 'bold' | 'green', text: string) => string): void {
-  print('');
-  print(`Files go by the file server of this network: add --file-server '${web.fileServer}'`);
   print('');
   if (web.page !== undefined) {
     print(`${styled('green', 'Open in a browser:')} ${styled('bold', web.page)}`);

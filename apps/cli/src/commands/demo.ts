@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium demo`, also `npm start`: a network on this machine, the chain that says who is in it, a message through it; then it
 // stays up to be played with.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import { fetchAnchor } from '@allium/client/network/list-check';
+import { parseTrustAnchor } from '@allium/client/network/trust-anchor';
 import { Devnet } from '@allium/lab';
 import type { DevChain } from '@allium/lab/dev-chain';
 import { resetLayout } from '@allium/lab/layout';
 import { type WalkNode, type WalkStep, walk } from '@allium/lab/walk';
 import { Account } from '@allium/protocol/account';
+import { fromUtf8, utf8 } from '@allium/protocol/bytes';
 import { AlliumError } from '@allium/protocol/errors';
 import { type AccountEntry, listEntries, saveAccount, unlock } from '../accounts.ts';
 import { saveSeeds } from '../home.ts';
+import { invitationTo, shortTrust } from '../invitation.ts';
 import { takeReceiving } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { counted, print, progress, styled } from '../terminal.ts';
@@ -31,6 +35,7 @@ export interface DemoOptions {
 const CHAIN_FOLDER = '.allium/chain-devnet';
 const WEB_PORT = 8180;
 const STATIC_FOLDER = '.allium/devnet';
+const ANCHOR_TIMEOUT_MS = 2_000;
 
 export async function runDemo(options: DemoOptions): Promise<number> {
   const { signal, stopped } = onStopSignal();
@@ -89,9 +94,17 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     }
     print(styled('green', 'Every step worked.'));
     if (options.once === true) return 0;
-    saveSeeds(home, [net.seed]);
-    if (options.web !== false) web = await startWeb(net, options.webPort ?? WEB_PORT);
-    suggest(net.seed, home, { alice, bob });
+    const anchor = await anchorOf(net);
+    if (options.web !== false) web = await startWeb(net, options.webPort ?? WEB_PORT, anchor);
+    const fileServers = web === undefined ? [] : [web.fileServer];
+    saveSeeds(
+      home,
+      [net.seed],
+      fileServers.map(({ url, ed25519Hex }) => `${url}#${ed25519Hex}`),
+    );
+    const trust = anchor && shortTrust(parseTrustAnchor(utf8(anchor)));
+    const invitation = invitationTo({ seeds: [net.seed], ...(trust && { trust }), fileServers });
+    suggest(net.seed, home, { alice, bob }, invitation);
     if (net.chain !== undefined) suggestChain(net.chain);
     if (web !== undefined) tellWeb(web, styled);
     print('');
@@ -193,6 +206,7 @@ function suggest(
   seed: string,
   home: string,
   { alice, bob }: { alice: AccountEntry; bob: AccountEntry },
+  invitation: string,
 ): void {
   const at = shown(home);
   print('');
@@ -209,8 +223,9 @@ function suggest(
   print(`  npx allium path --home ${at} --seed ${seed} --account ${alice.name}`);
   print(`  npx allium health --seed ${seed}`);
   print('');
-  print(`An account of your own: npx allium account new; then add --seed ${seed}, or type`);
-  print(`npx allium network use ${seed} once.`);
+  print('An account of your own: npx allium account new, and once for all commands that follow:');
+  print('');
+  print(`  npx allium network join '${invitation}'`);
 }
 
 function suggestChain({ url, deploymentFile, operators }: DevChain): void {
@@ -220,6 +235,17 @@ function suggestChain({ url, deploymentFile, operators }: DevChain): void {
   print("What an operator has locked and earned; anvil signs for the devnet's operators:");
   print('');
   print(`  npx allium stake status ${chain} --rpc-signer ${operator}`);
+}
+
+/** What the node list is checked against: the signed list, or the certificate of the chain's members if there is one yet. */
+async function anchorOf(net: Devnet): Promise<string | undefined> {
+  if (net.chain === undefined) return readFileSync(net.networkFile, 'utf8');
+  try {
+    const signal = AbortSignal.timeout(ANCHOR_TIMEOUT_MS);
+    return fromUtf8(await fetchAnchor({ seeds: [{ url: net.seed }], transport: net.transport, signal }));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Says in words when this machine cannot run one. */

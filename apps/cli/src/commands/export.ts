@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium export`: the history of an account as an encrypted archive, as JSON lines or as one HTML file.
-import { existsSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { constants, existsSync } from 'node:fs';
+import { access, open, rename, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { htmlPages } from '@allium/client/archive/html';
 import { jsonLines } from '@allium/client/archive/json-lines';
 import { type MediaSource, mediaOf } from '@allium/client/archive/media';
@@ -33,6 +34,8 @@ export interface ExportCommandOptions extends AccountOptions, ArchivePassphraseO
   readonly json?: boolean;
 }
 
+/** In the place of a file name. */
+const STDOUT = '-';
 const ENDINGS = { archive: 'allium', jsonl: 'jsonl', html: 'html' } as const;
 
 export async function exportHistory(options: ExportCommandOptions): Promise<number> {
@@ -41,12 +44,18 @@ export async function exportHistory(options: ExportCommandOptions): Promise<numb
     if (resume) throw usage('only archives can be resumed; the other formats are written anew');
     if (options.withSecret === true) throw usage('only an archive is encrypted and may hold the secret');
   }
+  if (options.out === STDOUT) {
+    if (format === 'archive') throw usage('an archive goes to a file; "-" is for --format jsonl and html');
+    if (options.json === true) throw usage('--json and --out - would be mixed');
+  }
   const conversation = options.conversation === undefined ? undefined : readId(options.conversation);
   const entry = await chooseEntry(options);
   const day = new Date().toISOString().slice(0, 10);
-  const out = resolve(options.out ?? `allium-${entry.name}-${day}.${ENDINGS[format]}`);
-  if (!force && existsSync(out))
-    throw new CliError(`${out} is there already: choose another --out, or --force`);
+  const out =
+    options.out === STDOUT
+      ? STDOUT
+      : resolve(options.out ?? `allium-${entry.name}-${day}.${ENDINGS[format]}`);
+  if (out !== STDOUT) await checkPlace(out, force);
   return withHistory(
     options,
     (history) =>
@@ -121,7 +130,31 @@ async function toPlain(
   };
   const media: MediaSource | undefined =
     options.media === true ? mediaOf(await openContents(history)) : undefined;
-  const pieces = (options.format === 'html' ? htmlPages : jsonLines)(storage, reading, media);
+  const pieces: AsyncIterable<string> = (options.format === 'html' ? htmlPages : jsonLines)(
+    storage,
+    reading,
+    media,
+  );
+  try {
+    if (out === STDOUT) await pipeline(pieces, process.stdout, { end: false });
+    else {
+      const sizeBytes = await writeWhole(out, pieces);
+      if (options.json === true) printJson({ format: options.format, file: out, sizeBytes });
+      else print(`${out}, ${sizeOf(sizeBytes)}.`);
+    }
+    remark(`The ${out === STDOUT ? 'output' : 'file'} is not encrypted: whoever has it can read it.`);
+    return 0;
+  } catch (error) {
+    if (stop.signal.aborted) {
+      throw new CliError(out === STDOUT ? 'stopped' : 'stopped; nothing was written', 130, { cause: error });
+    }
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw new CliError(fileTrouble('cannot write', out, error).message, 1, { cause: error });
+  }
+}
+
+/** Writes the file so that it is there as a whole or not at all. Bytes. */
+async function writeWhole(out: string, pieces: AsyncIterable<string>): Promise<number> {
   const part = `${out}.part`;
   try {
     const file = await open(part, 'w', 0o600);
@@ -142,15 +175,21 @@ async function toPlain(
       await file.close();
     }
     await rename(part, out);
-    if (options.json === true) printJson({ format: options.format, file: out, sizeBytes });
-    else print(`${out}, ${sizeOf(sizeBytes)}.`);
-    remark('The file is not encrypted: whoever has it can read it.');
-    return 0;
+    return sizeBytes;
   } catch (error) {
     await rm(part, { force: true });
-    if (stop.signal.aborted) throw new CliError('stopped; nothing was written', 130, { cause: error });
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw new CliError(fileTrouble('cannot write', out, error).message, 1, { cause: error });
+    throw error;
+  }
+}
+
+/** Before anything is asked or read. @throws CliError */
+async function checkPlace(out: string, force: boolean): Promise<void> {
+  if (!force && existsSync(out))
+    throw new CliError(`${out} is there already: choose another --out, or --force`);
+  try {
+    await access(dirname(out), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw fileTrouble('cannot write into', dirname(out), error);
   }
 }
 

@@ -136,7 +136,7 @@ function certificateOf({ tlsCert: certificate, tlsKey: key }: GatewayCommandOpti
     return { paths, now: readCertificateFiles(paths) };
   } catch (error) {
     if (!(error instanceof CertificateFileError)) throw error;
-    throw new CliError(`${error.message} (--tls-cert, --tls-key)`, 1, { cause: error });
+    throw new CliError(`${error.message} (--tls-cert, --tls-key)`, 2, { cause: error });
   }
 }
 
@@ -180,7 +180,7 @@ async function webIn(folder: string, connect: readonly string[]): Promise<WebApp
     return await WebApp.open({ folder, connect });
   } catch (error) {
     if (!(error instanceof WebAppError)) throw error;
-    throw new CliError(`${error.message} (--web)`, 1, { cause: error });
+    throw new CliError(`${error.message} (--web)`, 2, { cause: error });
   }
 }
 

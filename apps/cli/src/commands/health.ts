@@ -83,7 +83,8 @@ function sizeLine({ total, active, healthy }: ServiceNodeHealth): string {
   const size = `${counted(total, 'service node')}, ${active === total ? 'all' : active} active`;
   return healthy
     ? `${size}: healthy, by the rule of more than 50 active nodes.`
-    : `${size}. A small network: the rule for public ones is more than 50 active nodes.`;
+    : `${size}. Fine among people who know who runs the nodes; a public network should have more than 50 active ones, so ` +
+        'that nobody stands at both ends of many paths.';
 }
 
 async function ask(transport: HttpsTransport, node: ServiceNodeState): Promise<NodeHealth> {

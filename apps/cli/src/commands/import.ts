@@ -3,7 +3,7 @@
 
 import { storageDigest } from '@allium/client/archive/export';
 import { readAbout } from '@allium/client/archive/import';
-import { importArchiveFile, openArchiveFile } from '@allium/client/node/archive-file';
+import { checkArchiveFile, importArchiveFile, openArchiveFile } from '@allium/client/node/archive-file';
 import { Account } from '@allium/protocol/account';
 import {
   type ArchivePassphraseOptions,
@@ -35,6 +35,12 @@ export interface ImportCommandOptions extends AccountOptions, ArchivePassphraseO
 }
 
 export async function importHistory(file: string, options: ImportCommandOptions): Promise<number> {
+  try {
+    // Nobody is to type a passphrase for a file that is no archive.
+    await checkArchiveFile(file);
+  } catch (error) {
+    throw explained(error);
+  }
   const passphrase = await readPassphrase('the archive', options, archiveSource(options));
   const entry = await accountFor(file, passphrase, options);
   const release = takeReceiving(entry);

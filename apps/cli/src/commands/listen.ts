@@ -42,7 +42,10 @@ export async function listen(
     for await (const message of client.messages({ signal })) {
       const saved = await saveFiles(client, message, options, signal);
       if (options.json === true) printJson({ event: 'message', ...messageJson(message, client.id, saved) });
-      else printMessage(message, client.id, client.conversation(message.conversation).contact.name, saved);
+      else {
+        const { nickname, name = nickname } = client.conversation(message.conversation).contact;
+        printMessage(message, client.id, { name: nickname ?? name, saved });
+      }
       received += 1;
       if (received === options.count) break;
     }

@@ -6,7 +6,7 @@ import { usage } from '../cli-error.ts';
 import { type ContactOptions, withContact } from '../contact-session.ts';
 import { printFiles, type SavedFile } from '../message-files.ts';
 import { findMessage, messageJson } from '../message-json.ts';
-import { counted, harmless, harmlessLine, print, printJson, styled } from '../terminal.ts';
+import { counted, harmless, harmlessLine, print, printJson, remark, styled } from '../terminal.ts';
 import { timerText } from './timer.ts';
 
 const PAGE = 500;
@@ -66,7 +66,7 @@ export function markRead(
 
 export function showHistory(
   contact: string,
-  options: ContactOptions & { readonly limit: number; readonly before?: string },
+  options: ContactOptions & { readonly limit: number; readonly before?: string; readonly ids?: boolean },
 ): Promise<number> {
   return withContact(
     contact,
@@ -89,8 +89,9 @@ export function showHistory(
       }
       for (const message of pages.flat()) {
         if (options.json === true) printJson(messageJson(message, client.id));
-        else printMessage(message, client.id);
+        else printMessage(message, client.id, { withTimestamp: options.ids === true });
       }
+      if (pages.flat().length === 0 && options.json !== true) remark('Nothing was said on this device.');
       return 0;
     },
     'read',
@@ -110,14 +111,21 @@ function shownText({ text, notice, marks }: StoredMessage): string {
   return marks?.edits === undefined ? harmless(text) : `${harmless(text)} (edited)`;
 }
 
-/** For people: time, who, the text; continued lines below it. */
+interface PrintOptions {
+  /** Of the sender. */
+  readonly name?: string | undefined;
+  readonly saved?: readonly SavedFile[];
+  /** Before the rest: what other commands call the message. */
+  readonly withTimestamp?: boolean;
+}
+
+/** For people: time, who, the text, how far it has come; continued lines below it. */
 export function printMessage(
   message: StoredMessage,
   ownId: string,
-  name?: string,
-  saved: readonly SavedFile[] = [],
+  { name, saved = [], withTimestamp = false }: PrintOptions = {},
 ): void {
-  const { sender, timestamp, quote } = message;
+  const { sender, timestamp, quote, notice } = message;
   const date = new Date(timestamp);
   const isToday = date.toDateString() === new Date().toDateString();
   const time = `${isToday ? '' : `${date.toLocaleDateString('en-CA')} `}${date.toLocaleTimeString('en-GB')}`;
@@ -125,11 +133,22 @@ export function printMessage(
   const shown = shownText(message);
   const [first = '', ...rest] = shown.split('\n');
   const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
-  print(`${styled('dim', time)}  ${styled('bold', harmlessLine(who))}  ${answer}${first}`);
-  for (const line of rest) print(`${' '.repeat(10)}${line}`);
+  const id = withTimestamp ? `${timestamp}  ` : '';
+  const indent = ' '.repeat(id.length + 10);
+  const delivery = sender === ownId && notice === undefined ? deliveryOf(message) : undefined;
+  const mark = delivery === undefined ? '' : `  ${MARKS[delivery.state]}`;
+  print(
+    `${id}${styled('dim', time)}  ${styled('bold', harmlessLine(who))}  ${answer}${first}${rest.length === 0 ? mark : ''}`,
+  );
+  for (const [index, line] of rest.entries())
+    print(`${indent}${line}${index === rest.length - 1 ? mark : ''}`);
   printFiles(message, saved);
-  if (sender !== ownId) return;
-  const { state, nextStep } = deliveryOf(message);
-  if (state === 'failed') print(`${' '.repeat(10)}[not sent] ${nextStep}`);
-  if (state === 'queued') print(`${' '.repeat(10)}[not sent yet]`);
+  if (delivery?.state === 'failed') {
+    print(`${indent}[not sent] ${delivery.nextStep}`);
+    print(`${indent}allium resend ${message.conversation} ${timestamp}`);
+  }
+  if (delivery?.state === 'queued') print(`${indent}[not sent yet]`);
 }
+
+/** As in the chat. */
+const MARKS = { queued: '…', stored: '✓', delivered: '✓✓', read: '✓✓✓', failed: '✗' } as const;

@@ -3,19 +3,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join as joinPath } from 'node:path';
-import {
-  encodeInvitation,
-  type InvitedTrust,
-  isInvitation,
-  MAX_INVITATION,
-  parseInvitation,
-} from '@allium/client/network/invitation';
-import {
-  certificateDigest,
-  encodeShortAnchor,
-  parseTrustAnchor,
-  type TrustAnchor,
-} from '@allium/client/network/trust-anchor';
+import { isInvitation, MAX_INVITATION, parseInvitation } from '@allium/client/network/invitation';
+import { encodeShortAnchor, parseTrustAnchor, type TrustAnchor } from '@allium/client/network/trust-anchor';
 import { systemRandom } from '@allium/net/system-env';
 import { fromUtf8 } from '@allium/protocol/bytes';
 import { ParseError } from '@allium/protocol/errors';
@@ -26,6 +15,7 @@ import encodeQR from 'qr';
 import { CliError, usage } from '../cli-error.ts';
 import { chosenFileServers } from '../file-servers.ts';
 import { chosenSeeds, homeFolder, keptTrust, readSettings, saveSeeds, saveSettings } from '../home.ts';
+import { describeTrust, invitationTo, SEEDS_OF_LIST, shortTrust } from '../invitation.ts';
 import { print, printJson } from '../terminal.ts';
 
 interface Options {
@@ -47,8 +37,6 @@ interface Given {
 
 const TRUST_FILE = 'trust.json';
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
-/** Of a list of nodes: enough that some of them answer, too few to tell later how old the list was. */
-const SEEDS_OF_LIST = 8;
 const UNSIGNED =
   'nobody has signed this list: its nodes are asked for newer ones, and what they say is not verified';
 
@@ -86,21 +74,22 @@ export async function showInvitation(
   const name = options.name ?? readSettings(homeFolder(options)).network;
   const file = keptTrust(options);
   const trust = file === undefined ? undefined : shortTrust(parsed(() => parseTrustAnchor(read(file)), file));
-  const invitation = refused(() =>
-    encodeInvitation({
-      ...(name !== undefined && { name }),
-      seeds: seeds.slice(0, SEEDS_OF_LIST),
-      ...(trust !== undefined && { trust }),
-      fileServers: chosenFileServers(options) ?? [],
-    }),
-  );
+  const fileServers = chosenFileServers(options) ?? [];
+  const invitation = invitationTo({ name, seeds, trust, fileServers });
   if (options.json === true) {
-    printJson({ name: name ?? null, seeds, trust: trust?.kind ?? null, invitation });
+    printJson({
+      name: name ?? null,
+      seeds,
+      trust: trust?.kind ?? null,
+      fileServers: fileServers.map(({ url }) => url),
+      invitation,
+    });
     return 0;
   }
   if (name !== undefined) print(`network  ${name}`);
   for (const seed of seeds) print(`seed     ${seed}`);
-  print(`trust    ${trust === undefined ? 'none: node lists cannot be checked' : describe(trust)}`);
+  for (const { url } of fileServers) print(`files    ${url}`);
+  print(`trust    ${trust === undefined ? 'none: node lists cannot be checked' : describeTrust(trust)}`);
   print();
   print(invitation);
   if (options.qr === true) {
@@ -124,7 +113,7 @@ function ofInvitation(text: string): Given {
     vouched:
       trust === undefined
         ? 'not verified, as the invitation names nobody to vouch for them'
-        : describe(trust),
+        : describeTrust(trust),
   };
 }
 
@@ -138,10 +127,10 @@ function ofFile(path: string): Given {
   if (anchor?.kind === 'static_list') {
     const { nodes } = parseStaticList(anchor.list);
     const trust = shortTrust(anchor);
-    return { seeds: someOf(nodes), trust: anchor.list, fileServers: [], vouched: describe(trust) };
+    return { seeds: someOf(nodes), trust: anchor.list, fileServers: [], vouched: describeTrust(trust) };
   }
   if (anchor !== undefined) {
-    return { seeds: [], trust: bytes, fileServers: [], vouched: describe(shortTrust(anchor)) };
+    return { seeds: [], trust: bytes, fileServers: [], vouched: describeTrust(shortTrust(anchor)) };
   }
   const { nodes } = parsed(() => parseServiceNodeList(parseJson(fromUtf8(bytes))), path);
   const seeds = someOf(nodes.filter(({ host, httpsPort }) => host !== '0.0.0.0' && httpsPort > 0));
@@ -156,28 +145,6 @@ function anchorOf(bytes: Uint8Array): TrustAnchor | undefined {
     if (error instanceof ParseError) return undefined;
     throw error;
   }
-}
-
-/** The anchor in a form that fits an invitation. */
-function shortTrust(anchor: TrustAnchor): InvitedTrust {
-  switch (anchor.kind) {
-    case 'certificate': {
-      const { t0, epochSeconds } = anchor;
-      return { kind: 'certificate_digest', digest: certificateDigest(anchor.certificate), t0, epochSeconds };
-    }
-    case 'static_list': {
-      const { admins, threshold } = parseStaticList(anchor.list);
-      return { kind: 'admins', admins, threshold };
-    }
-    default:
-      return anchor;
-  }
-}
-
-function describe(trust: InvitedTrust): string {
-  return trust.kind === 'admins'
-    ? `signed by ${trust.threshold} of ${trust.admins.length} administrators: ${trust.admins.join(', ')}`
-    : `vouched for by the members of the certificate ${trust.digest}`;
 }
 
 /** By chance: everybody who takes the first ones would be told apart from others by it, and wear these nodes out. */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium send`: one message; the exit code tells whether the recipient's swarm keeps it, or a device has it.
 import type { Client } from '@allium/client';
+import type { Conversation } from '@allium/client/conversation';
 import { AlliumError } from '@allium/protocol/errors';
 import { usage } from '../cli-error.ts';
 import { chosenSeeds } from '../home.ts';
 import { attachmentsOf, type FileOptions, showUploads } from '../message-files.ts';
 import { findMessage } from '../message-json.ts';
-import { parseRecipient, resolveRecipient } from '../recipient.ts';
-import { explain, openSession, type SessionOptions } from '../session.ts';
+import { parseRecipient, type Recipient, resolveRecipient } from '../recipient.ts';
+import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
 import { print, printJson, progress, readInput, styled } from '../terminal.ts';
 
@@ -33,83 +34,99 @@ const LOOK_EVERY_MS = 250;
 const EXIT_NOT_DELIVERED = 3;
 
 export async function send(
-  id: string,
+  contact: string,
   text: string | undefined,
   options: SessionOptions & SendCommandOptions & FileOptions,
 ): Promise<number> {
-  const recipient = await parseRecipient(id, options);
-  let to: string | undefined = recipient.kind === 'id' ? recipient.id : undefined;
+  const recipient = await parseRecipient(contact, options);
   const attachments = await attachmentsOf(options);
   const hasFiles = attachments.length > 0;
   const given = text ?? (hasFiles ? '' : '-');
   const content = given === '-' ? (await readInput(MAX_INPUT_BYTES)).replace(/\r?\n$/, '') : given;
   if (content === '' && !hasFiles) throw usage('nothing to send: the text is empty');
+  return sending(recipient, contact, hasFiles, options, async (client, to, signal) => {
+    const answered =
+      options.replyTo === undefined ? undefined : await findMessage(client, to, options.replyTo);
+    const quote = answered && { author: answered.sender, timestamp: answered.timestamp };
+    return client
+      .conversation(to)
+      .send(content, { signal, ...(quote && { quote }), ...(hasFiles && { attachments }) });
+  });
+}
+
+/** `allium resend`: what failed, as it was. */
+export async function resend(
+  contact: string,
+  message: string,
+  options: SessionOptions & SendCommandOptions,
+): Promise<number> {
+  const recipient = await parseRecipient(contact, options);
+  return sending(recipient, contact, true, options, async (client, to, signal) => {
+    const { sender, timestamp } = await findMessage(client, to, message);
+    if (sender !== client.id) throw usage('only what you sent can be sent again');
+    return client.conversation(to).resend(timestamp, { signal });
+  });
+}
+
+type Sent = Awaited<ReturnType<Conversation['send']>>;
+
+/** Opens, sends by `work`, tells what became of it. */
+async function sending(
+  recipient: Recipient,
+  contact: string,
+  hasFiles: boolean,
+  options: SessionOptions & SendCommandOptions,
+  work: (client: Client, to: string, signal: AbortSignal) => Promise<Sent>,
+): Promise<number> {
+  const isJson = options.json === true;
   const timeout = options.timeout ?? (hasFiles ? TIMEOUT_WITH_FILES_SECONDS : TIMEOUT_SECONDS);
   const stop = onStopSignal();
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(timeout * 1000)]);
+  let to: string | undefined = recipient.kind === 'id' ? recipient.id : undefined;
+  let hadPath = false;
   try {
     // Who waits must hear of it, unless another process of the account does.
     await using session = await openSession(options, options.wait === undefined ? 'send' : 'either');
     const { client } = session;
+    client.on('path', () => {
+      hadPath ||= client.path() !== undefined;
+    });
     const began = performance.now();
-    to = await resolveRecipient(client, recipient, { signal, isQuiet: options.json === true });
-    const answered =
-      options.replyTo === undefined ? undefined : await findMessage(client, to, options.replyTo);
-    const quote = answered && { author: answered.sender, timestamp: answered.timestamp };
+    to = await resolveRecipient(client, recipient, { signal, isQuiet: isJson });
     const line = hasFiles ? progress('Sending') : undefined;
     const cancel = line && showUploads(client, line);
-    const sent = await client
-      .conversation(to)
-      .send(content, { signal, ...(quote && { quote }), ...(hasFiles && { attachments }) })
-      .finally(() => {
-        cancel?.();
-        line?.done();
-      });
+    const sent = await work(client, to, signal).finally(() => {
+      cancel?.();
+      line?.done();
+    });
     const ms = Math.round(performance.now() - began);
-    const { wait } = options;
-    const seconds = wait === true ? WAIT_SECONDS : wait;
+    const seconds = options.wait === true ? WAIT_SECONDS : options.wait;
     const isDelivered =
       seconds === undefined
         ? undefined
         : to === client.id || (await delivered(client, sent.timestamp, seconds, stop.signal));
-    if (options.json === true) {
-      const { hash, timestamp, stored, of, signers } = sent;
-      printJson({
-        stored: true,
-        id: to,
-        hash,
-        timestamp,
-        members: stored,
-        of,
-        signers,
-        ms,
-        ...(isDelivered !== undefined && { delivered: isDelivered }),
-      });
+    const { hash, timestamp, stored, of, signers } = sent;
+    if (isJson) {
+      const delivery = isDelivered === undefined ? {} : { delivered: isDelivered };
+      printJson({ stored: true, id: to, hash, timestamp, members: stored, of, signers, ms, ...delivery });
     } else {
-      print(
-        `${styled('green', 'Stored')} by ${sent.stored} of ${sent.of} members of the recipient's swarm, ${ms} ms.`,
-      );
+      print(`${styled('green', 'Stored')} by ${stored} of ${of} members of the recipient's swarm, ${ms} ms.`);
       if (isDelivered === true) print(`${styled('green', 'Delivered')}.`);
       if (isDelivered === false) print(`Not confirmed within ${seconds} s; it may be delivered later.`);
     }
     // The copy for our own other devices; the message itself is stored whatever becomes of it.
-    await client.flush();
+    await Promise.race([client.flush(), stop.stopped]);
     return isDelivered === false ? EXIT_NOT_DELIVERED : 0;
   } catch (error) {
-    const explained = explain(error, chosenSeeds(options));
+    const seeds = chosenSeeds(options);
+    const explained = explain(error, seeds);
     if (explained.exitCode === 2) throw explained;
-    const late = signal.aborted && !stop.signal.aborted;
-    const reason = late ? `no answer within ${timeout} s` : explained.message;
-    if (options.json === true) {
-      printJson({
-        stored: false,
-        id: to ?? id,
-        code: error instanceof AlliumError ? error.code : 'failed',
-        reason,
-      });
-    } else {
-      process.stderr.write(`allium: not stored: ${reason}\n`);
-    }
+    const isLate = signal.aborted && !stop.signal.aborted;
+    const late = () => (hadPath ? `no answer within ${timeout} s` : silentNetwork(timeout, seeds).message);
+    const reason = isLate ? late() : explained.message;
+    const code = error instanceof AlliumError ? error.code : 'failed';
+    if (isJson) printJson({ stored: false, id: to ?? contact, code, reason });
+    else process.stderr.write(`allium: not stored: ${reason}\n`);
     return 1;
   }
 }

@@ -14,7 +14,10 @@ export function addHistory(program: Command, done: Done): void {
         .choices(['archive', 'jsonl', 'html'])
         .default('archive'),
     )
-    .option('--out <file>', 'default: allium-ACCOUNT-DATE.allium (.jsonl, .html) in this folder')
+    .option(
+      '--out <file>',
+      'default: allium-ACCOUNT-DATE.allium (.jsonl, .html) in this folder; "-": jsonl or html to standard output',
+    )
     .option('--conversation <id>', 'only this conversation')
     .option('--media', 'with the files of messages that are on this device')
     .option('--resume', 'go on with an archive whose writing was stopped')
@@ -30,7 +33,7 @@ export function addHistory(program: Command, done: Done): void {
 Examples:
   allium export --out backup.allium            asks for a passphrase for the archive
   allium export --format html --media          one file for a browser or a printer
-  allium export --format jsonl --conversation 05ab…cd --out them.jsonl
+  allium export --format jsonl --conversation 05ab…cd --out - | grep lunch
 
 The archive has a passphrase of its own, from --archive-passphrase-fd, else ALLIUM_ARCHIVE_PASSPHRASE_FILE, else asked for.
 State is a digest of all that the archive carries; "allium import" prints it too.

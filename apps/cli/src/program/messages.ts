@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// The table of `allium send`, `listen`, `chat`, `history`, `react`, `delete`, `read`.
+// The table of `allium send`, `listen`, `chat`, `history`, `resend`, `react`, `delete`, `read`.
 import { type Command, Option } from 'commander';
 import { MOST_LOCK_MINUTES } from '../lock-settings.ts';
-import { collect, type Done, wholeNumber, withNetwork } from './options.ts';
+import { CONTACT, collect, type Done, wholeNumber, withNetwork } from './options.ts';
+
+const MESSAGE = 'its timestamp or hash, as "allium history --ids" tells it';
+const WAIT = 'then wait until a device of the recipient has it (default: 300 s)';
+const TIMEOUT = 'give up storing it after this time (default: 60, with files 3600)';
 
 export function addMessages(program: Command, done: Done): void {
   withNetwork(
     program
       .command('send')
       .description('send a message, text or files; the exit code tells whether the network stored it')
-      .argument('<id>', 'account id of the recipient (66 hex digits that begin with 05)')
+      .argument('<contact>', CONTACT)
       .argument(
         '[text]',
         'the text, or "-" to read it from standard input (default: "-", with --file: none)',
@@ -23,21 +27,14 @@ export function addMessages(program: Command, done: Done): void {
       '--reply-to <message>',
       'answer a message: its timestamp or hash, as "allium listen --json" tells it',
     )
-    .option(
-      '--wait [seconds]',
-      'then wait until a device of the recipient has it (default: 300 s)',
-      wholeNumber(1, 1e6),
-    )
-    .option(
-      '--timeout <seconds>',
-      'give up storing it after this time (default: 60, with --file 3600)',
-      wholeNumber(1, 1e6),
-    )
+    .option('--wait [seconds]', WAIT, wholeNumber(1, 1e6))
+    .option('--timeout <seconds>', TIMEOUT, wholeNumber(1, 1e6))
     .addHelpText(
       'after',
       `
 Examples:
   allium send 05ab…cd "hello"
+  allium send ben "hello"                      after "allium contacts name 05ab…cd ben"
   allium send 05ab…cd "hello" --wait 60
   allium send 05ab…cd "look" --file cat.jpg --file dog.jpg
   uptime | allium send 05ab…cd -
@@ -45,9 +42,9 @@ Examples:
 Exit codes: 0 stored by the recipient's swarm (with --wait: delivered), 1 not stored, 2 wrong usage,
 3 with --wait: stored, but not known to be delivered in time. Only who has accepted you confirms.`,
     )
-    .action(async (id: string, text: string | undefined, _options, command: Command) => {
+    .action(async (contact: string, text: string | undefined, _options, command: Command) => {
       const { send } = await import('../commands/send.ts');
-      done(await send(id, text, command.optsWithGlobals()));
+      done(await send(contact, text, command.optsWithGlobals()));
     });
   withNetwork(
     program
@@ -90,9 +87,6 @@ Exit codes: 0 stored by the recipient's swarm (with --wait: delivered), 1 not st
   addMessageActions(program, done);
 }
 
-const MESSAGE = 'its timestamp or hash, as "allium history --json" tells it';
-const CONTACT = 'account id or name';
-
 function addMessageActions(program: Command, done: Done): void {
   withNetwork(
     program
@@ -101,11 +95,26 @@ function addMessageActions(program: Command, done: Done): void {
       .argument('<contact>', CONTACT),
   )
     .option('--limit <n>', 'at most so many, the newest', wholeNumber(1, 1e7), 50)
+    .option('--ids', 'with the timestamps that other commands take for MESSAGE')
     .option('--before <message>', `only what stands before this message: ${MESSAGE}`)
     .option('--json', 'print each message as one line of JSON')
     .action(async (contact: string, _options, command: Command) => {
       const { showHistory } = await import('../commands/message.ts');
       done(await showHistory(contact, command.optsWithGlobals()));
+    });
+  withNetwork(
+    program
+      .command('resend')
+      .description('send a message again that was not sent; the exit code is that of "allium send"')
+      .argument('<contact>', CONTACT)
+      .argument('<message>', MESSAGE),
+  )
+    .option('--wait [seconds]', WAIT, wholeNumber(1, 1e6))
+    .option('--timeout <seconds>', TIMEOUT, wholeNumber(1, 1e6))
+    .option('--json', 'print one line of JSON')
+    .action(async (contact: string, message: string, _options, command: Command) => {
+      const { resend } = await import('../commands/send.ts');
+      done(await resend(contact, message, command.optsWithGlobals()));
     });
   withNetwork(
     program

@@ -5,6 +5,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 /** Takes the exit code of the command that ran. */
 export type Done = (code: number) => void;
 
+/** What is said of the argument of commands that talk of somebody. */
+export const CONTACT = 'account id, what you call a contact, or a name of the network';
+
 /** The options of commands that use a network as an account. */
 export function withNetwork(command: Command): Command {
   return withTrust(

@@ -2,9 +2,7 @@
 // The table of `allium search`, `timer`, `edit`.
 import type { Command } from 'commander';
 import { pointInTime } from '../durations.ts';
-import { type Done, wholeNumber, withNetwork } from './options.ts';
-
-const CONTACT = 'account id or name';
+import { CONTACT, type Done, wholeNumber, withNetwork } from './options.ts';
 
 export function addSearch(program: Command, done: Done): void {
   withNetwork(
@@ -14,7 +12,7 @@ export function addSearch(program: Command, done: Done): void {
       .argument('[words...]', 'all must be in the message, in any order; "hel*" finds what begins so'),
   )
     .option('--phrase', 'the words stand together in this order')
-    .option('--from <who>', `who sent it: ${CONTACT}, as you call them, or "me"`)
+    .option('--from <who>', `who sent it: ${CONTACT}, or "me"`)
     .option('--in <contact>', `only the conversation with: ${CONTACT}, or "me" for notes to self`)
     .option('--since <when>', 'not before: 2026-05-31, 2026-05-31T18:00, or how long ago (7d)', pointInTime)
     .option('--until <when>', 'before: as --since', pointInTime)
@@ -53,7 +51,7 @@ Case and accents do not matter. Exit codes: 0 something found, 1 nothing, 2 wron
       .command('edit')
       .description('replace the text of a message that you sent, within a day')
       .argument('<contact>', CONTACT)
-      .argument('<message>', 'its timestamp or hash, as "allium history --json" tells it')
+      .argument('<message>', 'its timestamp or hash, as "allium history --ids" tells it')
       .argument('<text>', 'the new text'),
   )
     .option('--json', 'print one line of JSON')

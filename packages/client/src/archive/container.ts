@@ -89,10 +89,10 @@ export function newArchive(
 }
 
 /**
- * Reads the header and derives the key, which takes a second.
- * @throws ArchiveError `not_an_archive`, `unsupported`, `damaged`, `truncated`, `wrong_passphrase`
+ * Reads the header; needs no passphrase.
+ * @throws ArchiveError `not_an_archive`, `unsupported`, `damaged`, `truncated`
  */
-export async function openArchive(source: ByteReader, passphrase: string): Promise<ArchiveKey> {
+export async function readHeader(source: ByteReader): Promise<Uint8Array> {
   const header = await source.read(HEADER_BYTES);
   if (!equal(header.subarray(0, MAGIC.length), MAGIC.subarray(0, header.length)) || header.length === 0) {
     throw new ArchiveError('not_an_archive', 'this is no archive of Allium');
@@ -112,9 +112,17 @@ export async function openArchive(source: ByteReader, passphrase: string): Promi
   if (!isBounded || view.getUint16(18) !== 0) {
     throw new ArchiveError('unsupported', 'the archive asks for a key derivation that is not supported');
   }
-  const parameters = header.subarray(0, PARAMETERS_BYTES);
-  const { key, check } = keysOf(parameters, passphrase);
-  if (!equal(check, begin.subarray(PARAMETERS_BYTES))) {
+  return header;
+}
+
+/**
+ * Reads the header and derives the key, which takes a second.
+ * @throws ArchiveError as `readHeader`; `wrong_passphrase`
+ */
+export async function openArchive(source: ByteReader, passphrase: string): Promise<ArchiveKey> {
+  const header = await readHeader(source);
+  const { key, check } = keysOf(header.subarray(0, PARAMETERS_BYTES), passphrase);
+  if (!equal(check, header.subarray(PARAMETERS_BYTES, HEADER_BYTES - CHECKSUM_BYTES))) {
     throw new ArchiveError('wrong_passphrase', 'the passphrase of the archive is wrong');
   }
   return { id: toHex(header.subarray(44, 60)), key };

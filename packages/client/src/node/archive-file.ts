@@ -3,7 +3,7 @@
 import { type FileHandle, link, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AlliumError } from '@allium/protocol/errors';
-import { type ByteReader, HEADER_BYTES, lastChunk, openArchive } from '../archive/container.ts';
+import { type ByteReader, HEADER_BYTES, lastChunk, openArchive, readHeader } from '../archive/container.ts';
 import { type ExportOptions, type ExportSummary, exportArchive, exportPoint } from '../archive/export.ts';
 import { type ImportOptions, type ImportSummary, importArchive } from '../archive/import.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -79,6 +79,15 @@ export async function importArchiveFile(
   });
 }
 
+/**
+ * Whether it is an archive that this version can read, before a passphrase is asked for.
+ * @throws ArchiveFileError as `openArchiveFile`; ArchiveError `not_an_archive`, `unsupported`, `damaged`, `truncated`
+ */
+export async function checkArchiveFile(path: string): Promise<void> {
+  await using source = await openArchiveFile(path);
+  await readHeader(source);
+}
+
 /** A reader from the beginning of the file. @throws ArchiveFileError `missing`, `unreadable` */
 export async function openArchiveFile(
   path: string,
@@ -136,23 +145,9 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Fails where a file exists. False: such links are not for this file system, as on most USB sticks. */
-async function linkNew(part: string, path: string): Promise<boolean> {
-  try {
-    await link(part, path);
-    return true;
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error;
-    const isThere = (await stat(path).catch(() => undefined)) !== undefined;
-    if (isThere) throw Object.assign(new Error('it exists by now', { cause: error }), { code: 'EEXIST' });
-    return false;
-  }
-}
-
 async function finish(part: string, path: string, overwrite: boolean): Promise<void> {
-  if (overwrite || !(await linkNew(part, path))) await rename(part, path);
-  else await unlink(part);
+  if (overwrite) await rename(part, path);
+  else await renameNew(part, path);
   const folder = await open(dirname(path), 'r');
   try {
     await folder.sync();
