@@ -13,7 +13,7 @@ const MAX_BODY_BYTES = 65_536;
 const MAX_EXPIRE_BYTES = 8192;
 /** Per account, revocations not counted; the oldest go first. */
 const MAX_PER_ACCOUNT = 256;
-/** Of the mailbox's limit, for the bodies of all accounts, revocations not counted; the oldest go first. */
+/** Of the mailbox's limit, for the bodies of all accounts; as much again for revocations. */
 const SHARE_OF_MAILBOX = 1 / 16;
 /** Trimmed somewhat below the limit, so that not every round has to. */
 const TRIMMED_TO = 0.9;
@@ -30,6 +30,8 @@ export interface Act {
   readonly body: Uint8Array;
   readonly time: number;
 }
+
+type Pool = 'changes' | 'revocations';
 
 interface ActRow {
   readonly key: Uint8Array;
@@ -49,7 +51,7 @@ export class Acts {
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
   readonly #maxBytes: number;
   /** At least the bytes of all bodies; undefined until they are measured. */
-  #bytes: number | undefined;
+  readonly #bytes: Record<Pool, number | undefined> = { changes: undefined, revocations: undefined };
 
   constructor(database: Database) {
     this.#maxBytes = database.size().max * SHARE_OF_MAILBOX;
@@ -63,9 +65,11 @@ export class Acts {
     if (act === undefined) return;
     if (act.body.length > (act.method === 'expire' ? MAX_EXPIRE_BYTES : MAX_BODY_BYTES)) return;
     this.#sql.keep.run(actKey(act), account, act.time, act.method, act.body);
-    if (REVOCATIONS.includes(act.method)) this.#sql.dropSuperseded.run(account);
+    const pool: Pool = REVOCATIONS.includes(act.method) ? 'revocations' : 'changes';
+    if (pool === 'revocations') this.#sql.dropSuperseded.run(account);
     else this.#sql.trim.run(account, account, MAX_PER_ACCOUNT);
-    if (this.#bytes !== undefined) this.#bytes += act.body.length;
+    const bytes = this.#bytes[pool];
+    if (bytes !== undefined) this.#bytes[pool] = bytes + act.body.length;
   }
 
   get(key: Uint8Array): Act | undefined {
@@ -99,24 +103,34 @@ export class Acts {
   }
 
   /**
-   * Drops at most `limit` of the oldest acts when all together are too large; returns how many. What they deleted stays
-   * deleted here: marks and wipes are kept. Members that missed them will not hear of them any more.
+   * Drops at most `limit` acts of a kind that has grown too large, the oldest first, revocations of accounts without messages
+   * before others; returns how many. What they did stays done here: marks, wipes and revoked tokens are kept. Members that
+   * missed them will not hear of them any more.
    */
   trim(limit: number): number {
-    const measure = () => Number(this.#sql.bytes.get()?.n ?? 0);
-    this.#bytes ??= measure();
-    if (this.#bytes <= this.#maxBytes) return 0;
-    this.#bytes = measure();
-    if (this.#bytes <= this.#maxBytes * TRIMMED_TO) return 0;
+    return Math.max(this.#trimPool('changes', limit), this.#trimPool('revocations', limit));
+  }
+
+  #trimPool(pool: Pool, limit: number): number {
+    const [bytes, oldest] =
+      pool === 'changes'
+        ? [this.#sql.bytes, this.#sql.oldest]
+        : [this.#sql.bytesOfRevocations, this.#sql.oldestRevocations];
+    const measure = () => Number(bytes.get()?.n ?? 0);
+    this.#bytes[pool] ??= measure();
+    if (this.#bytes[pool] <= this.#maxBytes) return 0;
+    let left = measure();
+    this.#bytes[pool] = left;
+    if (left <= this.#maxBytes * TRIMMED_TO) return 0;
     let dropped = 0;
-    for (const { id, n } of this.#sql.oldest.all(limit)) {
-      if (this.#bytes <= this.#maxBytes * TRIMMED_TO) return dropped;
+    for (const { id, n } of oldest.all(limit)) {
+      if (left <= this.#maxBytes * TRIMMED_TO) break;
       this.#sql.drop.run(id!);
-      this.#bytes -= Number(n);
+      left -= Number(n);
       dropped++;
     }
     // The next step, which measures again, must not take it for small enough.
-    this.#bytes = this.#maxBytes + 1;
+    this.#bytes[pool] = left <= this.#maxBytes * TRIMMED_TO ? left : this.#maxBytes + 1;
     return dropped;
   }
 
@@ -142,6 +156,11 @@ const STATEMENTS = {
   bytes: `SELECT sum(length(body)) AS n FROM acts WHERE method NOT IN ('revoke_subaccount', 'unrevoke_subaccount')`,
   oldest: `SELECT id, length(body) AS n FROM acts
     WHERE method NOT IN ('revoke_subaccount', 'unrevoke_subaccount') ORDER BY time LIMIT ?`,
+  bytesOfRevocations: `SELECT sum(length(body)) AS n FROM acts
+    WHERE method IN ('revoke_subaccount', 'unrevoke_subaccount')`,
+  oldestRevocations: `SELECT id, length(body) AS n FROM acts a
+    WHERE method IN ('revoke_subaccount', 'unrevoke_subaccount')
+    ORDER BY EXISTS (SELECT 1 FROM accounts WHERE pubkey = a.account), time LIMIT ?`,
   drop: 'DELETE FROM acts WHERE id = ?',
   get: 'SELECT method, body, time FROM acts WHERE key = ?',
   shortenings: `SELECT method, body, time FROM acts WHERE account = ?

@@ -36,9 +36,6 @@ import { type Checks, isLate } from './checks.ts';
 import { failure, nestedJson, type Outcome, success, wrongSwarm } from './outcome.ts';
 import { type Budget, newBudget, Retrieval } from './retrieval.ts';
 
-// Ours.
-/** A longer request that did nothing here is not kept for others: anybody can make such. */
-const MAX_IDLE_BODY_BYTES = 65_536;
 // Ours (§2.9.3).
 const CAPABILITIES = ['wait'];
 
@@ -177,10 +174,10 @@ export class Executor {
       entries[member.ed25519Hex] = entry;
       if (lost) undelivered.push(member);
     }
-    const isWorthIt = forwards.body.length <= MAX_IDLE_BODY_BYTES || hasChanged(own.entry);
-    if (undelivered.length > 0 && isWorthIt) {
+    if (undelivered.length > 0) {
       metrics.forwardsQueued += undelivered.length;
-      await retries.add(undelivered, missed(request, own, forwards.body));
+      const isIdle = !hasChanged(own.entry);
+      await retries.add(undelivered, { ...missed(request, own, forwards.body), isIdle });
     }
     const stamp = this.#stamp();
     entries[ownHex] =

@@ -38,7 +38,14 @@ const STEP_BYTES = 500_000;
  * left to the repair (§5.13).
  */
 const MAX_PEER_BODY_BYTES = 16 * 1024 * 1024;
-const PEER_BODY_BYTES_LEFT = MAX_PEER_BODY_BYTES * 0.75;
+/** For all peers together, and never more than this share of the mailbox: then those with the most lose their oldest. */
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+const SHARE_OF_MAILBOX = 1 / 16;
+/** Where a limit was passed, so much of it is left: not every request has to look for the oldest. */
+const PART_LEFT = 0.75;
+/** A long request that did nothing here may be for messages that only the absent member has; it takes nobody's room. */
+const LONG_BODY_BYTES = 65_536;
+const PART_FOR_IDLE = 0.25;
 
 interface Entry {
   readonly id: number;
@@ -61,6 +68,8 @@ export interface Missed {
   readonly message?: number;
   readonly method?: string;
   readonly body?: Uint8Array;
+  /** It found nothing to do here. */
+  readonly isIdle?: boolean;
 }
 
 export class RetryQueue {
@@ -75,8 +84,12 @@ export class RetryQueue {
   readonly #bodyBytes: StatementSync;
   readonly #bodies: StatementSync;
   readonly #removeBody: StatementSync;
+  readonly #sizes: StatementSync;
+  readonly #maxBytes: number;
   /** Bytes of kept bodies by Ed25519 hex, as far as they were asked for. */
   readonly #bodyBytesOf = new Map<string, number>();
+  /** Bytes of all of them; undefined until they are measured. */
+  #allBytes: number | undefined;
   /** By Ed25519 hex; only peers with something waiting. */
   readonly #peers = new Map<string, Peer>();
   readonly #running = new Set<Promise<void>>();
@@ -104,8 +117,15 @@ export class RetryQueue {
     this.#bodies = database.prepare(
       'SELECT id, message, length(body) AS bytes FROM forwards WHERE peer = ? AND body IS NOT NULL ORDER BY id',
     );
+    this.#sizes = database.prepare(
+      'SELECT peer, total(length(body)) AS n FROM forwards WHERE body IS NOT NULL GROUP BY peer ORDER BY n',
+    );
+    this.#maxBytes = Math.min(MAX_BODY_BYTES, database.size().max * SHARE_OF_MAILBOX);
     this.#removeBody = database.prepare('UPDATE forwards SET method = NULL, body = NULL WHERE id = ?');
-    database.onRollback(() => this.#bodyBytesOf.clear());
+    database.onRollback(() => {
+      this.#bodyBytesOf.clear();
+      this.#allBytes = undefined;
+    });
   }
 
   start(): void {
@@ -153,9 +173,15 @@ export class RetryQueue {
     try {
       await this.#parts.database.write(() => {
         const now = this.#env.clock.now();
-        const { message = null, method = null, body = null } = missed;
+        const { message = null, isIdle = false } = missed;
+        const fits = (missed.body?.length ?? 0) <= this.#maxBytes * PART_LEFT;
+        const { method = null, body = null } = fits ? missed : {};
+        if (message === null && body === null) return;
         for (const { ed25519Key, ed25519Hex } of members) {
-          if (body !== null) this.#makeRoom(ed25519Key, ed25519Hex, body.length);
+          if (body !== null) {
+            if (isIdle && !this.#isRoomy(ed25519Key, ed25519Hex, body.length)) continue;
+            this.#makeRoom(ed25519Key, ed25519Hex, body.length);
+          }
           this.#insert.run(ed25519Key, now, message, method, body);
         }
       });
@@ -166,25 +192,65 @@ export class RetryQueue {
     for (const member of members) this.#schedule(member.ed25519Hex);
   }
 
+  #bytesOf(key: Uint8Array, hex: string): number {
+    return this.#bodyBytesOf.get(hex) ?? Number(this.#bodyBytes.get(key)?.n);
+  }
+
+  /** Whether the body of a request that did nothing here may be kept. */
+  #isRoomy(key: Uint8Array, hex: string, bytes: number): boolean {
+    if (bytes <= LONG_BODY_BYTES) return true;
+    if (this.#bytesOf(key, hex) + bytes > MAX_PEER_BODY_BYTES * PART_FOR_IDLE) return false;
+    return this.#measured() + bytes <= this.#maxBytes * PART_FOR_IDLE;
+  }
+
   /** In a transaction. */
   #makeRoom(key: Uint8Array, hex: string, bytes: number): void {
-    let kept = (this.#bodyBytesOf.get(hex) ?? Number(this.#bodyBytes.get(key)?.n)) + bytes;
-    if (kept > MAX_PEER_BODY_BYTES) {
-      const dropped: { id: number; message: number | null }[] = [];
-      for (const row of this.#bodies.iterate(key)) {
-        if (kept <= PEER_BODY_BYTES_LEFT) break;
-        kept -= Number(row.bytes);
-        dropped.push({ id: Number(row.id), message: row.message as number | null });
-      }
-      // A message still goes by its number.
-      for (const { id, message } of dropped) (message === null ? this.#remove : this.#removeBody).run(id);
+    const kept = this.#bytesOf(key, hex);
+    const left = kept + bytes > MAX_PEER_BODY_BYTES ? MAX_PEER_BODY_BYTES * PART_LEFT - bytes : kept;
+    this.#bodyBytesOf.set(hex, this.#dropOldest(key, kept, left) + bytes);
+    if (left < kept) this.#allBytes = undefined;
+    if (this.#measured() + bytes > this.#maxBytes) this.#shareOut(this.#maxBytes * PART_LEFT - bytes);
+    this.#allBytes = this.#measured() + bytes;
+  }
+
+  /** Oldest bodies of one peer until no more than `left` bytes of its `kept` remain; returns how many do. */
+  #dropOldest(key: Uint8Array, kept: number, left: number): number {
+    if (kept <= left) return kept;
+    const dropped: { id: number; message: number | null }[] = [];
+    let bytes = kept;
+    for (const row of this.#bodies.iterate(key)) {
+      if (bytes <= left) break;
+      bytes -= Number(row.bytes);
+      dropped.push({ id: Number(row.id), message: row.message as number | null });
     }
-    this.#bodyBytesOf.set(hex, kept);
+    // A message still goes by its number.
+    for (const { id, message } of dropped) (message === null ? this.#remove : this.#removeBody).run(id);
+    return bytes;
+  }
+
+  /** Leaves `bytes` in all: peers with little keep it, the others have equal parts of the rest. */
+  #shareOut(bytes: number): void {
+    let left = Math.max(0, bytes);
+    const sizes = this.#sizes.all();
+    for (const [i, { peer, n }] of sizes.entries()) {
+      const part = left / (sizes.length - i);
+      left -= this.#dropOldest(peer as Uint8Array, Number(n), part);
+    }
+    this.#bodyBytesOf.clear();
+    this.#allBytes = undefined;
+  }
+
+  #measured(): number {
+    this.#allBytes ??= this.#sizes.all().reduce((sum, { n }) => sum + Number(n), 0);
+    return this.#allBytes;
   }
 
   /** In a transaction. */
   #forget(hex: string, finished: readonly Entry[]): void {
-    for (const { id } of finished) this.#remove.run(id);
+    for (const { id, body } of finished) {
+      this.#remove.run(id);
+      if (this.#allBytes !== undefined) this.#allBytes -= body?.length ?? 0;
+    }
     this.#bodyBytesOf.delete(hex);
   }
 
@@ -192,6 +258,7 @@ export class RetryQueue {
   #forgetPeer(hex: string): void {
     this.#removePeer.run(fromHex(hex));
     this.#bodyBytesOf.delete(hex);
+    this.#allBytes = undefined;
   }
 
   /** Called when a peer has shown that it is there: what waits goes out now. */

@@ -24,7 +24,7 @@ function open() {
 
 const newAccount = () => parseAccountPubkey(`05${toHex(randomBytes(32))}`);
 
-test('all acts together have a sixteenth of the mailbox; the oldest go first, revocations never', async () => {
+test('all acts together have a sixteenth of the mailbox; the oldest go first, and no revocation for them', async () => {
   using f = open();
   const { mailbox, clock } = f;
   const account = newAccount();
@@ -50,6 +50,31 @@ test('all acts together have a sixteenth of the mailbox; the oldest go first, re
   // The act is gone, what it did is not: a member that hands the message over does not bring it back.
   const message = { account, namespace: 0, timestamp: clock.now(), expiry: clock.now() + 60_000, hash, data };
   expect(await mailbox.storeMany([message])).toBe(0);
+});
+
+test('acts that revoke have another sixteenth: those of accounts without messages go first, the tokens stay revoked', async () => {
+  using f = open();
+  const { mailbox, clock } = f;
+  const revoke = async (account: ReturnType<typeof newAccount>, order: number) => {
+    const token = randomBytes(36);
+    const time = clock.now() + order;
+    const act = { method: 'revoke_subaccount', body: randomBytes(60_000), time };
+    await mailbox.revocations.revoke(account, [token], time, act);
+    return { account, token };
+  };
+  const owner = newAccount();
+  const data = Buffer.from('here');
+  const hash = messageHash(owner.bytes, 0, data);
+  const expiry = clock.now() + 60_000;
+  await mailbox.store({ account: owner, namespace: 0, timestamp: clock.now(), expiry, hash, data });
+  const change = { method: 'delete', body: randomBytes(60_000), time: clock.now() + 500 };
+  await mailbox.delete(newAccount(), [], change);
+  const revoked = [await revoke(owner, 0)];
+  for (let i = 1; i <= 20; i++) revoked.push(await revoke(newAccount(), i));
+  await f.cleaner.run();
+  const left = mailbox.acts.keys(FIRST, LAST, 1000).map(({ time }) => time - clock.now());
+  expect(left.sort((a, b) => a - b)).toEqual([0, ...Array.from({ length: 14 }, (_, i) => 7 + i), 500]);
+  for (const { account, token } of revoked) expect(mailbox.revocations.isRevoked(account, token)).toBe(true);
 });
 
 test('of revocations only those acts are kept that are the last of a token', async () => {
