@@ -56,7 +56,7 @@ export interface ConfigStatus {
   readonly namespace: number;
   /** 0: nothing was ever shared. */
   readonly seqno: number;
-  /** `stored`: our swarm has it as it is here. `pending`: it is to be pushed. `too_large`: it cannot be. */
+  /** `stored`: our swarm has it as it is here. `pending`: it is to be pushed. `too_large`: it cannot be, or no number is left for it. */
   readonly state: 'empty' | 'stored' | 'pending' | 'too_large';
   /** As stored, all parts; undefined: not known. */
   readonly bytes: number | undefined;

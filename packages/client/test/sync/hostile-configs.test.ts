@@ -3,7 +3,7 @@
 // swarm that forgets.
 import { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
-import { utf8 } from '@allium/protocol/bytes';
+import { fromBinary, toBinary, utf8 } from '@allium/protocol/bytes';
 import { ContactsConfig } from '@allium/protocol/config/contacts';
 import { idKey } from '@allium/protocol/config/fields';
 import { UserProfileConfig } from '@allium/protocol/config/user-profile';
@@ -108,6 +108,37 @@ test('versions without number by somebody with the phrase cost a few pushes, and
   expect(client.contacts()).toMatchObject([{ id: BOB.id, nickname: 'Bobby' }]);
   expect(pushes() - before).toBeLessThan(20);
   expect(stored().length).toBeLessThan(5);
+});
+
+test('a version with the last number that somebody with the phrase can give it ends the sync, not the account', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock, network } = world;
+  const storage = new MemoryStorage();
+  const client = await world.open(ALICE, { storage });
+  await clock.run(client.poll());
+  const thief = new ContactsConfig(ALICE);
+  thief.setContact({ id: BOB.id, name: 'Bob', isApproved: true });
+  // In the dump, which begins with the state and the length of the version.
+  const dump = toBinary(thief.dump(at()))
+    .replace('1:#i1e', `1:#i${2 ** 52 - 1}e`)
+    .replace(/1:\$(\d+):/, (_, length) => `1:$${Number(length) + 15}:`);
+  const last = new ContactsConfig(ALICE, fromBinary(dump));
+  network.deliver(ALICE.id, last.push(at()).messages[0]!, at(), CONTACTS);
+  await clock.until(() => client.contacts().length === 1);
+  const before = pushes();
+  await clock.run(client.conversation(BOB.id).setNickname('Bobby'));
+  await clock.pass(120_000);
+  expect(client.syncStatus().configs).toContainEqual(
+    expect.objectContaining({ name: 'contacts', state: 'too_large' }),
+  );
+  expect(pushes()).toBe(before);
+  for (let i = 0; i < 2; i++) {
+    await clock.run(world.clients.at(-1)!.close());
+    const again = await world.open(ALICE, { storage: storage.reopen() });
+    expect(again.contacts()).toMatchObject([{ id: BOB.id, nickname: 'Bobby' }]);
+    await clock.run(again.setProfile({ name: `Alice ${i}` }));
+    await clock.run(again.poll());
+  }
 });
 
 test('a list too large for one message goes in parts, and the parts of before are deleted', async () => {

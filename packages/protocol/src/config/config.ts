@@ -40,6 +40,7 @@ import {
   type ConfigVersion,
   EMPTY_VERSION,
   LAG,
+  MAX_SEQNO,
   parseMessage,
   serializeVersion,
 } from './message.ts';
@@ -192,11 +193,12 @@ export class Config {
 
   /**
    * @param now Unix ms
-   * @throws ConfigError `no_key`, `too_large`; nothing has changed then
+   * @throws ConfigError `no_key`, `too_large`, `exhausted`; nothing has changed then
    */
   push(now: number): ConfigPush {
     const [key] = this.#keys;
     if (key === undefined) throw new ConfigError('no_key', `no key to encrypt ${this.#domain}`);
+    if (this.seqno > MAX_SEQNO) throw new ConfigError('exhausted', 'no device would take a higher version');
     // What is not dirty is stored again as it is.
     if (this.#draft !== undefined) this.beforePush(now);
     const message = this.#serialize();
@@ -450,7 +452,9 @@ export class Config {
       unpacked = unpackPlaintext(added.whole);
     }
     if (unpacked.kind !== 'message') return 'unknown_type';
-    return { message: parseMessage(unpacked.plaintext, this.#verifyKey), hashes };
+    const message = parseMessage(unpacked.plaintext, this.#verifyKey);
+    if (message.seqno > MAX_SEQNO) throw new ParseError('config', 'an absurd seqno');
+    return { message, hashes };
   }
 
   /** Whether something changed. */
