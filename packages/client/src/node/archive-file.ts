@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Archives as files. While one is written it is called NAME.part; it gets its name when it is whole and on the disk.
-import { type FileHandle, link, open, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AlliumError } from '@allium/protocol/errors';
 import { type ByteReader, HEADER_BYTES, lastChunk, openArchive, readHeader } from '../archive/container.ts';
 import { type ExportOptions, type ExportSummary, exportArchive, exportPoint } from '../archive/export.ts';
 import { type ImportOptions, type ImportSummary, importArchive } from '../archive/import.ts';
 import type { Storage } from '../storage/storage.ts';
+import { renameNew } from './rename-new.ts';
 
 /** `exists`: not overwritten. `missing`, `unreadable`, `unwritable`, `full`: as the file system says. */
 export class ArchiveFileError extends AlliumError<

@@ -10,7 +10,7 @@
 // other members, so that a damaged file is told apart from a wrong passphrase. Bytes are base64.
 //
 // With a key file instead of a passphrase: "kdf":{"name":"key-file","salt":"…"}, key = BLAKE2b-256(salt ‖ its bytes).
-import { link, open, readFile, rename, unlink } from 'node:fs/promises';
+import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { equal, fromBase64, fromUtf8, toBase64, toHex, utf8 } from '@allium/protocol/bytes';
 import {
@@ -22,6 +22,7 @@ import {
 } from '@allium/protocol/crypto';
 import { type AlliumError, ParseError } from '@allium/protocol/errors';
 import { type Json, type JsonObject, parseJson } from '@allium/protocol/json';
+import { renameNew } from './rename-new.ts';
 
 /**
  * `wrong_passphrase`: the file is whole. `damaged`: it is not what was written. `unsupported`: of a newer version, or
@@ -298,12 +299,8 @@ async function writeAtomically(
     } finally {
       await file.close();
     }
-    // `link` fails where a file exists, `rename` replaces it; both are atomic.
     if (overwrite) await rename(temporary, path);
-    else {
-      await link(temporary, path);
-      await unlink(temporary);
-    }
+    else await renameNew(temporary, path);
     const directory = await open(folder, 'r');
     try {
       await directory.sync();
