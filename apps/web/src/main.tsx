@@ -9,20 +9,24 @@ import { Router } from './state/route.ts';
 import './styles/tokens.css';
 import './styles/base.css';
 import { openWorker, registerServiceWorker } from './trusted.ts';
-import { Shell } from './views/shell.tsx';
+import { fetchChat, Shell } from './views/shell.tsx';
 
 const place = document.getElementById('root');
 if (place === null) throw new Error('no place for the page');
 const root = createRoot(place);
 
 if (location.hash.startsWith('#/gallery')) {
-  void import('./gallery/gallery.tsx').then(({ Gallery }) => root.render(<Gallery />));
+  void Promise.all([import('./gallery/gallery.tsx'), fetchChat()]).then(([{ Gallery }]) =>
+    root.render(<Gallery />),
+  );
 } else {
   const app = new App({
     backend: new RemoteBackend(openWorker()),
     router: new Router(history, window),
     preferences: new PreferenceStore(localStorage),
   });
+  // Not the first visit: while the worker opens the account, what shows it is read from the cache.
+  if ('serviceWorker' in navigator && navigator.serviceWorker.controller !== null) void fetchChat();
   root.render(
     <AppProvider value={app}>
       <Shell />

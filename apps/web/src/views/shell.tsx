@@ -1,27 +1,53 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The frame: what is shown for each phase of the session, list and page side by side or one at a time.
-import { lazy, Suspense, useEffect } from 'react';
+import { type ComponentType, type LazyExoticComponent, lazy, Suspense, useEffect } from 'react';
 import { Brand } from '../components/brand.tsx';
 import { Empty, SkeletonRows, Toasts } from '../components/feedback.tsx';
 import { chooseLanguage, setLanguage, t, useLanguage } from '../i18n/i18n.ts';
 import type { App } from '../state/app.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
-import { ChatView } from './chat-view.tsx';
-import { ConversationList } from './conversation-list.tsx';
 import { useNotifications } from './notifications.ts';
 import { Onboarding } from './onboarding.tsx';
-import { RequestsView } from './requests-view.tsx';
 import { UnlockView } from './unlock-view.tsx';
+// The frame before the list is there has its shape.
+import './conversation-list.css';
 import './shell.css';
 
-// Not needed for the first view.
-const BrokenView = lazy(async () => ({ default: (await import('./broken-view.tsx')).BrokenView }));
-const ContactView = lazy(async () => ({ default: (await import('./contact-view.tsx')).ContactView }));
-const NetworkView = lazy(async () => ({ default: (await import('./network-view.tsx')).NetworkView }));
-const NewChatView = lazy(async () => ({ default: (await import('./new-chat-view.tsx')).NewChatView }));
-const ProtectedView = lazy(async () => ({ default: (await import('./protected-view.tsx')).ProtectedView }));
-const SettingsView = lazy(async () => ({ default: (await import('./settings-view.tsx')).SettingsView }));
+// What the welcome page does without comes when it is wanted. Of a first visit that is before anything else can be done.
+const chatView = () => import('./chat-view.tsx');
+const conversationList = () => import('./conversation-list.tsx');
+const BrokenView = part(async () => (await import('./broken-view.tsx')).BrokenView);
+const ChatView = part(async () => (await chatView()).ChatView);
+const ContactView = part(async () => (await import('./contact-view.tsx')).ContactView);
+const ConversationList = part(async () => (await conversationList()).ConversationList);
+const NetworkView = part(async () => (await import('./network-view.tsx')).NetworkView);
+const NewChatView = part(async () => (await import('./new-chat-view.tsx')).NewChatView);
+const ProtectedView = part(async () => (await import('./protected-view.tsx')).ProtectedView);
+const RequestsView = part(async () => (await import('./requests-view.tsx')).RequestsView);
+const SettingsView = part(async () => (await import('./settings-view.tsx')).SettingsView);
+
+const PAUSE_MS = 1_000;
+
+/** Tries until it is there: a part that failed once would be missing for as long as the page is open. */
+function part<P extends object>(
+  load: () => Promise<ComponentType<P>>,
+): LazyExoticComponent<ComponentType<P>> {
+  return lazy(async () => {
+    for (;;) {
+      try {
+        return { default: await load() };
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    }
+  });
+}
+
+/** Fetches the parts of a chat before they are wanted. */
+export async function fetchChat(): Promise<void> {
+  await Promise.all([chatView(), conversationList()]).catch(() => undefined);
+}
 
 /** Theme, size of text, language and direction, as the user chose. */
 export function useAppearance(): void {
@@ -65,6 +91,12 @@ export function Shell() {
   useAppearance();
   useNotifications(app);
   useWake(app);
+  const isWelcome = session?.phase === 'welcome';
+  useEffect(() => {
+    if (!isWelcome) return;
+    const timer = setTimeout(() => void fetchChat(), 2 * PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [isWelcome]);
 
   return (
     <>
@@ -77,7 +109,9 @@ export function Shell() {
       ) : session.phase === 'broken' ? (
         <BrokenView />
       ) : (
-        <Messenger />
+        <Suspense fallback={<Starting />}>
+          <Messenger />
+        </Suspense>
       )}
       <Toasts />
     </>
@@ -119,8 +153,8 @@ function Messenger() {
             <p>{t('home.about')}</p>
           </Empty>
         )}
-        {route.at === 'chat' && <ChatView key={route.id} id={route.id} focus={route.focus?.key} />}
         <Suspense>
+          {route.at === 'chat' && <ChatView key={route.id} id={route.id} focus={route.focus?.key} />}
           {route.at === 'contact' && <ContactView key={route.id} id={route.id} />}
           {route.at === 'requests' && <RequestsView />}
           {route.at === 'new' && <NewChatView />}

@@ -4,8 +4,10 @@
 import { AlliumError } from '@allium/protocol/errors';
 import type { Api, ApiEvents, Call } from '../api.ts';
 import { AppError, type FromWorker, type ToWorker } from '../rpc.ts';
-import { Sessions } from './sessions.ts';
+import { loadClient, Sessions } from './sessions.ts';
 import { Vault } from './vault.ts';
+
+const FETCH_AHEAD_MS = 2_000;
 
 export type Tell = <N extends keyof ApiEvents>(name: N, value: ApiEvents[N]) => void;
 
@@ -32,6 +34,8 @@ export class Host {
       );
       this.#api = sessions.api;
       await sessions.resume();
+      // A first visit: nobody waits for it yet.
+      setTimeout(() => void loadClient().catch(() => undefined), FETCH_AHEAD_MS);
     } catch (error) {
       this.#failure = error;
     }

@@ -22,6 +22,7 @@ import type {
   SyncView,
 } from '../model.ts';
 import { AppError } from '../rpc.ts';
+import { filesOf } from './databases.ts';
 import { find } from './find.ts';
 import type { Served, Tell } from './host.ts';
 import { safetyNumber } from './safety-number.ts';
@@ -477,6 +478,3 @@ export class Session {
     );
   }
 }
-
-/** Where the files of a database are. */
-export const filesOf = (database: string): string => `${database}-files`;

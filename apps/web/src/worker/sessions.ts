@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Which account is open, and everything around that: create, restore, unlock, lock, remove.
-import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
-import { IndexedDbBlobs } from '@allium/client/storage/indexeddb-blobs';
 import { Account } from '@allium/protocol/account';
 import type { Call, PhraseCheck, Seal, Secret } from '../api.ts';
 import type { AccountEntry, SessionView } from '../model.ts';
 import { AppError } from '../rpc.ts';
+import { databaseOf, eraseDatabase } from './databases.ts';
 import type { Served, Tell } from './host.ts';
 import { checkPhrase, suggestWords } from './phrases.ts';
-import { filesOf, Session } from './session.ts';
+import type { Session } from './session.ts';
 import type { Secrets, Vault, VaultEntry } from './vault.ts';
 
 const LAST = 'last';
@@ -16,6 +15,9 @@ const LAST = 'last';
 const UNREADABLE = /^(damaged|wrong_key|wrong_account|failed)$/;
 /** Nobody chose an account: the welcome page, also after a reload. */
 const NONE = 'none';
+
+/** The client is half of what a browser loads, and no welcome page needs it. */
+export const loadClient = () => import('./session.ts');
 
 /** An account whose database cannot be read. */
 interface Broken extends Secrets {
@@ -226,6 +228,7 @@ export class Sessions {
     const account = Account.fromSeed(seed);
     const { generation } = await this.#entry(key);
     try {
+      const { Session } = await loadClient();
       const session = await Session.open(account, {
         database: databaseOf(key, generation),
         databaseKey,
@@ -350,15 +353,6 @@ export class Sessions {
       ...(problem !== undefined && { problem }),
     };
   }
-}
-
-const databaseOf = (key: string, generation: number): string =>
-  generation === 0 ? `allium-${key}` : `allium-${key}-${generation}`;
-
-async function eraseDatabase(key: string, generation: number): Promise<void> {
-  const name = databaseOf(key, generation);
-  await IndexedDbStorage.delete(name);
-  await IndexedDbBlobs.delete(filesOf(name));
 }
 
 function wipe({ seed, databaseKey }: Secrets): void {
