@@ -75,11 +75,17 @@ const ADVICE: Readonly<Record<string, string>> = {
   exists: ': choose another --out, or --force',
   full: ': make room, then go on with --resume',
   busy: ': end it and try again',
-  truncated: '; what was read is in the account. Copy the archive again and repeat with --resume',
+  truncated: ': copy it again',
   cannot_resume: ': rename or remove the .part file',
   not_an_archive: ': only what "allium export" writes without --format can be read again',
   wrong_account: ': choose the right one with --account',
 };
+
+/** What an import that ended early has done; `messages`: of the archive, read so far. */
+export const readSoFar = (messages: number): string =>
+  messages === 0
+    ? 'nothing of it is in the account'
+    : `${counted(messages, 'message')} of it are read into the account`;
 
 /** How much, how fast, how long still. */
 export function historyProgress(

@@ -82,9 +82,34 @@ test('an archive with the secret makes the account anew, and both ends show one 
   });
 
   truncateSync(out, 400);
-  expect(await other.run('import', out)).toMatchObject({ code: 1 });
+  expect(await other.run('import', out)).toMatchObject({
+    code: 1,
+    stderr: /too early.*; nothing of it is in the account: copy it again$/m,
+  });
   expect((await other.run('import', archivePassphrase)).stderr).toContain('no archive');
   expect((await other.run('import', join(folder, 'none'))).stderr).toContain('no such file');
+});
+
+test('of an archive that was cut it is told how much was read, and the rest can follow', async () => {
+  const { shell, account } = await homeWith('long', 8_000);
+  const out = join(folder, 'long.allium');
+  expect((await shell.run('export', '--out', out, '--with-secret')).code).toBe(0);
+  const whole = readFileSync(out);
+  const other = shellFor('cut');
+  shells.push(other);
+  writeFileSync(out, whole.subarray(0, whole.length - 10));
+  const cut = await other.run('import', out, '--no-passphrase');
+  expect(cut.code).toBe(1);
+  const read =
+    /; ([\d,]+) messages of it are read into the account: copy it again and repeat with --resume$/m;
+  const count = Number(read.exec(cut.stderr)?.[1]?.replaceAll(',', ''));
+  expect(count).toBeGreaterThan(0);
+  const storage = openAccountStorage(join(folder, 'cut', 'accounts', 'main', 'messages'), account);
+  expect(await storage.lastPlace()).toBe(count);
+  await storage.close();
+  writeFileSync(out, whole);
+  const rest = await other.run('import', out, '--resume', '--json');
+  expect(JSON.parse(rest.stdout)).toMatchObject({ added: 8_000, equal: true });
 });
 
 test('plain formats are for everybody, and say so', async () => {

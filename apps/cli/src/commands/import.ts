@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium import`: an encrypted archive into an account, empty or used; with the secret in it also into a new account.
 
+import { ArchiveError } from '@allium/client/archive/archive-error';
 import { storageDigest } from '@allium/client/archive/export';
 import { readAbout } from '@allium/client/archive/import';
 import { checkArchiveFile, importArchiveFile, openArchiveFile } from '@allium/client/node/archive-file';
@@ -11,6 +12,7 @@ import {
   explained,
   historyProgress,
   openContents,
+  readSoFar,
   withHistory,
 } from '../account-history.ts';
 import {
@@ -51,6 +53,7 @@ export async function importHistory(file: string, options: ImportCommandOptions)
   }
   const stop = onStopSignal();
   const line = historyProgress(`Reading ${file}`);
+  let read = 0;
   try {
     return await withHistory(
       options,
@@ -64,7 +67,14 @@ export async function importHistory(file: string, options: ImportCommandOptions)
           signal: stop.signal,
           contents: await openContents(history),
           ...(options.resume !== undefined && { resume: options.resume }),
-          onProgress: ({ messages, share }) => line.update(messages, share),
+          onProgress: ({ messages, share }) => {
+            read = messages;
+            line.update(messages, share);
+          },
+        }).catch((error: unknown) => {
+          if (!(error instanceof ArchiveError && error.code === 'truncated')) throw error;
+          const how = read === 0 ? 'copy it again' : 'copy it again and repeat with --resume';
+          throw new CliError(`${error.message}; ${readSoFar(read)}: ${how}`, 1, { cause: error });
         });
         line.done();
         const state = await storageDigest(storage, { now, signal: stop.signal });
@@ -76,13 +86,8 @@ export async function importHistory(file: string, options: ImportCommandOptions)
   } catch (error) {
     line.done();
     if (!stop.signal.aborted) throw error;
-    throw new CliError(
-      'stopped; what was read is in the account, the same command with --resume goes on',
-      130,
-      {
-        cause: error,
-      },
-    );
+    const how = read === 0 ? '' : '; the same command with --resume goes on';
+    throw new CliError(`stopped; ${readSoFar(read)}${how}`, 130, { cause: error });
   } finally {
     release();
   }
