@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What stories of accounts begin with.
 import type { Account } from '@allium/protocol/account';
+import { loadFastHash } from '@allium/protocol/crypto';
 import { expect } from 'vitest';
 import { Client, type ClientOptions } from '../src/client.ts';
 import { NETWORKS } from '../src/network/presets.ts';
@@ -23,6 +24,8 @@ export class World {
   }
 
   async open(account: Account, options: Partial<ClientOptions> & { seed?: number } = {}): Promise<Client> {
+    // What loads later does so in real time, while virtual years pass.
+    await loadFastHash();
     const env = testEnv(this.clock, options.seed ?? this.clients.length + 1);
     this.errors.push(env.errors);
     const client = await this.clock.run(

@@ -134,6 +134,7 @@ test('while all file servers are down the message waits, and goes when one is ba
   const sending = alice
     .conversation(BOB.id)
     .send('later', { attachments: [{ data: bytes(3_000) }], keepTrying: true });
+  await world.clock.until(() => states.length > 0);
   await world.clock.pass(120_000);
   expect(states).toEqual(['sending']);
   expect(world.network.destinations.some(({ request }) => request.method === 'store')).toBe(false);
