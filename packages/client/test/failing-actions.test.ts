@@ -5,6 +5,7 @@ import { Account } from '@allium/protocol/account';
 import { afterEach, expect, test } from 'vitest';
 import type { Client } from '../src/client.ts';
 import type { Conversation } from '../src/messaging/conversation.ts';
+import { deliveryOf } from '../src/messaging/delivery.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
 import { type Changes, type Storage, StorageError } from '../src/storage/storage.ts';
 import { World } from './world.ts';
@@ -160,4 +161,35 @@ test('done once more it has all its consequences', async () => {
   await twice(() => conversation.markRead());
   await clock.until(async () => (await conversation.history()).every(({ text }) => text !== 'read me'));
   for (const told of world.errors) told.length = 0;
+});
+
+test('a message that a swarm keeps is never told as failed because that cannot be written', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const storage = new MemoryStorage();
+  let failures = 2;
+  const face = new Proxy(storage as Storage, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name);
+      if (name !== 'write') return typeof value === 'function' ? value.bind(target) : value;
+      return async (changes: Changes) => {
+        if (changes.messages?.[0]?.state === 'sent' && failures-- > 0) {
+          throw new StorageError('full', 'no space is left');
+        }
+        return target.write(changes);
+      };
+    },
+  });
+  const bob = await world.open(BOB);
+  const alice = await world.open(ALICE, { storage: face });
+  const states: string[] = [];
+  alice.on('outgoing', (message) => states.push(deliveryOf(message).state));
+  const sending = alice.conversation(BOB.id).send('hi');
+  await clock.run(expect(sending).rejects.toMatchObject({ name: 'StorageError', code: 'full' }));
+  await clock.until(async () => (await alice.conversation(BOB.id).history())[0]?.state === 'sent');
+  await clock.run(alice.flush());
+  const [message] = await alice.conversation(BOB.id).history();
+  expect(message).toMatchObject({ state: 'sent', copyPending: false, marks: { of: message!.marks!.stored } });
+  expect([...new Set(states)]).toEqual(['queued', 'stored']);
+  expect((await bob.conversation(ALICE.id).history()).map(({ text }) => text)).toEqual(['hi']);
 });

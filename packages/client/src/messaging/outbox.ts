@@ -73,6 +73,8 @@ export class Outbox {
   /** Identities of messages whose copy is under way. */
   readonly #copying = new Set<number>();
   readonly #wake = new Signal();
+  /** By timestamp, of messages that a swarm keeps and of which the storage does not say so. */
+  readonly #unwritten = new Map<number, StoredMessage>();
   /** By timestamp, of messages that are being sent. */
   readonly #cancels = new Map<number, AbortController>();
   readonly #deps: OutboxDeps;
@@ -213,6 +215,12 @@ export class Outbox {
   /** Tries pending copies again; cheap when there are none. */
   retryCopies(): void {
     this.#tasks.run('copies', async () => {
+      for (const [timestamp, message] of this.#unwritten) {
+        const kept = await this.#deps.storage.message(message.sender, timestamp);
+        // Removed meanwhile, with its conversation.
+        if (kept === undefined) this.#unwritten.delete(timestamp);
+        else await this.#stored(message).catch(() => undefined);
+      }
       for (const message of await this.#deps.storage.unsent()) {
         if (message.state === 'sent') this.#copyInBackground(message);
       }
@@ -281,6 +289,7 @@ export class Outbox {
     const isNote = given.conversation === this.#account.id;
     const { network, storage, uploads, times } = this.#deps;
     let message = given;
+    let sent: Sent;
     try {
       const uploaded = await uploads.run(message, signal);
       if (uploaded !== message) {
@@ -303,7 +312,7 @@ export class Outbox {
           onTimed(message);
         }
       }
-      const sent = await storeMessage(
+      sent = await storeMessage(
         message,
         message.conversation,
         async (retimed, hash, expiry) => {
@@ -319,13 +328,6 @@ export class Outbox {
         signal,
         this.#storing,
       );
-      const { keepTrying: _, ...rest } = message;
-      const expiry = expiryOfSent({ ...message, state: 'sent' }, network.clock.now());
-      const marks = { stored: sent.stored, of: sent.of, ...expiry };
-      message = { ...rest, state: 'sent', marks, ...(isNote && { hash: sent.hash }) };
-      await this.#save(message, await uploads.sent(message));
-      if (!isNote) this.#copyInBackground(message);
-      return sent;
     } catch (error) {
       // Closed under way: the next start takes it up again.
       if (error instanceof ClientError && error.code === 'closed') throw error;
@@ -337,6 +339,19 @@ export class Outbox {
       }
       throw told;
     }
+    const { keepTrying: _, ...rest } = message;
+    const expiry = expiryOfSent({ ...message, state: 'sent' }, network.clock.now());
+    const marks = { stored: sent.stored, of: sent.of, ...expiry };
+    await this.#stored({ ...rest, state: 'sent', marks, ...(isNote && { hash: sent.hash }) });
+    return sent;
+  }
+
+  /** The swarm has it, whatever the storage says: what cannot be written now is written later, or found again at the next start. */
+  async #stored(message: StoredMessage): Promise<void> {
+    this.#unwritten.set(message.timestamp, message);
+    await this.#save(message, await this.#deps.uploads.sent(message));
+    this.#unwritten.delete(message.timestamp);
+    if (message.conversation !== this.#account.id) this.#copyInBackground(message);
   }
 
   /** As `deliver`, until it is stored, too old or refused for good. */
