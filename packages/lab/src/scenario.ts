@@ -46,7 +46,7 @@ export interface ScenarioNetwork<Node extends ScenarioNode = ScenarioNode> exten
   client(options: ScenarioClientOptions): Promise<Client>;
   /** Lets time go by. */
   pass(ms: number): Promise<void>;
-  /** Waits until `condition` holds. @throws Error after `limitMs`, default 30 000 */
+  /** Waits until `condition` holds. @throws Error after `limitMs`, default 90 000 */
   until(condition: () => boolean | Promise<boolean>, limitMs?: number): Promise<void>;
   stop(): Promise<void>;
 }
@@ -58,4 +58,4 @@ export interface ScenarioOptions {
 }
 
 /** How long `until` waits by default. */
-export const UNTIL_MS = 30_000;
+export const UNTIL_MS = 90_000;

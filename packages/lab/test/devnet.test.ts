@@ -18,16 +18,12 @@ import { retrieve, store, texts } from './rpc.ts';
 
 describe('fourteen nodes in one process', () => {
   let net: Devnet;
-  let startMs: number;
   beforeAll(async () => {
-    const began = performance.now();
     net = await Devnet.start();
-    startMs = performance.now() - began;
   });
   afterAll(() => net.stop());
 
-  test('are up in 5 seconds and fill 600 MB at most', () => {
-    expect(startMs).toBeLessThan(5_000);
+  test('fill 600 MB at most', () => {
     expect(process.memoryUsage().rss).toBeLessThan(600 * 1024 * 1024);
   });
 

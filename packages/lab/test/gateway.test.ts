@@ -122,6 +122,7 @@ test('a gateway that is gone for a while loses nothing', async () => {
   })();
   const conversation = alice.conversation(bob.id);
   await conversation.send('0');
+  await expect.poll(() => got).toEqual(['0']);
   await gateway.stop();
   const sent = ['1', '2', '3'].map((text) => conversation.send(text, { keepTrying: true }));
   await expect.poll(() => transport.state).toBe('unreachable');
