@@ -225,6 +225,46 @@ test('without any network the machine’s own clock does', async () => {
   expect(await said(second, ALICE)).toEqual([]);
 });
 
+test.each([
+  ['ahead', 86_400_000],
+  ['back', -86_400_000],
+])('a clock that is set %s without a network removes nothing too early or too late', async (_, jump) => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock, network } = world;
+  const storage = new MemoryStorage();
+  const alice = await world.open(ALICE, { storage });
+  await clock.run(alice.noteToSelf().setTimer(AFTER_SEND));
+  const { timestamp } = await clock.run(alice.noteToSelf().send('a note'));
+  await clock.pass(10_000);
+  network.isOffline = true;
+  clock.skew = jump;
+  await clock.pass(400_000);
+  expect(await storage.message(ALICE.id, timestamp)).toMatchObject({ text: 'a note' });
+  await clock.pass(timestamp + 700_000 - clock.trueNow());
+  expect(await storage.message(ALICE.id, timestamp)).toBeUndefined();
+  clock.skew = 0;
+});
+
+test('a clock that is set after a start without a network is not believed', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock, network } = world;
+  const storage = new MemoryStorage();
+  const first = await world.open(ALICE, { storage });
+  await clock.run(first.noteToSelf().setTimer(AFTER_SEND));
+  const { timestamp } = await clock.run(first.noteToSelf().send('a note'));
+  await clock.run(first.close());
+  network.isOffline = true;
+  await world.open(ALICE, { storage: storage.reopen() });
+  await clock.pass(200_000);
+  clock.skew = 86_400_000;
+  await clock.pass(200_000);
+  expect(await storage.message(ALICE.id, timestamp)).toMatchObject({ text: 'a note' });
+  network.isOffline = false;
+  await clock.pass(300_000);
+  expect(await storage.message(ALICE.id, timestamp)).toBeUndefined();
+  clock.skew = 0;
+});
+
 test('a message that waits longer than it may be seen is told as failed, and is not sent any more', async () => {
   const { phone, bob } = await friends();
   const { clock, network } = world;

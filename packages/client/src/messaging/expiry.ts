@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Removes messages whose time is over (spec/client §6.7), from the storage and its indexes; by network time, also those
-// whose time ended while the program did not run or the machine slept.
+// whose time ended while the program did not run or the machine slept. Nothing is removed because a clock was set.
 import { delay, type Env } from '@allium/protocol/env';
 import { ClientError } from '../errors.ts';
 import { Signal, Tasks } from '../events.ts';
@@ -11,7 +11,7 @@ import type { Storage, StoredMessage } from '../storage/storage.ts';
 const AT_ONCE = 200;
 /** After a sleep of the machine timers are late, and its clock may have been set. */
 const LOOK_EVERY_MS = 60_000;
-/** So long the network is asked for the time, after a start, before the machine's own clock must do. */
+/** So long the network is asked for the time; after a start the machine's own clock must do then. */
 const CLOCK_PATIENCE_MS = 60_000;
 const AFTER_FAILURE_MS = 10_000;
 
@@ -28,7 +28,8 @@ export class Expiry {
   readonly #tasks: Tasks;
   readonly #changed = new Signal();
   #changes = 0;
-  #hasTime = false;
+  /** What was believed after a start without a network, and the monotonic time then. */
+  #believed: { readonly time: number; readonly monotonic: number } | undefined;
 
   constructor(deps: ExpiryDeps) {
     this.#deps = deps;
@@ -79,12 +80,11 @@ export class Expiry {
 
   /** When the next one ends; undefined while there is none. */
   async #removeDue(): Promise<number | undefined> {
-    const { storage, network, onRemoved } = this.#deps;
+    const { storage, onRemoved } = this.#deps;
     for (;;) {
       const first = await storage.expiring(AT_ONCE);
       if (first.length === 0) return undefined;
-      await this.#awaitTime();
-      const now = network.clock.now();
+      const now = await this.#time();
       const due = first.filter(({ marks }) => marks!.expiresAt! <= now);
       if (due.length > 0) {
         await storage.write({ removed: due.map(({ sender, timestamp }) => ({ sender, timestamp })) });
@@ -94,9 +94,21 @@ export class Expiry {
     }
   }
 
-  /** A machine whose clock is ahead must not lose messages at its start. */
-  async #awaitTime(): Promise<void> {
-    if (this.#hasTime) return;
+  /**
+   * By what messages are removed: network time. A machine whose clock is set wrong, before its start or later, must not lose
+   * them: without a network only that time counts which the monotonic clock has seen go by.
+   */
+  async #time(): Promise<number> {
+    const { clock } = this.#deps.network;
+    if (!clock.isSettled) await this.#askForTime();
+    if (clock.isSettled) return clock.now();
+    const { clock: local } = this.#deps.env;
+    this.#believed ??= { time: clock.now(), monotonic: local.monotonic() };
+    const { time, monotonic: since } = this.#believed;
+    return clock.atLeast() ?? time + local.monotonic() - since;
+  }
+
+  async #askForTime(): Promise<void> {
     const { network, env } = this.#deps;
     const { signal } = this.#tasks;
     const patience = new AbortController();
@@ -107,6 +119,5 @@ export class Expiry {
     ]);
     patience.abort();
     signal.throwIfAborted();
-    this.#hasTime = true;
   }
 }

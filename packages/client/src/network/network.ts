@@ -366,14 +366,17 @@ export class Network {
     // The hops may be exchanged while the request is under way.
     const hops = path.hops;
     const route = { hops: hops.map((hop) => hop.ed25519Hex), destination: target.ed25519Hex };
-    const sentAt = this.#deps.env.clock.now();
+    const startedAt = this.#deps.env.clock.monotonic();
     const { outcome, body, json } = await this.#onions.send(hops, target, request, timeoutMs, signal);
     const verdict = judge(outcome, route);
     if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
       this.#paths.succeeded(path);
       const t = (json as { t?: Json } | undefined)?.t;
       if (typeof t === 'number') {
-        this.clock.sample(target.ed25519Hex, t, sentAt, this.#deps.env.clock.now());
+        // The machine may have slept, or its clock been set, meanwhile.
+        const { clock } = this.#deps.env;
+        const now = clock.now();
+        this.clock.sample(target.ed25519Hex, t, now - (clock.monotonic() - startedAt), now);
       }
     }
     if (verdict.next === 'done' && json !== undefined) {

@@ -68,6 +68,25 @@ test('after a reset new samples alone decide', () => {
   expect(clock.offset).toBe(0);
 });
 
+test.each([
+  ['ahead', 86_400_000],
+  ['back', -86_400_000],
+])(
+  'a local clock that is set %s leaves a doubt, and time goes on as the monotonic one counts it',
+  (_, jump) => {
+    const { local, clock } = make();
+    expect(clock.atLeast()).toBeUndefined();
+    const now = local.now();
+    for (const node of ['a', 'b', 'c', 'd', 'e']) clock.sample(node, now - 5_000, now, now);
+    const settled = clock.now();
+    local.skew = jump;
+    expect(clock.isSettled).toBe(false);
+    expect(clock.atLeast()).toBe(settled);
+    for (const node of ['a', 'b', 'c']) clock.sample(node, settled, local.now(), local.now());
+    expect([clock.isSettled, clock.now(), clock.atLeast()]).toEqual([true, settled, settled]);
+  },
+);
+
 test('own times are all different, whatever the clock does', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -3, max: 3 }), { maxLength: 100 }), (jumps) => {
