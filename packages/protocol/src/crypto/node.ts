@@ -97,12 +97,40 @@ export function sha512(data: Uint8Array | readonly Uint8Array[]): Uint8Array {
   return sha2('sha512', data);
 }
 
+/** Long enough for the keys of onion layers; longer data is not copied. */
+const HMAC_SHORT = 128;
+const HMAC_BLOCK = 64;
+const HASH = 32;
+const hmacInner = new Uint8Array(HMAC_BLOCK + HMAC_SHORT);
+const hmacOuter = new Uint8Array(HMAC_BLOCK + HASH);
+
 export function hmacSha256(key: Uint8Array, data: Uint8Array | readonly Uint8Array[]): Uint8Array {
+  if (data instanceof Uint8Array && data.length <= HMAC_SHORT && key.length <= HMAC_BLOCK) {
+    return shortHmacSha256(key, data);
+  }
   // createSecretKey first: Node 24 takes three times as long with raw bytes, here and for ciphers.
   const state = createHmac('sha256', createSecretKey(key));
   if (data instanceof Uint8Array) state.update(data);
   else for (const part of data) state.update(part);
   return new Uint8Array(state.digest());
+}
+
+/** By its definition (RFC 2104): two hashes take half of the time of the objects that Node makes for an HMAC. */
+function shortHmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
+  for (let i = 0; i < HMAC_BLOCK; i++) {
+    const byte = i < key.length ? key[i]! : 0;
+    hmacInner[i] = byte ^ 0x36;
+    hmacOuter[i] = byte ^ 0x5c;
+  }
+  hmacInner.set(data, HMAC_BLOCK);
+  const out = new Uint8Array(HASH);
+  sodium.crypto_hash_sha256(out, hmacInner.subarray(0, HMAC_BLOCK + data.length));
+  hmacOuter.set(out, HMAC_BLOCK);
+  sodium.crypto_hash_sha256(out, hmacOuter);
+  // Key and data may be secret, and these arrays stay.
+  hmacInner.fill(0);
+  hmacOuter.fill(0);
+  return out;
 }
 
 export function ed25519KeyPair(seed: Uint8Array): KeyPair {

@@ -10,6 +10,8 @@ declare module 'sodium-native' {
     crypto_generichash(out: Uint8Array, input: Uint8Array, key?: Uint8Array): void;
     crypto_generichash_batch(out: Uint8Array, inputs: readonly Uint8Array[], key?: Uint8Array): void;
 
+    crypto_hash_sha256(out: Uint8Array, input: Uint8Array): void;
+
     crypto_sign_seed_keypair(publicKey: Uint8Array, secretKey: Uint8Array, seed: Uint8Array): void;
     crypto_sign_detached(signature: Uint8Array, message: Uint8Array, secretKey: Uint8Array): void;
     crypto_sign_verify_detached(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;

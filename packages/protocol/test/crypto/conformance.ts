@@ -142,6 +142,18 @@ export function cryptoSuite(name: string, provider: CryptoProvider): void {
       expect(p.sha256([])).toEqual(p.sha256(new Uint8Array(0)));
     });
 
+    test('HMAC at the lengths where ways of computing it change, also twice in a row', () => {
+      for (const keyLength of [0, 1, 4, 63, 64, 65, 128]) {
+        for (const length of [0, 1, 32, 127, 128, 129, 300]) {
+          const key = new Uint8Array(keyLength).fill(0xa5);
+          const data = new Uint8Array(length).fill(keyLength);
+          const expected = reference.hmacSha256(key, data);
+          expect(p.hmacSha256(key, data)).toEqual(expected);
+          expect(p.hmacSha256(key, data)).toEqual(expected);
+        }
+      }
+    });
+
     test('secretstream, chunk by chunk, and that it refuses what is changed or out of order', () => {
       const chunks = fc.array(message, { minLength: 1, maxLength: 4 });
       fc.assert(
