@@ -17,7 +17,7 @@ import {
   sha512,
   x25519PublicKey,
 } from '#crypto';
-import { concat, utf8 } from '../bytes.ts';
+import { concat, toBinary, utf8 } from '../bytes.ts';
 import { AlliumError, ParseError } from '../errors.ts';
 import type { Account } from '../identity/account.ts';
 import { type AccountId, accountIdOf, parseAccountId, x25519KeyOf } from '../identity/account-id.ts';
@@ -42,6 +42,8 @@ const EPHEMERAL_HASH_KEY = utf8('SessionBoxEphemeralHashKey');
 const VERSION_2_MARK = 0;
 // Ours.
 const REPEATABLE_HASH_KEY = utf8('AlliumRepeatableMessage');
+/** Remembered for each account: some 40 kB. */
+const MAX_SENDERS = 256;
 
 /**
  * Why a message cannot be sent (`too_large`) or was refused.
@@ -204,9 +206,29 @@ export function openText(ciphertext: Uint8Array, account: Account): OpenedText {
   if (!ed25519Verify(plaintext.subarray(end + KEY), signed, senderEd25519Key)) {
     throw new MessageError('bad_signature', 'the sender did not sign this for this account');
   }
-  const senderKey = ed25519PublicKeyToX25519(senderEd25519Key);
-  if (senderKey === undefined) throw new MessageError('bad_sender', 'the sender has no account id');
-  return { sender: accountIdOf(senderKey), senderEd25519Key, text: plaintext.subarray(0, end) };
+  const sender = senderOf(senderEd25519Key, account);
+  return { sender, senderEd25519Key, text: plaintext.subarray(0, end) };
+}
+
+/** Whose key it is, for each account apart: the conversion costs as much as the signature, and the same people write again. */
+const senders = new WeakMap<Account, Map<string, AccountId>>();
+
+/** @throws MessageError `bad_sender` */
+function senderOf(ed25519Key: Uint8Array, account: Account): AccountId {
+  let known = senders.get(account);
+  if (known === undefined) {
+    known = new Map();
+    senders.set(account, known);
+  }
+  const name = toBinary(ed25519Key);
+  const before = known.get(name);
+  if (before !== undefined) return before;
+  const key = ed25519PublicKeyToX25519(ed25519Key);
+  if (key === undefined) throw new MessageError('bad_sender', 'the sender has no account id');
+  if (known.size >= MAX_SENDERS) known.delete(known.keys().next().value!);
+  const sender = accountIdOf(key);
+  known.set(name, sender);
+  return sender;
 }
 
 /** Members as in session.proto. */

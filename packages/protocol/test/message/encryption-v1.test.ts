@@ -149,6 +149,18 @@ test('a message arrives as it was sent, and says who sent it', () => {
   );
 });
 
+test('of many senders, each is named right, the first time and again', () => {
+  const accounts = Array.from({ length: 260 }, (_, i) => {
+    const seed = new Uint8Array(16);
+    seed.set([i >> 8, i]);
+    return Account.fromSeed(seed);
+  });
+  for (const account of [...accounts, ...accounts.toReversed()]) {
+    const { sender: told } = openText(sealText(utf8('hi'), account, recipient.x25519Key), recipient);
+    expect(told).toBe(account.id);
+  }
+});
+
 test('an account can write to itself', () => {
   const content = encodeContent({ dataMessage: { body: 'note' } });
   const sent = encryptMessage({ content, sender, recipient: sender.id, timestamp: 1 });
