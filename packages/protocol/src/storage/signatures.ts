@@ -250,8 +250,19 @@ export function verifyNodeResult<R extends RecursiveRequest>(
   result: NodeResultOf<R['method']>,
 ): boolean {
   if (request.method === 'store') {
-    const { account, namespace, data } = request;
-    if ((result as StoreNodeResult).hash !== messageHashText(account.bytes, namespace, data)) return false;
+    if ((result as StoreNodeResult).hash !== hashOf(request)) return false;
   }
   return ed25519Verify(result.signature, textOfNode(request, result), nodeKey);
+}
+
+/** Every member of a swarm names the same one. */
+const hashes = new WeakMap<StoreRequest, string>();
+
+function hashOf(request: StoreRequest): string {
+  let hash = hashes.get(request);
+  if (hash === undefined) {
+    hash = messageHashText(request.account.bytes, request.namespace, request.data);
+    hashes.set(request, hash);
+  }
+  return hash;
 }
