@@ -25,7 +25,7 @@ test.each([
   ['dark', 1280],
   ['light', 390],
   ['dark', 390],
-] as const)('all scenes, %s, %i pixels wide', { timeout: 240_000 }, async (theme, width) => {
+] as const)('all scenes, %s, %i pixels wide', async (theme, width) => {
   const page = await browser.newPage({
     locale: 'en-GB',
     viewport: { width, height: 800 },

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Somebody at a browser of his own.
-import type { Browser, BrowserContext, Page } from 'playwright';
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright';
 import { Recorder } from './recorder.ts';
 
-const SOON_MS = 20_000;
+/** Only ends what hangs; a busy machine must never meet it. */
+const PATIENCE_MS = 90_000;
 
 export class User {
   readonly name: string;
@@ -32,35 +33,48 @@ export class User {
     context.on('weberror', (error) => this.complaints.push(String(error.error())));
   }
 
-  static async arrive(browser: Browser, url: string, name: string): Promise<User> {
+  /** `change`: what the browser does otherwise, before the page is there. */
+  static async arrive(
+    browser: Browser,
+    url: string,
+    name: string,
+    change: { options?: BrowserContextOptions; prepare?: (context: BrowserContext) => Promise<void> } = {},
+  ): Promise<User> {
     const recorder = await Recorder.start();
     const context = await browser.newContext({
       proxy: recorder.proxy,
       locale: 'en-GB',
       permissions: ['clipboard-read', 'clipboard-write', 'microphone', 'camera'],
+      ...change.options,
     });
-    context.setDefaultTimeout(SOON_MS);
+    await change.prepare?.(context);
+    context.setDefaultTimeout(PATIENCE_MS);
     const page = await context.newPage();
     const user = new User(name, context, page, recorder);
     await page.goto(url);
     return user;
   }
 
-  async create(passphrase = ''): Promise<this> {
+  async create({ passphrase = '', passkey = false } = {}): Promise<this> {
     const { page } = this;
     await page.getByRole('button', { name: 'Create an account' }).click();
     await page.getByLabel('Your name').fill(this.name);
-    if (passphrase !== '') {
-      await page.getByText('Protect this browser with a passphrase').click();
-      await page.getByLabel('Passphrase for this browser').fill(passphrase);
+    if (passphrase !== '' || passkey) await page.getByText('Protect this browser with a passphrase').click();
+    if (passphrase !== '') await page.getByLabel('Passphrase for this browser').fill(passphrase);
+    if (passkey) {
+      await page.getByRole('button', { name: 'Use a passkey' }).click();
+      await page.getByText('The passkey is there').waitFor();
     }
     await page.getByRole('button', { name: 'Next' }).click();
     this.id = (await page.getByTestId('own-id').textContent()) ?? '';
     await page.getByRole('button', { name: 'Show the phrase' }).first().click();
+    await page.locator('.phrase__words li').first().waitFor();
     const words = await page.locator('.phrase__words li').allTextContents();
     this.phrase = words.join(' ');
     await page.getByRole('button', { name: 'I have written it down' }).click();
-    for (const label of await page.locator('label', { hasText: /^Word \d+$/ }).allTextContents()) {
+    const asked = page.locator('label', { hasText: /^Word \d+$/ });
+    await asked.first().waitFor();
+    for (const label of await asked.allTextContents()) {
       await page.getByLabel(label, { exact: true }).fill(words[Number(label.slice(5)) - 1] ?? '');
     }
     await page.getByRole('button', { name: 'Check' }).click();
@@ -78,7 +92,7 @@ export class User {
   }
 
   async online(): Promise<void> {
-    await this.page.getByText('Connected over 3 hops').waitFor({ timeout: 40_000 });
+    await this.page.getByText('Connected over 3 hops').waitFor();
   }
 
   /** Begins a conversation with an id. */
@@ -106,14 +120,14 @@ export class User {
   }
 
   /** A message with this text is in the open conversation. */
-  async sees(text: string, timeout = SOON_MS): Promise<void> {
-    await this.page.locator('.message', { hasText: text }).first().waitFor({ timeout });
+  async sees(text: string): Promise<void> {
+    await this.page.locator('.message', { hasText: text }).first().waitFor();
   }
 
   /** The mark at a message of ours says one of these. */
-  async marked(text: string, mark: RegExp, timeout = SOON_MS): Promise<void> {
+  async marked(text: string, mark: RegExp): Promise<void> {
     const message = this.page.locator('.message--mine', { hasText: text }).first();
-    await message.getByRole('button', { name: mark }).waitFor({ timeout });
+    await message.getByRole('button', { name: mark }).waitFor();
   }
 
   async leave(): Promise<void> {

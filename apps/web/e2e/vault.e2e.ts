@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 
 test('a passphrase is asked for, a wrong one is refused, and the database says nothing', async () => {
-  const ada = await (await User.arrive(browser, web.url, 'Ada')).create(PASSPHRASE);
+  const ada = await (await User.arrive(browser, web.url, 'Ada')).create({ passphrase: PASSPHRASE });
   const { page } = ada;
   await page.getByRole('button', { name: 'New conversation' }).first().click();
   await page
@@ -139,6 +139,150 @@ test('a passkey seals the account: it is asked for, a weak one is refused, witho
   expect(await page.locator('.sidebar').count()).toBe(0);
   expect(eve.complaints).toEqual([]);
   await eve.leave();
+});
+
+test('a passkey can be chosen with a new account, and a sealed account is not restored beside itself', async () => {
+  const ivy = await User.arrive(browser, web.url, 'Ivy');
+  const { page } = ivy;
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('WebAuthn.enable');
+  await cdp.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      ctap2Version: 'ctap2_1',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+      hasPrf: true,
+    },
+  });
+  await ivy.create({ passkey: true });
+  await page.reload();
+  await page.getByRole('button', { name: 'Open with passkey' }).click();
+  await ivy.online();
+  const databases = async () =>
+    (await names(page)).filter((name) => /^allium-[0-9a-f]{16}$/.test(name)).length;
+  expect(await databases()).toBe(1);
+
+  // The page knows it by its phrase, and nothing that is kept says whose it is.
+  const kept = await databasesOf(page);
+  for (const secret of [ivy.id, ivy.id.slice(2)]) expect(kept.includes(secret), secret).toBe(false);
+  await page.getByRole('button', { name: 'Menu', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Add an account' }).click();
+  await page.getByRole('button', { name: 'I have a recovery phrase' }).click();
+  await page.getByLabel('Recovery phrase').fill(ivy.phrase);
+  await page.getByText('This account is in this browser already').waitFor();
+  expect(await page.getByRole('button', { name: 'Restore', exact: true }).isDisabled()).toBe(true);
+  await page.getByRole('button', { name: 'Open it' }).click();
+  await page.getByRole('button', { name: 'Open with passkey' }).click();
+  await ivy.online();
+  expect(await databases()).toBe(1);
+
+  // Whoever has lost what opens it replaces it.
+  await page.getByRole('button', { name: 'Menu', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Add an account' }).click();
+  await page.getByRole('button', { name: 'I have a recovery phrase' }).click();
+  await page.getByLabel('Recovery phrase').fill(ivy.phrase);
+  await page.getByRole('button', { name: 'Replace what is here' }).click();
+  await page.getByRole('button', { name: 'Erase and restore' }).click();
+  await ivy.online();
+  expect(await databases()).toBe(1);
+  await page.reload();
+  await ivy.online();
+  expect(ivy.complaints).toEqual([]);
+  await ivy.leave();
+});
+
+test('a key locks the account in all tabs, keeps the draft; it locks by itself when nobody is there', async () => {
+  const una = await (await User.arrive(browser, web.url, 'Una')).create({ passphrase: PASSPHRASE });
+  const { page } = una;
+  const unlock = async () => {
+    await page.getByRole('textbox', { name: 'Passphrase for this browser' }).fill(PASSPHRASE);
+    await page.getByRole('button', { name: 'Open', exact: true }).click();
+    await una.online();
+  };
+  await una.begin(MARA);
+  await una.write('Hello Mara');
+  await una.marked('Hello Mara', /Stored/);
+  await page.getByRole('textbox', { name: 'Message' }).fill('Only half a');
+  const second = await una.context.newPage();
+  await second.goto(web.url);
+  await second.getByText('Connected over 3 hops').waitFor();
+  await page.bringToFront();
+  await page.keyboard.press('Control+Shift+L');
+  for (const tab of [page, second]) {
+    await tab.getByRole('textbox', { name: 'Passphrase for this browser' }).waitFor();
+    expect(await tab.locator('.sidebar').count()).toBe(0);
+  }
+  await unlock();
+  await page.locator('.sidebar .row').first().click();
+  await expect.poll(() => page.getByRole('textbox', { name: 'Message' }).inputValue()).toBe('Only half a');
+
+  await page.keyboard.press('Control+,');
+  await page.getByRole('button', { name: 'Accounts and lock' }).click();
+  await page.getByText('5 minutes', { exact: true }).click();
+  // All tabs and the time kept between them: nobody was there for six minutes.
+  await page.clock.install();
+  await second.close();
+  await page.clock.fastForward(6 * 60_000);
+  await page.getByRole('textbox', { name: 'Passphrase for this browser' }).waitFor();
+  expect(una.complaints).toEqual([]);
+  await una.leave();
+});
+
+/** In front of the worker's script: IndexedDB ends as it does when the quota is used up, as long as somebody says so. */
+const QUOTA = `
+let isFull = false;
+new BroadcastChannel('quota').onmessage = ({ data }) => { isFull = data; };
+const { put } = IDBObjectStore.prototype;
+const { get } = Object.getOwnPropertyDescriptor(IDBTransaction.prototype, 'error');
+const full = () => new DOMException('no space', 'QuotaExceededError');
+IDBObjectStore.prototype.put = function (...given) {
+  if (!isFull) return put.apply(this, given);
+  this.transaction.abort();
+  throw full();
+};
+Object.defineProperty(IDBTransaction.prototype, 'error', {
+  get() { return isFull ? full() : get.call(this); },
+});
+`;
+
+test('a browser without space says so and what to do, and nothing is lost', async () => {
+  const max = await User.arrive(browser, web.url, 'Max', {
+    options: { serviceWorkers: 'block' },
+    prepare: async (context) => {
+      await context.route(/assets\/main-[^/]*\.js$/, async (route) => {
+        const answer = await route.fetch();
+        const body = await answer.text();
+        const isWorker = body.includes('allium-owner');
+        await route.fulfill({ response: answer, body: isWorker ? QUOTA + body : body });
+      });
+    },
+  });
+  await max.create();
+  const { page } = max;
+  const setFull = (full: boolean) =>
+    page.evaluate((now) => new BroadcastChannel('quota').postMessage(now), full);
+  await max.begin(MARA);
+  await max.write('Before it is full');
+  await max.marked('Before it is full', /Stored/);
+  await setFull(true);
+  await max.write('Too much');
+  await page.getByText('so nothing can be kept').waitFor();
+  // What was typed is in its field again.
+  await expect.poll(() => page.getByRole('textbox', { name: 'Message' }).inputValue()).toBe('Too much');
+  await page.getByText('wait in the network').waitFor();
+  await page.getByRole('button', { name: 'Free space' }).click();
+  await page.getByRole('button', { name: 'Remove fetched files' }).waitFor();
+  await setFull(false);
+  await page.locator('.sidebar .row').first().click();
+  await max.write('There is space again');
+  await max.marked('There is space again', /Stored/);
+  await max.sees('Before it is full');
+  await page.getByText('wait in the network').waitFor({ state: 'hidden' });
+  await max.leave();
 });
 
 test('a damaged database is set aside, not erased, and the account comes back beside it', async () => {

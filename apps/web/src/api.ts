@@ -12,6 +12,7 @@ import type {
   SessionView,
   SettingsView,
   SyncView,
+  TimerMode,
 } from './model.ts';
 
 /** A phrase as it was typed, word by word. */
@@ -94,7 +95,11 @@ export interface Api {
   lock(): Promise<SessionView>;
   /** Goes to another account, or to none: the welcome page. */
   switchAccount(key: string | undefined): Promise<SessionView>;
-  removeAccount(key: string): Promise<SessionView>;
+  /**
+   * `network`: also what its swarm keeps, messages and what devices share; of the open account only. When the swarm cannot be
+   * reached, nothing is removed.
+   */
+  removeAccount(key: string, options: { network: boolean }): Promise<SessionView>;
   showPhrase(secret: Secret | undefined): Promise<string>;
   confirmPhrase(): Promise<SessionView>;
   /** Without `next`: under a key that the browser keeps. */
@@ -127,7 +132,8 @@ export interface Api {
   setDraft(id: string, draft: string): Promise<void>;
   setPinned(id: string, pinned: boolean): Promise<void>;
   setMuted(id: string, until: number | undefined): Promise<void>;
-  setTimer(id: string, seconds: number): Promise<void>;
+  /** 0 seconds: messages stay. */
+  setTimer(id: string, seconds: number, mode: TimerMode): Promise<void>;
   setNickname(id: string, name: string): Promise<void>;
   setVerified(id: string, verified: boolean): Promise<void>;
   hide(id: string): Promise<void>;
@@ -135,6 +141,10 @@ export interface Api {
   decline(id: string): Promise<void>;
   setBlocked(id: string, blocked: boolean): Promise<void>;
   markRead(id: string): Promise<void>;
+  /** Until it is read again, on all devices. */
+  markUnread(id: string): Promise<void>;
+  /** Messages and contact, on all our devices and in our swarm. */
+  erase(id: string): Promise<void>;
   typing(id: string, isTyping: boolean): Promise<void>;
   /** Twelve groups of five digits, alike on both sides. */
   safetyNumber(id: string): Promise<string>;
@@ -150,6 +160,8 @@ export interface Api {
   sync(): Promise<SyncView>;
   /** Asks the whole swarm, and waits until all that was changed here is there. Progress: `RestoreProgress`. */
   syncNow(): Promise<SyncView>;
+  /** Files that were fetched; they are fetched again when they are wanted. */
+  clearFiles(): Promise<void>;
   exportArchive(passphrase: string): Promise<Uint8Array>;
   importArchive(archive: Uint8Array, passphrase: string): Promise<void>;
 }
@@ -163,6 +175,8 @@ export interface ApiEvents {
   removed: { readonly conversation: string; readonly key: string };
   typing: { readonly id: string; readonly isTyping: boolean };
   network: NetworkView;
+  /** Whether the browser gives no more space. */
+  full: boolean;
   /** Another tab has taken over, or the worker began anew: what was read may be old. */
   restarted: Record<string, never>;
 }

@@ -3,6 +3,7 @@
 import { createRoot } from 'react-dom/client';
 import { RemoteBackend } from './rpc.ts';
 import { App } from './state/app.ts';
+import { startAutoLock } from './state/auto-lock.ts';
 import { AppProvider } from './state/context.ts';
 import { PreferenceStore } from './state/preferences.ts';
 import { Router } from './state/route.ts';
@@ -23,7 +24,7 @@ if (location.hash.startsWith('#/gallery')) {
   const app = new App({
     backend: new RemoteBackend(openWorker()),
     router: new Router(history, window),
-    preferences: new PreferenceStore(localStorage),
+    preferences: new PreferenceStore(localStorage, window),
   });
   // Not the first visit: while the worker opens the account, what shows it is read from the cache.
   if ('serviceWorker' in navigator && navigator.serviceWorker.controller !== null) void fetchChat();
@@ -32,6 +33,14 @@ if (location.hash.startsWith('#/gallery')) {
       <Shell />
     </AppProvider>,
   );
+  startAutoLock({
+    preferences: app.preferences,
+    session: app.session,
+    lock: () => void app.lock(),
+    kept: localStorage,
+    target: document,
+    now: () => Date.now(),
+  });
   void app.refresh();
   registerServiceWorker();
 }

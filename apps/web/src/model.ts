@@ -67,6 +67,8 @@ export interface MessageView {
   readonly reactions: readonly ReactionView[];
   readonly deleted: boolean;
   readonly editedAt?: number;
+  /** What it said before, oldest first; `at`: network time in ms. */
+  readonly earlier?: readonly { readonly text: string; readonly at: number }[];
   /** Disappears then, network time in ms. */
   readonly expiresAt?: number;
   readonly timerSeconds?: number;
@@ -98,12 +100,18 @@ export interface ConversationView {
     readonly delivery?: DeliveryView['state'];
   };
   readonly unread: number;
+  /** Somebody wants to see it as unread, whatever was read. */
+  readonly markedUnread?: boolean;
   readonly pinned: boolean;
   readonly mutedUntil?: number;
   readonly draft?: string;
   /** Seconds; of disappearing messages. */
   readonly timerSeconds?: number;
+  readonly timerMode?: TimerMode;
 }
+
+/** When the time of a message that disappears begins. */
+export type TimerMode = 'after_send' | 'after_read';
 
 export interface ConversationsView {
   readonly list: readonly ConversationView[];

@@ -19,6 +19,8 @@ const SCENES = [
   'contact',
   'settings-accounts',
   'network-lost',
+  'keys',
+  'list-full',
 ];
 
 describe.skipIf(findChromium() === undefined)(
@@ -33,6 +35,7 @@ describe.skipIf(findChromium() === undefined)(
       browser = await launch();
       server = await servePage(await builtApp());
       page = await browser.newPage({ locale: 'en-GB' });
+      page.setDefaultTimeout(90_000);
       page.on('console', (message) => {
         if (message.type() === 'error') complaints.push(message.text());
       });
@@ -89,12 +92,76 @@ describe.skipIf(findChromium() === undefined)(
       await page.getByRole('button', { name: 'Cancel' }).click();
     });
 
+    test('keys do what they say, and leave alone what is typed', async () => {
+      await show('chat');
+      const box = page.getByRole('textbox', { name: 'Message' });
+      const dialog = page.getByRole('dialog', { name: 'Keyboard keys' });
+      const focused = () => page.evaluate(() => document.activeElement?.className ?? '');
+      await box.waitFor();
+      await box.press('?');
+      await box.press('r');
+      expect(await box.inputValue()).toBe('?r');
+      await box.fill('');
+      await page.keyboard.press('Control+/');
+      await dialog.waitFor();
+      expect(await dialog.locator('kbd').count()).toBeGreaterThan(30);
+      // Keys are the dialog's now.
+      await page.keyboard.press('Control+k');
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+      await box.waitFor();
+
+      // To the messages, up, an answer; the last own one is changed, and not.
+      await box.focus();
+      await page.keyboard.press('Shift+F6');
+      await page.keyboard.press('ArrowUp');
+      expect(await focused()).toContain('message');
+      await page.keyboard.press('r');
+      await page.getByText(/^Answer to/).waitFor();
+      await page.keyboard.press('Escape');
+      await page.getByText(/^Answer to/).waitFor({ state: 'hidden' });
+      await box.press('ArrowUp');
+      expect(await box.inputValue()).toBe('And the map.');
+      await page.keyboard.press('Escape');
+      expect(await box.inputValue()).toBe('');
+
+      const name = () => page.locator('.chat__name').textContent();
+      const first = await name();
+      await page.keyboard.press('Alt+ArrowDown');
+      await expect.poll(name).not.toBe(first);
+      await page.keyboard.press('Alt+Shift+ArrowDown');
+      await expect.poll(name).toBe('Jonas');
+      await page.keyboard.press('Control+k');
+      await expect
+        .poll(() => page.evaluate(() => document.activeElement?.getAttribute('type')))
+        .toBe('search');
+      await page.keyboard.press('Control+,');
+      await page.getByRole('heading', { name: 'Settings' }).waitFor();
+      await page.getByRole('button', { name: 'Appearance' }).click();
+      await page.keyboard.press('Escape');
+      await page.getByRole('heading', { name: 'Settings' }).waitFor();
+      await page.keyboard.press('Escape');
+      await page.getByText('Nobody in between').waitFor();
+      await page.keyboard.press('?');
+      await dialog.waitFor();
+      await page.keyboard.press('Escape');
+
+      // Whoever does not want them has none.
+      await page.keyboard.press('Control+,');
+      await page.getByRole('button', { name: 'Appearance' }).click();
+      await page.getByRole('switch', { name: 'Keyboard keys' }).click();
+      await page.keyboard.press('?');
+      await page.keyboard.press('Escape');
+      await page.getByRole('switch', { name: 'Keyboard keys' }).waitFor();
+      expect(await dialog.count()).toBe(0);
+    });
+
     test('a narrow window shows one thing at a time, and the way back', async () => {
       await page.setViewportSize({ width: 390, height: 780 });
       await show('chat');
-      expect(await page.locator('.sidebar').isVisible()).toBe(false);
+      await page.locator('.sidebar').waitFor({ state: 'hidden' });
       await page.getByRole('button', { name: 'Back' }).click();
-      expect(await page.locator('.sidebar').isVisible()).toBe(true);
+      await page.locator('.sidebar').waitFor();
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
       await page.setViewportSize({ width: 1280, height: 720 });
     });

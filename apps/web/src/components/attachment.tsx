@@ -84,7 +84,7 @@ function useAttachment({ message, attachment, trusted }: AttachmentProps, automa
 
 export function Attachment(props: AttachmentProps) {
   const { attachment } = props;
-  if (attachment.isVoice) return <Voice {...props} />;
+  if (attachment.isVoice || attachment.contentType.startsWith('audio/')) return <Voice {...props} />;
   if (attachment.contentType.startsWith('image/')) return <Picture {...props} />;
   return <FileCard {...props} />;
 }
@@ -98,6 +98,12 @@ function Picture(props: AttachmentProps) {
   if (loaded.state === 'there' && !isPicture)
     return <FileCard {...props} note={t('attachment.no_picture')} />;
   const { width = 4, height = 3 } = attachment;
+  const waiting =
+    loaded.state === 'loading'
+      ? `${bytesText(loaded.done)} / ${bytesText(attachment.sizeBytes)}`
+      : loaded.state === 'failed'
+        ? t('attachment.failed')
+        : bytesText(attachment.sizeBytes);
   const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
   const w = Math.max(96, Math.round(width * (width > 4 ? scale : 80)));
   const h = Math.max(72, Math.min(MAX_SIDE, Math.round(height * (width > 4 ? scale : 80))));
@@ -108,7 +114,9 @@ function Picture(props: AttachmentProps) {
         className="picture"
         style={{ inlineSize: w, aspectRatio: `${w} / ${h}` }}
         aria-label={
-          loaded.state === 'there' ? t('attachment.enlarge', { name: attachment.name }) : t('attachment.load')
+          loaded.state === 'there'
+            ? t('attachment.enlarge', { name: attachment.name })
+            : `${t('attachment.load')}, ${waiting}`
         }
         onClick={() =>
           loaded.state === 'there' ? setLarge(true) : loaded.state === 'loading' ? cancel() : load()
@@ -121,13 +129,7 @@ function Picture(props: AttachmentProps) {
             <Icon
               name={loaded.state === 'failed' ? 'retry' : loaded.state === 'loading' ? 'close' : 'download'}
             />
-            <span>
-              {loaded.state === 'loading'
-                ? `${bytesText(loaded.done)} / ${bytesText(attachment.sizeBytes)}`
-                : loaded.state === 'failed'
-                  ? t('attachment.failed')
-                  : bytesText(attachment.sizeBytes)}
-            </span>
+            <span>{waiting}</span>
           </span>
         )}
       </button>
@@ -149,7 +151,10 @@ function Picture(props: AttachmentProps) {
 
 function Voice(props: AttachmentProps) {
   const { attachment } = props;
-  const { loaded, load } = useAttachment(props, attachment.sizeBytes <= AUTOMATIC_BYTES);
+  const { loaded, load } = useAttachment(
+    props,
+    attachment.isVoice && attachment.sizeBytes <= AUTOMATIC_BYTES,
+  );
   const audio = useRef<HTMLAudioElement>(null);
   const [playing, setPlaying] = useState(false);
   const [at, setAt] = useState(0);
@@ -162,7 +167,7 @@ function Voice(props: AttachmentProps) {
   if (broken || (loaded.state === 'there' && loaded.type?.startsWith('audio/') !== true)) {
     return <FileCard {...props} note={t('attachment.no_audio')} />;
   }
-  return (
+  const player = (
     <div className="voice">
       <IconButton
         icon={playing ? 'pause' : loaded.state === 'failed' ? 'retry' : 'play'}
@@ -209,6 +214,18 @@ function Voice(props: AttachmentProps) {
           }}
         />
       )}
+    </div>
+  );
+  // A voice note has no name; music has.
+  if (attachment.isVoice) return player;
+  return (
+    <div className="audio">
+      <span className="audio__name">
+        <bdi>{tameLine(attachment.name) || t('attachment.unnamed')}</bdi>
+        <span>{bytesText(loaded.state === 'loading' ? loaded.done : attachment.sizeBytes)}</span>
+      </span>
+      {player}
+      {loaded.state === 'there' && <Save url={loaded.url} name={attachment.name} />}
     </div>
   );
 }

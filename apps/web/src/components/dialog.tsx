@@ -46,7 +46,10 @@ export function Dialog({ title, onClose, children, actions, look = 'box' }: Dial
           </h2>
           <IconButton icon="close" label={t('close')} onClick={onClose} />
         </header>
-        <div className="dialog__body scroll">{children}</div>
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: one scrolls it with keys */}
+        <div className="dialog__body scroll" tabIndex={0}>
+          {children}
+        </div>
         {actions && <footer className="dialog__actions">{actions}</footer>}
       </div>
     </dialog>

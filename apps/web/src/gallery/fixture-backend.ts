@@ -3,7 +3,17 @@
 import type { Api, ApiEvents, ApiMethod } from '../api.ts';
 import type { ConversationsView, MessageView, NetworkView, PersonView, SessionView } from '../model.ts';
 import { AppError, type Backend, type CallOptions } from '../rpc.ts';
-import { conversationsOf, histories, ME, message, NETWORK, PEOPLE, PHRASE, SESSION } from './fixtures.ts';
+import {
+  conversationsOf,
+  histories,
+  idOf,
+  ME,
+  message,
+  NETWORK,
+  PEOPLE,
+  PHRASE,
+  SESSION,
+} from './fixtures.ts';
 
 export interface FixtureOptions {
   readonly session?: SessionView | undefined;
@@ -53,7 +63,10 @@ export class FixtureBackend implements Backend {
       conversations: () => conversations,
       network: () => options.network ?? { ...NETWORK, lastPollAt: now - 2_000 },
       person: (id) => people.find((one) => one.id === id) ?? { ...PEOPLE.stranger, id, isSelf: id === ME },
-      contacts: () => people.filter(({ isSelf }) => !isSelf),
+      contacts: () => [
+        ...people.filter(({ isSelf }) => !isSelf),
+        { ...PEOPLE.stranger, id: idOf(241), name: 'Prize office', blocked: true },
+      ],
       history: (id, { limit, before }) => {
         const all = this.#histories[id] ?? [];
         const end =

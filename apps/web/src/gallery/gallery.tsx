@@ -51,6 +51,8 @@ const SCENES: Readonly<Record<string, Scene>> = {
   broken: { options: { session: broken } },
   starting: { options: { stuck: ['session'] } },
   list: {},
+  'list-full': { after: (_, backend) => backend.emit('full', true) },
+  keys: { after: (app) => app.keysShown.set(true) },
   'list-empty': { options: { session: fresh, conversations: { list: [], requests: [] } } },
   'list-loading': { options: { stuck: ['conversations'] } },
   chat: { route: chat(PEOPLE.mara.id) },

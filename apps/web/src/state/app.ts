@@ -7,6 +7,7 @@ import { AppError } from '../rpc.ts';
 import { Chat } from './chat.ts';
 import { PreferenceStore } from './preferences.ts';
 import { Router } from './route.ts';
+import type { Command } from './shortcuts.ts';
 import { Store } from './store.ts';
 
 const MAX_CHATS = 8;
@@ -34,6 +35,14 @@ export class App {
   readonly network = new Store<NetworkView | undefined>(undefined);
   readonly typing = new Store<ReadonlySet<string>>(new Set());
   readonly toasts = new Store<readonly Toast[]>([]);
+  /** The browser gives no more space. */
+  readonly full = new Store(false);
+  /** The list of keys is shown. */
+  readonly keysShown = new Store(false);
+  /** Who does what a key asks for; the newest first. */
+  readonly commands = new Map<Command, (() => void)[]>();
+  /** What has to be kept before the account is closed. */
+  readonly beforeLock = new Set<() => Promise<void>>();
   /** Told of each new message of somebody else. */
   readonly arrivals = new Set<(message: MessageView) => void>();
   readonly #chats = new Map<string, Chat>();
@@ -48,6 +57,7 @@ export class App {
     backend.on('session', (session) => this.#takeSession(session));
     backend.on('conversations', (conversations) => this.conversations.set(conversations));
     backend.on('network', (network) => this.network.set(network));
+    backend.on('full', (full) => this.full.set(full));
     backend.on('message', ({ view, isNew }) => this.#takeMessage(view, isNew));
     backend.on('removed', ({ conversation, key }) => this.#chats.get(conversation)?.remove(key));
     backend.on('typing', ({ id, isTyping }) =>
@@ -79,6 +89,23 @@ export class App {
       if (options?.signal?.aborted !== true) this.fail(error);
       return undefined;
     }
+  }
+
+  /** Locks the account that is open; one without a seal stays open. */
+  async lock(): Promise<void> {
+    if (this.session.get()?.current?.sealedBy === 'browser') {
+      this.toast('lock_needs_seal', 'error');
+      return;
+    }
+    await Promise.allSettled([...this.beforeLock].map((keep) => keep()));
+    await this.call('lock', []);
+  }
+
+  /** Whether somebody does it. */
+  run(command: Command): boolean {
+    const does = this.commands.get(command)?.[0];
+    does?.();
+    return does !== undefined;
   }
 
   fail(error: unknown): void {
@@ -127,6 +154,14 @@ export class App {
     return address;
   }
 
+  /** Nothing of an account stays in the page when it is closed. */
+  #forgetPictures(): void {
+    for (const address of this.#pictures.values()) {
+      void address.then((url) => url !== undefined && URL.revokeObjectURL(url));
+    }
+    this.#pictures.clear();
+  }
+
   #takeSession(session: SessionView, anew = false): void {
     const account = session.phase === 'open' ? session.current?.key : undefined;
     const isOther = account !== this.#openAccount;
@@ -136,6 +171,8 @@ export class App {
       this.conversations.set(undefined);
       this.network.set(undefined);
       this.typing.set(new Set());
+      this.full.set(false);
+      this.#forgetPictures();
       if (this.session.get() !== undefined) this.router.home();
     }
     this.session.set(session);

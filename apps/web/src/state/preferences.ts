@@ -11,6 +11,10 @@ export interface Preferences {
   readonly enterSends: boolean;
   readonly notifications: 'off' | 'anonymous' | 'sender' | 'full';
   readonly sounds: boolean;
+  /** A sealed account is locked after so many minutes without anybody; 0: never. */
+  readonly lockMinutes: number;
+  /** Keys of the app's own. */
+  readonly shortcuts: boolean;
   readonly phraseReminderAt: number;
 }
 
@@ -23,15 +27,21 @@ const DEFAULTS: Preferences = {
   enterSends: true,
   notifications: 'off',
   sounds: false,
+  lockMinutes: 0,
+  shortcuts: true,
   phraseReminderAt: 0,
 };
 
 export class PreferenceStore extends Store<Preferences> {
   readonly #kept: Pick<globalThis.Storage, 'getItem' | 'setItem'> | undefined;
 
-  constructor(kept?: globalThis.Storage) {
+  /** `target`: tells when another tab has changed something. */
+  constructor(kept?: globalThis.Storage, target?: EventTarget) {
     super(read(kept));
     this.#kept = kept;
+    target?.addEventListener('storage', (event) => {
+      if ((event as StorageEvent).key === KEY) this.set(read(kept));
+    });
   }
 
   change(change: Partial<Preferences>): void {

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // A conversation: header, messages, composer, and the dialogs that belong to messages.
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
 import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
 import { Dialog } from '../components/dialog.tsx';
 import { Note } from '../components/feedback.tsx';
 import { Icon } from '../components/icon.tsx';
 import { Menu } from '../components/menu.tsx';
+import { tame } from '../components/rich-text.tsx';
 import { fullTime } from '../components/time.ts';
 import { errorText, t } from '../i18n/i18n.ts';
 import type { MessageView, PersonView } from '../model.ts';
+import type { App } from '../state/app.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { Composer, type ComposerHandle } from './composer.tsx';
+import { useCommand } from './keys.tsx';
+import type { MessageActions } from './message.tsx';
 import { MessageList } from './message-list.tsx';
 import { titleOf } from './person.ts';
 import { TimerDialog, timerText } from './timer-dialog.tsx';
 import './chat-view.css';
+import './pane.css';
 
 const HOUR_MS = 3_600_000;
 /** Deletes for everyone so long after sending; later most clients ignore it. */
@@ -38,6 +43,7 @@ export function ChatView({ id, focus }: { readonly id: string; readonly focus?: 
   const [removing, setRemoving] = useState<MessageView>();
   const [dropping, setDropping] = useState(false);
   const [timer, setTimer] = useState(false);
+  const [erasing, setErasing] = useState(false);
   const composer = useRef<ComposerHandle>(null);
   const lastKey = messages.at(-1)?.key;
 
@@ -83,6 +89,24 @@ export function ChatView({ id, focus }: { readonly id: string; readonly focus?: 
     setReplyTo(undefined);
     setEditing(undefined);
   };
+  const editLast = () => {
+    const last = messages.findLast((message) => canEdit(message));
+    if (last !== undefined) actions.edit(last);
+    return last !== undefined;
+  };
+  useMessageCommands(messages, actions);
+  useCommand('contact', () => app.router.push({ at: 'contact', id }));
+  useCommand('mute', () => {
+    const isMuted = (listed?.mutedUntil ?? 0) > Date.now();
+    if (person?.approved === true && !person.isSelf)
+      void app.call('setMuted', [id, isMuted ? undefined : Number.MAX_SAFE_INTEGER]);
+  });
+  useCommand('unread', () => {
+    if (person?.approved === true && !person.isSelf) markUnread(app, id);
+  });
+  useCommand('attach', () => composer.current?.attach());
+  useCommand('voice', () => composer.current?.record());
+  useCommand('emoji', () => composer.current?.emoji());
   const shownDetails = details === undefined ? undefined : messages.find(({ key }) => key === details);
   const isRequest =
     person !== undefined && !person.approved && !person.blocked && messages.some(({ mine }) => !mine);
@@ -133,7 +157,12 @@ export function ChatView({ id, focus }: { readonly id: string; readonly focus?: 
                 <Subtitle person={person} timerSeconds={listed?.timerSeconds} />
               </span>
             </button>
-            <ChatMenu person={person} conversation={listed} onTimer={() => setTimer(true)} />
+            <ChatMenu
+              person={person}
+              conversation={listed}
+              onTimer={() => setTimer(true)}
+              onErase={() => setErasing(true)}
+            />
           </>
         )}
       </header>
@@ -158,6 +187,7 @@ export function ChatView({ id, focus }: { readonly id: string; readonly focus?: 
               replyTo={replyTo}
               editing={editing}
               onDone={onDone}
+              onEditLast={editLast}
             />
           )}
         </>
@@ -172,9 +202,63 @@ export function ChatView({ id, focus }: { readonly id: string; readonly focus?: 
         <DetailsDialog message={shownDetails} person={person} onClose={() => setDetails(undefined)} />
       )}
       {removing && <RemoveDialog message={removing} onClose={() => setRemoving(undefined)} />}
-      {timer && <TimerDialog id={id} seconds={listed?.timerSeconds ?? 0} onClose={() => setTimer(false)} />}
+      {timer && (
+        <TimerDialog
+          id={id}
+          isSelf={person?.isSelf === true}
+          seconds={listed?.timerSeconds ?? 0}
+          mode={listed?.timerMode ?? 'after_send'}
+          onClose={() => setTimer(false)}
+        />
+      )}
+      {erasing && person && <EraseDialog person={person} onClose={() => setErasing(false)} />}
     </section>
   );
+}
+
+/** Texts of ours; how long after sending is the client's to say. */
+const canEdit = ({ mine, deleted, text, attachments, notice }: MessageView): boolean =>
+  mine && !deleted && text !== '' && attachments.length === 0 && notice === undefined;
+
+/** What keys do with the message that has the focus. */
+function useMessageCommands(
+  messages: readonly MessageView[],
+  actions: Pick<MessageActions, 'reply' | 'edit' | 'details' | 'remove'>,
+): void {
+  const app = useApp();
+  const focused = () => document.activeElement?.closest<HTMLElement>('.message') ?? undefined;
+  const withMessage = (does: (message: MessageView) => void) => () => {
+    const key = focused()?.dataset.key;
+    const message = messages.find((one) => one.key === key);
+    if (message !== undefined && !message.deleted) does(message);
+  };
+  useCommand('reply', withMessage(actions.reply));
+  useCommand(
+    'edit',
+    withMessage((message) => canEdit(message) && actions.edit(message)),
+  );
+  useCommand('details', withMessage(actions.details));
+  useCommand('delete', withMessage(actions.remove));
+  useCommand(
+    'copy',
+    withMessage(({ text }) => text !== '' && copyText(app, text)),
+  );
+  useCommand('react', () =>
+    focused()?.querySelector<HTMLElement>('.message__tools [aria-haspopup=dialog]')?.click(),
+  );
+}
+
+function copyText(app: App, text: string): void {
+  void navigator.clipboard.writeText(text).then(
+    () => app.toast('copied', 'done'),
+    () => app.toast('clipboard', 'error'),
+  );
+}
+
+/** Whoever stays in the conversation would read it again at once. */
+function markUnread(app: App, id: string): void {
+  app.router.home();
+  void app.call('markUnread', [id]);
 }
 
 function Subtitle({
@@ -203,9 +287,10 @@ interface ChatMenuProps {
   readonly person: PersonView;
   readonly conversation: { readonly pinned: boolean; readonly mutedUntil?: number } | undefined;
   readonly onTimer: () => void;
+  readonly onErase: () => void;
 }
 
-function ChatMenu({ person, conversation, onTimer }: ChatMenuProps) {
+function ChatMenu({ person, conversation, onTimer, onErase }: ChatMenuProps) {
   const app = useApp();
   const { id, isSelf, approved } = person;
   if (!approved) return null;
@@ -241,6 +326,9 @@ function ChatMenu({ person, conversation, onTimer }: ChatMenuProps) {
                     ]),
               ]),
           { label: t('timer.title'), icon: 'timer', onSelect: onTimer },
+          ...(isSelf
+            ? []
+            : [{ label: t('mark_unread'), icon: 'inbox' as const, onSelect: () => markUnread(app, id) }]),
         ],
         [
           {
@@ -259,6 +347,12 @@ function ChatMenu({ person, conversation, onTimer }: ChatMenuProps) {
                   icon: 'block' as const,
                   danger: true,
                   onSelect: () => void app.call('setBlocked', [id, true]),
+                },
+                {
+                  label: t('erase'),
+                  icon: 'trash' as const,
+                  danger: true,
+                  onSelect: onErase,
                 },
               ]),
         ],
@@ -328,6 +422,14 @@ function DetailsDialog({ message, person, onClose }: DetailsProps) {
             <dd>{fullTime(message.editedAt)}</dd>
           </>
         )}
+        {message.earlier?.map(({ text, at }) => (
+          <Fragment key={at}>
+            <dt>{t('details.earlier', { time: fullTime(at) })}</dt>
+            <dd>
+              <bdi className="details__earlier">{tame(text)}</bdi>
+            </dd>
+          </Fragment>
+        ))}
         {message.expiresAt !== undefined && (
           <>
             <dt>{t('details.expires')}</dt>
@@ -390,6 +492,35 @@ function DetailsDialog({ message, person, onClose }: DetailsProps) {
         )}
       </dl>
       <p className="field__hint">{t('details.about')}</p>
+    </Dialog>
+  );
+}
+
+function EraseDialog({ person, onClose }: { readonly person: PersonView; readonly onClose: () => void }) {
+  const app = useApp();
+  return (
+    <Dialog
+      title={t('erase.title', { name: titleOf(person) })}
+      onClose={onClose}
+      actions={
+        <>
+          <Button look="plain" onClick={onClose}>
+            {t('cancel')}
+          </Button>
+          <Button
+            look="danger"
+            onClick={() => {
+              onClose();
+              app.router.home();
+              void app.call('erase', [person.id]);
+            }}
+          >
+            {t('delete')}
+          </Button>
+        </>
+      }
+    >
+      <p>{t('erase.about')}</p>
     </Dialog>
   );
 }

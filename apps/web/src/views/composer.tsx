@@ -27,6 +27,9 @@ const LIVE_BARS = 40;
 export interface ComposerHandle {
   readonly addFiles: (files: readonly File[]) => void;
   readonly focus: () => void;
+  readonly attach: () => void;
+  readonly record: () => void;
+  readonly emoji: () => void;
 }
 
 interface ComposerProps {
@@ -35,6 +38,8 @@ interface ComposerProps {
   readonly replyTo: MessageView | undefined;
   readonly editing: MessageView | undefined;
   readonly onDone: () => void;
+  /** Whether there is one. */
+  readonly onEditLast: () => boolean;
   readonly ref?: Ref<ComposerHandle>;
 }
 
@@ -43,7 +48,7 @@ interface Pending {
   readonly url: string | undefined;
 }
 
-export function Composer({ person, draft, replyTo, editing, onDone, ref }: ComposerProps) {
+export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, ref }: ComposerProps) {
   const app = useApp();
   const { enterSends } = useStore(app.preferences);
   const [text, setText] = useState(draft);
@@ -62,6 +67,12 @@ export function Composer({ person, draft, replyTo, editing, onDone, ref }: Compo
   useImperativeHandle(ref, () => ({
     addFiles: (given) => void addFiles(given),
     focus: () => area.current?.focus(),
+    attach: () => editing === undefined && picker.current?.click(),
+    record: () => {
+      const isFree = text.trim() === '' && files.length === 0 && editing === undefined;
+      if (voice === undefined && isFree) void record();
+    },
+    emoji: () => area.current?.parentElement?.querySelector('button')?.click(),
   }));
 
   useEffect(() => {
@@ -100,6 +111,19 @@ export function Composer({ person, draft, replyTo, editing, onDone, ref }: Compo
     },
     [app, person.id],
   );
+
+  // Locking closes the account before this view is gone.
+  useEffect(() => {
+    const keep = async () => {
+      if (latest.current === kept.current) return;
+      kept.current = latest.current;
+      await app.backend.call('setDraft', [person.id, latest.current]);
+    };
+    app.beforeLock.add(keep);
+    return () => {
+      app.beforeLock.delete(keep);
+    };
+  }, [app, person.id]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: its height follows the text
   useEffect(() => {
@@ -206,7 +230,12 @@ export function Composer({ person, draft, replyTo, editing, onDone, ref }: Compo
       event.preventDefault();
       void send();
     }
+    const isBare = !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey;
+    if (event.key === 'ArrowUp' && isBare && text === '' && files.length === 0 && onEditLast()) {
+      event.preventDefault();
+    }
     if (event.key === 'Escape' && (replyTo !== undefined || editing !== undefined)) {
+      event.preventDefault();
       if (editing !== undefined) setText('');
       onDone();
     }

@@ -15,6 +15,7 @@ import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { NetworkChip } from './network-chip.tsx';
 import { shortId, titleOf } from './person.ts';
+import { SpaceNote } from './space-note.tsx';
 import './conversation-list.css';
 
 const SEARCH_AFTER_MS = 180;
@@ -59,10 +60,13 @@ export function ConversationList() {
           aria-label={t('search')}
           onChange={({ target }) => setQuery(target.value)}
           onKeyDown={(event) => {
-            if (event.key === 'Escape') setQuery('');
+            if (event.key !== 'Escape' || query === '') return;
+            setQuery('');
+            event.preventDefault();
           }}
         />
       </search>
+      <SpaceNote />
       {session?.current?.phraseConfirmed === false && query === '' && <PhraseReminder />}
       <div className="sidebar__scroll scroll" role="presentation" onKeyDown={moveFocus}>
         {query.trim() !== '' ? (
@@ -147,6 +151,7 @@ function AccountMenu() {
           { label: t('settings'), icon: 'settings', onSelect: () => app.router.go({ at: 'settings' }) },
           { label: t('network'), icon: 'path', onSelect: () => app.router.go({ at: 'network' }) },
           { label: t('protected'), icon: 'shield', onSelect: () => app.router.go({ at: 'protected' }) },
+          { label: t('keys.title'), icon: 'keyboard', onSelect: () => app.keysShown.set(true) },
         ],
         [
           ...others.map(({ key, name, id }) => ({
@@ -161,7 +166,7 @@ function AccountMenu() {
           },
         ],
         session?.current !== undefined && session.current.sealedBy !== 'browser'
-          ? [{ label: t('lock'), icon: 'lock', onSelect: () => void app.call('lock', []) }]
+          ? [{ label: t('lock'), icon: 'lock', onSelect: () => void app.lock() }]
           : [],
       ]}
     />
@@ -176,12 +181,12 @@ interface RowProps {
 export const ConversationRow = memo(function ConversationRow({ conversation, selected }: RowProps) {
   const app = useApp();
   const typing = useStore(app.typing);
-  const { person, preview, unread, pinned, mutedUntil, draft } = conversation;
+  const { person, preview, unread, markedUnread = false, pinned, mutedUntil, draft } = conversation;
   const isMuted = mutedUntil !== undefined && mutedUntil > Date.now();
   return (
     <button
       type="button"
-      className={`row ${unread > 0 ? 'row--unread' : ''}`}
+      className={`row ${unread > 0 || markedUnread ? 'row--unread' : ''}`}
       aria-current={selected ? 'page' : undefined}
       onClick={() => app.router.go({ at: 'chat', id: person.id })}
     >
@@ -224,6 +229,11 @@ export const ConversationRow = memo(function ConversationRow({ conversation, sel
             <span className="row__preview">
               {preview?.delivery && <DeliveryMark state={preview.delivery} size={14} />}
               <bdi>{preview && previewText(preview)}</bdi>
+            </span>
+          )}
+          {unread === 0 && markedUnread && (
+            <span className={`badge ${isMuted ? 'badge--quiet' : ''}`}>
+              <span className="sr-only">{t('marked_unread')}</span>
             </span>
           )}
           {unread > 0 && (

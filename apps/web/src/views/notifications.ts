@@ -9,16 +9,46 @@ import { titleOf } from './person.ts';
 
 const MAX_TEXT = 160;
 
+const SOUND_EVERY_MS = 2_000;
+let soundedAt = Number.NEGATIVE_INFINITY;
+
+/** Two short soft tones, made here; many messages at once sound once. */
+export function playSound(): void {
+  const now = performance.now();
+  if (now - soundedAt < SOUND_EVERY_MS) return;
+  soundedAt = now;
+  try {
+    const context = new AudioContext();
+    const volume = context.createGain();
+    volume.connect(context.destination);
+    for (const [index, frequency] of [660, 880].entries()) {
+      const start = context.currentTime + index * 0.11;
+      const tone = context.createOscillator();
+      tone.frequency.value = frequency;
+      tone.connect(volume);
+      volume.gain.setValueAtTime(0.0001, start);
+      volume.gain.exponentialRampToValueAtTime(0.12, start + 0.02);
+      volume.gain.exponentialRampToValueAtTime(0.0001, start + 0.2);
+      tone.start(start);
+      tone.stop(start + 0.22);
+    }
+    setTimeout(() => void context.close(), 1_000);
+  } catch {
+    // Without sound, then.
+  }
+}
+
 export function useNotifications(app: App): void {
   useEffect(() => {
     const tell = (message: MessageView) => {
-      const { notifications } = app.preferences.get();
-      if (notifications === 'off' || document.hasFocus()) return;
-      if (globalThis.Notification?.permission !== 'granted') return;
+      const { notifications, sounds } = app.preferences.get();
+      if (document.hasFocus()) return;
       const list = app.conversations.get()?.list ?? [];
       const conversation = list.find(({ person }) => person.id === message.conversation);
       // Of strangers nothing is told until they are accepted.
       if (conversation === undefined || (conversation.mutedUntil ?? 0) > Date.now()) return;
+      if (sounds) playSound();
+      if (notifications === 'off' || globalThis.Notification?.permission !== 'granted') return;
       const title = notifications === 'anonymous' ? 'Allium' : titleOf(conversation.person);
       const body =
         notifications === 'full'

@@ -4,13 +4,14 @@ import { useEffect, useState } from 'react';
 import type { Seal } from '../api.ts';
 import { Button } from '../components/button.tsx';
 import { Note } from '../components/feedback.tsx';
-import { PassphraseField } from '../components/field.tsx';
+import { Choice, PassphraseField } from '../components/field.tsx';
 import { errorText, t } from '../i18n/i18n.ts';
 import { canUsePasskeys, createPasskey, secretOf } from '../passkey.ts';
 import { AppError } from '../rpc.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { Card } from './pane.tsx';
+import { timerText } from './timer-dialog.tsx';
 
 export function SealCard() {
   const app = useApp();
@@ -45,6 +46,7 @@ export function SealCard() {
     <Card title={t('seal.title')}>
       <div className="stack">
         <Note kind={sealedBy === 'browser' ? 'warning' : 'good'}>{t(`seal.by_${sealedBy}`)}</Note>
+        {sealedBy !== 'browser' && <AutoLock />}
         {problem !== undefined && problem !== 'wrong_passphrase' && (
           <Note kind="danger">{errorText(problem)}</Note>
         )}
@@ -124,5 +126,32 @@ export function SealCard() {
         )}
       </div>
     </Card>
+  );
+}
+
+/** Minutes without anybody; 0: never. */
+const LOCK_AFTER = ['0', '1', '5', '15', '60'] as const;
+
+function AutoLock() {
+  const app = useApp();
+  const { lockMinutes } = useStore(app.preferences);
+  return (
+    <>
+      <Choice
+        label={t('lock.after')}
+        hint={t('lock.after.about')}
+        value={String(lockMinutes)}
+        options={LOCK_AFTER.map((value) => ({
+          value: value as string,
+          label: value === '0' ? t('lock.never') : timerText(Number(value) * 60),
+        }))}
+        onChange={(value) => app.preferences.change({ lockMinutes: Number(value) })}
+      />
+      <div className="actions">
+        <Button icon="lock" onClick={() => void app.lock()}>
+          {t('lock.now')}
+        </Button>
+      </div>
+    </>
   );
 }

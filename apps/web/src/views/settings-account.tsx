@@ -5,7 +5,7 @@ import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
 import { Dialog } from '../components/dialog.tsx';
 import { Note, ProgressBar } from '../components/feedback.tsx';
-import { PassphraseField } from '../components/field.tsx';
+import { PassphraseField, Switch } from '../components/field.tsx';
 import { bytesText } from '../components/time.ts';
 import { errorText, t } from '../i18n/i18n.ts';
 import { AppError } from '../rpc.ts';
@@ -21,6 +21,8 @@ export function AccountsPage() {
   const app = useApp();
   const session = useStore(app.session);
   const [removing, setRemoving] = useState<string>();
+  const [network, setNetwork] = useState(false);
+  const [busy, setBusy] = useState(false);
   const current = session?.current?.key;
   return (
     <>
@@ -40,7 +42,14 @@ export function AccountsPage() {
                   <span className="row__preview">{key === current ? t('account.current') : ''}</span>
                 </span>
               </button>
-              <IconButton icon="trash" label={t('account.remove')} onClick={() => setRemoving(key)} />
+              <IconButton
+                icon="trash"
+                label={t('account.remove')}
+                onClick={() => {
+                  setNetwork(false);
+                  setRemoving(key);
+                }}
+              />
             </li>
           ))}
         </ul>
@@ -60,9 +69,15 @@ export function AccountsPage() {
               </Button>
               <Button
                 look="danger"
+                busy={busy}
                 onClick={() => {
-                  setRemoving(undefined);
-                  void app.call('removeAccount', [removing]);
+                  setBusy(true);
+                  void app
+                    .call('removeAccount', [removing, { network: network && removing === current }])
+                    .then(() => {
+                      setBusy(false);
+                      setRemoving(undefined);
+                    });
                 }}
               >
                 {t('account.remove.do')}
@@ -71,6 +86,14 @@ export function AccountsPage() {
           }
         >
           <p>{t('account.remove.about')}</p>
+          {removing === current && (
+            <Switch
+              label={t('account.remove.network')}
+              hint={t('account.remove.network.about')}
+              checked={network}
+              onChange={setNetwork}
+            />
+          )}
         </Dialog>
       )}
     </>
@@ -105,9 +128,40 @@ export function StoragePage() {
           )}
         </div>
       </Card>
+      <FetchedFilesCard />
       <SetAsideCard />
       <ArchiveCard />
     </>
+  );
+}
+
+/** What can be given back at once when space runs short. */
+function FetchedFilesCard() {
+  const app = useApp();
+  const [busy, setBusy] = useState(false);
+  return (
+    <Card title={t('files.title')}>
+      <div className="stack">
+        <p className="field__hint">{t('files.about')}</p>
+        <div className="actions">
+          <Button
+            icon="trash"
+            look="plain"
+            busy={busy}
+            onClick={async () => {
+              setBusy(true);
+              await app.backend.call('clearFiles', []).then(
+                () => app.toast('files_cleared', 'done'),
+                (error: unknown) => app.fail(error),
+              );
+              setBusy(false);
+            }}
+          >
+            {t('files.clear')}
+          </Button>
+        </div>
+      </div>
+    </Card>
   );
 }
 

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Settings: a list of pages, and the pages that only choose things. Those with work of their own have files.
-import { useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { Avatar } from '../components/avatar.tsx';
 import { Button } from '../components/button.tsx';
 import { Note } from '../components/feedback.tsx';
 import { Choice, Field, Switch } from '../components/field.tsx';
 import { Icon, type IconName } from '../components/icon.tsx';
 import { type TextKey, t } from '../i18n/i18n.ts';
-import type { SettingsView as Values } from '../model.ts';
+import type { PersonView, SettingsView as Values } from '../model.ts';
 import { useApp } from '../state/context.ts';
 import type { Preferences } from '../state/preferences.ts';
 import type { SettingsPage } from '../state/route.ts';
 import { useStore } from '../state/store.ts';
 import { IdCard } from './id-card.tsx';
+import { playSound } from './notifications.ts';
 import { Card, Pane } from './pane.tsx';
+import { titleOf } from './person.ts';
 import { shrinkPicture } from './picture.ts';
 import { AccountsPage, StoragePage } from './settings-account.tsx';
 import { DevicesPage } from './settings-devices.tsx';
@@ -209,32 +211,69 @@ function PrivacyPage() {
     void app.call('changeSettings', [part]).then((now) => now && setValues(now));
   };
   return (
-    <Card>
-      <Switch
-        label={t('privacy.delivery')}
-        hint={t('privacy.delivery.about')}
-        checked={values.deliveryReceipts}
-        onChange={(deliveryReceipts) => change({ deliveryReceipts })}
-      />
-      <Switch
-        label={t('privacy.read')}
-        hint={t('privacy.read.about')}
-        checked={values.readReceipts}
-        onChange={(readReceipts) => change({ readReceipts })}
-      />
-      <Switch
-        label={t('privacy.typing')}
-        hint={t('privacy.typing.about')}
-        checked={values.typingIndicators}
-        onChange={(typingIndicators) => change({ typingIndicators })}
-      />
+    <>
+      <Card>
+        <Switch
+          label={t('privacy.delivery')}
+          hint={t('privacy.delivery.about')}
+          checked={values.deliveryReceipts}
+          onChange={(deliveryReceipts) => change({ deliveryReceipts })}
+        />
+        <Switch
+          label={t('privacy.read')}
+          hint={t('privacy.read.about')}
+          checked={values.readReceipts}
+          onChange={(readReceipts) => change({ readReceipts })}
+        />
+        <Switch
+          label={t('privacy.typing')}
+          hint={t('privacy.typing.about')}
+          checked={values.typingIndicators}
+          onChange={(typingIndicators) => change({ typingIndicators })}
+        />
+      </Card>
+      <BlockedCard />
+    </>
+  );
+}
+
+/** Whom one has blocked is in no other list. */
+function BlockedCard() {
+  const app = useApp();
+  const [blocked, setBlocked] = useState<readonly PersonView[]>([]);
+  const read = useCallback(
+    () =>
+      void app.call('contacts', []).then((all) => all && setBlocked(all.filter((person) => person.blocked))),
+    [app],
+  );
+  useEffect(read, [read]);
+  return (
+    <Card title={t('privacy.blocked')}>
+      {blocked.length === 0 && <p className="field__hint">{t('privacy.blocked.none')}</p>}
+      <ul>
+        {blocked.map((person) => (
+          <li key={person.id} className="account-row">
+            <button
+              type="button"
+              className="row"
+              onClick={() => app.router.push({ at: 'contact', id: person.id })}
+            >
+              <Avatar id={person.id} name={person.name} pictureTag={person.pictureTag} size={38} />
+              <bdi className="row__title">{titleOf(person)}</bdi>
+            </button>
+            <Button look="plain" onClick={() => void app.call('setBlocked', [person.id, false]).then(read)}>
+              {t('unblock')}
+            </Button>
+          </li>
+        ))}
+      </ul>
     </Card>
   );
 }
 
 function NotificationsPage() {
   const app = useApp();
-  const { notifications } = useStore(app.preferences);
+  const { notifications, sounds } = useStore(app.preferences);
   const [denied, setDenied] = useState(globalThis.Notification?.permission === 'denied');
   const choose = async (value: Preferences['notifications']) => {
     if (value !== 'off' && Notification.permission !== 'granted') {
@@ -257,6 +296,15 @@ function NotificationsPage() {
             label: t(`notifications.${value}`),
           }))}
           onChange={(value) => void choose(value)}
+        />
+        <Switch
+          label={t('notifications.sound')}
+          hint={t('notifications.sound.about')}
+          checked={sounds}
+          onChange={(on) => {
+            app.preferences.change({ sounds: on });
+            if (on) playSound();
+          }}
         />
       </Card>
     </>
@@ -307,6 +355,17 @@ function AppearancePage() {
         ]}
         onChange={(direction) => change({ direction })}
       />
+      <Switch
+        label={t('keys.title')}
+        hint={t('keys.switch.about')}
+        checked={preferences.shortcuts}
+        onChange={(shortcuts) => change({ shortcuts })}
+      />
+      <div className="actions">
+        <Button icon="keyboard" look="plain" onClick={() => app.keysShown.set(true)}>
+          {t('keys.keys')}
+        </Button>
+      </div>
       <Switch
         label={t('appearance.enter')}
         hint={t('appearance.enter.about')}

@@ -7,6 +7,7 @@ import { chooseLanguage, setLanguage, t, useLanguage } from '../i18n/i18n.ts';
 import type { App } from '../state/app.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
+import { KeysDialog, useGlobalCommands, useShortcuts } from './keys.tsx';
 import { useNotifications } from './notifications.ts';
 import { Onboarding } from './onboarding.tsx';
 import { UnlockView } from './unlock-view.tsx';
@@ -91,6 +92,7 @@ export function Shell() {
   useAppearance();
   useNotifications(app);
   useWake(app);
+  useShortcuts(app);
   const isWelcome = session?.phase === 'welcome';
   useEffect(() => {
     if (!isWelcome) return;
@@ -113,6 +115,7 @@ export function Shell() {
           <Messenger />
         </Suspense>
       )}
+      <KeysDialog />
       <Toasts />
     </>
   );
@@ -139,7 +142,8 @@ function Messenger() {
   const app = useApp();
   const route = useStore(app.router.route);
   const conversations = useStore(app.conversations);
-  const unread = conversations?.list.reduce((sum, one) => sum + (one.unread > 0 ? 1 : 0), 0) ?? 0;
+  useGlobalCommands();
+  const unread = conversations?.list.filter((one) => one.unread > 0 || one.markedUnread === true).length ?? 0;
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Allium` : 'Allium';
   }, [unread]);

@@ -26,6 +26,7 @@ import { filesOf } from './databases.ts';
 import { find } from './find.ts';
 import type { Served, Tell } from './host.ts';
 import { safetyNumber } from './safety-number.ts';
+import { watchSpace } from './space.ts';
 import { messageKey, messageView, personView, previewOf } from './views.ts';
 
 /** Changes within this time are told as one. */
@@ -82,6 +83,7 @@ export class Session {
       const verified = new Set<string>(JSON.parse((await storage.setting(VERIFIED)) ?? '[]'));
       const transport = new BrowserTransport({ env: browserEnv() });
       const blobs = await IndexedDbBlobs.open(filesOf(options.database));
+      watchSpace([storage, blobs], (full) => options.tell('full', full));
       const client = await openBrowserClient({ account, storage, blobs, transport });
       return new Session(account, { client, storage, transport, tell: options.tell, verified });
     } catch (error) {
@@ -134,6 +136,11 @@ export class Session {
         },
       },
     });
+  }
+
+  /** What our swarm keeps of us. */
+  async eraseSwarm(signal: AbortSignal): Promise<void> {
+    await this.#client.eraseSwarm({ signal });
   }
 
   async close(): Promise<void> {
@@ -234,10 +241,11 @@ export class Session {
           person: this.#person(id),
           preview: previewOf(last, this.#account.id),
           unread,
+          ...(state.isMarkedUnread === true && { markedUnread: true }),
           pinned: state.pin !== undefined,
           ...(state.mutedUntil !== undefined && { mutedUntil: state.mutedUntil }),
           ...(state.draft !== undefined && { draft: state.draft }),
-          ...(timer !== undefined && { timerSeconds: timer.seconds }),
+          ...(timer !== undefined && { timerSeconds: timer.seconds, timerMode: timer.mode }),
         };
       }),
     );
@@ -364,8 +372,8 @@ export class Session {
         await at(id).setNickname(name.trim() === '' ? undefined : name.trim());
         listed();
       },
-      setTimer: async (id, seconds) => {
-        await at(id).setTimer(seconds === 0 ? undefined : { mode: 'after_send', seconds });
+      setTimer: async (id, seconds, mode) => {
+        await at(id).setTimer(seconds === 0 ? undefined : { mode, seconds });
         listed();
       },
       edit: (id, timestamp, text) => at(id).edit(timestamp, text),
@@ -379,6 +387,7 @@ export class Session {
         return await file.bytes();
       },
       picture: async (id, call) => await (await client.picture(id, { signal: call.signal }))?.bytes(),
+      clearFiles: () => client.files.clearCache(),
       exportArchive: async (passphrase, call) => {
         const parts: Uint8Array<ArrayBuffer>[] = [];
         await exportArchive(this.#storage, {
@@ -417,6 +426,15 @@ export class Session {
       },
       markRead: async (id) => {
         await at(id).markRead();
+        this.#unread.delete(id);
+        listed();
+      },
+      markUnread: async (id) => {
+        await at(id).markUnread();
+        listed();
+      },
+      erase: async (id) => {
+        await at(id).erase();
         this.#unread.delete(id);
         listed();
       },

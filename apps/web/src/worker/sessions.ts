@@ -87,7 +87,16 @@ export class Sessions {
           this.#locked = key;
         }),
       switchAccount: (key) => this.#inTurn(() => this.#switch(key)),
-      removeAccount: (key) => this.#inTurn(() => this.#remove(key)),
+      removeAccount: (key, { network }, call) =>
+        this.#inTurn(async () => {
+          if (network) {
+            const { session, key: open } = this.#current();
+            if (open !== key)
+              throw new AppError('locked', 'only the open account can erase what the network keeps');
+            await session.eraseSwarm(call.signal);
+          }
+          await this.#remove(key);
+        }),
       showPhrase: async (secret) => {
         const open = this.#current();
         const { sealedBy } = await this.#entry(open.key);

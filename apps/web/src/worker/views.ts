@@ -52,7 +52,8 @@ export async function messageView(message: StoredMessage, context: ViewContext):
       message.notice === undefined && {
         delivery: { ...deliveryView(message), ...(context.progress && { progress: context.progress }) },
       }),
-    ...(marks.edits !== undefined && marks.edits.length > 0 && { editedAt: marks.edits.at(-1)!.at }),
+    ...(marks.edits !== undefined &&
+      marks.edits.length > 0 && { editedAt: marks.edits.at(-1)!.at, earlier: earlierOf(message) }),
     ...(marks.expiresAt !== undefined && { expiresAt: marks.expiresAt }),
     ...(message.timer !== undefined && { timerSeconds: message.timer.seconds }),
     ...(message.notice !== undefined && { notice: noticeView(message.notice) }),
@@ -68,6 +69,13 @@ export async function messageView(message: StoredMessage, context: ViewContext):
     attachments: (message.attachments ?? []).map(attachmentView),
     mentions,
   };
+}
+
+/** The versions before the one that is shown. */
+function earlierOf({ original = '', timestamp, marks }: StoredMessage): NonNullable<MessageView['earlier']> {
+  return [{ text: original, at: timestamp }, ...(marks?.edits ?? [])]
+    .slice(0, -1)
+    .map(({ text, at }) => ({ text, at }));
 }
 
 function noticeView(notice: MessageNotice): NonNullable<MessageView['notice']> {
