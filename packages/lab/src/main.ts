@@ -26,6 +26,7 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
   bots       many accounts in one process, echo between pairs: memory, messages per second and core, whose share
              --accounts N            (default 1000)
              --seconds N             of traffic (default 30)
+             --warm-up N             seconds of the same traffic before, told apart (default 60)
              --in-flight N           pairs that talk at the same time (default 8)
              --nodes N               (default 14)
              --own-devices           keep copies of what is sent for other devices of each account
@@ -81,6 +82,7 @@ const { values, positionals } = parseArgs({
     minutes: { type: 'string' },
     accounts: { type: 'string' },
     'in-flight': { type: 'string' },
+    'warm-up': { type: 'string' },
     'own-devices': { type: 'boolean', default: false },
     'on-disk': { type: 'string' },
     profile: { type: 'string' },
@@ -108,7 +110,8 @@ function count(
     | 'seconds'
     | 'addresses'
     | 'accounts'
-    | 'in-flight',
+    | 'in-flight'
+    | 'warm-up',
   initial: number,
 ) {
   const text = values[name];
@@ -169,6 +172,7 @@ switch (values.help ? 'help' : positionals[0]) {
       {
         accounts: count('accounts', quick ? 50 : 1_000),
         seconds: count('seconds', quick ? 5 : 30),
+        warmUpSeconds: count('warm-up', quick ? 5 : 60),
         inFlight: count('in-flight', 8),
         nodes: count('nodes', 14),
         devices: values['own-devices'],

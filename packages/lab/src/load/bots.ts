@@ -12,8 +12,10 @@ import { startProcessDevnet } from '../process-devnet.ts';
 
 export interface BotsOptions {
   readonly accounts: number;
-  /** Of traffic. */
+  /** Of traffic that is measured. */
   readonly seconds: number;
+  /** Of the same traffic before that: bots and nodes run for days, their first minute is slower (compiling). */
+  readonly warmUpSeconds: number;
   /** Pairs that talk at the same time. */
   readonly inFlight: number;
   /** Nodes of the network. */
@@ -26,6 +28,14 @@ export interface BotsOptions {
   readonly profile: string | undefined;
 }
 
+/** Messages received, wall time, and CPU of both sides in seconds of a core. */
+interface Measured {
+  readonly messages: number;
+  readonly seconds: number;
+  readonly client: number;
+  readonly nodes: number;
+}
+
 export interface BotsResult {
   readonly accounts: number;
   readonly openSeconds: number;
@@ -35,6 +45,7 @@ export interface BotsResult {
   /** CPU of clients while nothing was sent, in seconds of a core per second. */
   readonly idleClientCpu: number;
   readonly idleNodesCpu: number;
+  readonly warmUp: Measured;
   readonly messages: number;
   readonly lost: number;
   readonly seconds: number;
@@ -55,12 +66,15 @@ const AIM_MB = 1_024;
 const AIM_PER_CORE = 60;
 const MIB = 1024 * 1024;
 const IDLE_MS = 10_000;
+/** Nodes test each other for the first time about 15 s after their start: that is not what they do when idle. */
+const SETTLED_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 const APART_MS = 20;
 const READY_WITHIN_MS = 300_000;
 
 export async function runBots(options: BotsOptions, print: (line: string) => void): Promise<BotsResult> {
   await using net = await startProcessDevnet({ nodes: options.nodes, rateLimit: false });
+  const nodesBegan = performance.now();
   const pids = net.nodes.map(({ pid }) => pid);
   const bare = process.memoryUsage().rss;
   print(`${options.nodes} nodes are up; this process has ${mb(bare)} MB`);
@@ -83,12 +97,18 @@ export async function runBots(options: BotsOptions, print: (line: string) => voi
   );
   const openSeconds = (performance.now() - began) / 1000;
   globalThis.gc?.();
+  await sleep(Math.max(0, nodesBegan + SETTLED_MS - performance.now()));
   const idle = await measure(pids, () => sleep(IDLE_MS));
   const idleRssMb = mb(process.memoryUsage().rss);
   print(`${bots.size} accounts idle: ${idleRssMb} MB`);
   const traffic = new Traffic(bots);
   await traffic.introduce(options.inFlight, print);
   print('all know each other');
+  const warm = await measure(pids, () => traffic.run(options.inFlight, options.warmUpSeconds * 1000));
+  const warmUp: Measured = { ...warm, messages: traffic.messages };
+  const lostBefore = traffic.lost;
+  traffic.forget();
+  print(`warm after ${options.warmUpSeconds} s: ${perCore(warmUp).toFixed(1)} messages per second of a core`);
   const stopProfile = options.profile === undefined ? undefined : await startProfile(options.profile);
   const run = await measure(pids, () => traffic.run(options.inFlight, options.seconds * 1000));
   await stopProfile?.();
@@ -101,8 +121,9 @@ export async function runBots(options: BotsOptions, print: (line: string) => voi
     connections: connections(),
     idleClientCpu: idle.client / idle.seconds,
     idleNodesCpu: idle.nodes / idle.seconds,
+    warmUp,
     messages: traffic.messages,
-    lost: traffic.lost,
+    lost: lostBefore + traffic.lost,
     seconds: run.seconds,
     clientSeconds: run.client,
     nodesSeconds: run.nodes,
@@ -139,6 +160,7 @@ export function describeBots(result: BotsResult): string[] {
     row('messages received', `${messages} in ${seconds.toFixed(0)} s, ${result.lost} lost`),
     row('messages per second', (messages / seconds).toFixed(1)),
     row('messages per second of a core, nodes included', (messages / cpu).toFixed(1), `≥ ${AIM_PER_CORE}`),
+    row(`… in the ${result.warmUp.seconds.toFixed(0)} s before`, perCore(result.warmUp).toFixed(1)),
     row('the same without what nodes do also when idle', (messages / (cpu - background)).toFixed(1)),
     row('share of the clients', share(clientSeconds)),
     row('share of the nodes', share(nodesSeconds)),
@@ -194,10 +216,16 @@ class Traffic {
       }),
     );
     if (this.lost > 0) print(`introductions: ${this.lost} without an answer (${this.#reasons()})`);
-    this.lost = 0;
+    this.forget();
     this.#failures.clear();
-    this.times.length = 0;
     this.#isMeasured = true;
+  }
+
+  /** What was counted so far. */
+  forget(): void {
+    this.messages = 0;
+    this.lost = 0;
+    this.times.length = 0;
   }
 
   async run(inFlight: number, ms: number): Promise<void> {
@@ -244,6 +272,8 @@ class Traffic {
     pair.waiting = undefined;
   }
 }
+
+const perCore = ({ messages, client, nodes }: Measured) => messages / (client + nodes);
 
 async function measure(pids: readonly number[], work: () => Promise<unknown>) {
   const nodesBefore = pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
