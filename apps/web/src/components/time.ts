@@ -15,11 +15,19 @@ function format(name: string, options: Intl.DateTimeFormatOptions): Intl.DateTim
   return known;
 }
 
+/** Times of strangers may be none that a calendar knows. */
+const text = (known: Intl.DateTimeFormat, ms: number): string =>
+  Math.abs(ms) <= 8.64e15 ? known.format(ms) : '?';
+
 export const clockTime = (ms: number): string =>
-  format('time', { hour: '2-digit', minute: '2-digit' }).format(ms);
+  text(format('time', { hour: '2-digit', minute: '2-digit' }), ms);
 
 export const fullTime = (ms: number): string =>
-  format('full', { dateStyle: 'medium', timeStyle: 'medium' }).format(ms);
+  text(format('full', { dateStyle: 'medium', timeStyle: 'medium' }), ms);
+
+/** Undefined where there is none. */
+export const isoTime = (ms: number): string | undefined =>
+  Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : undefined;
 
 const dayNumber = (ms: number): number => {
   const date = new Date(ms);
@@ -32,8 +40,8 @@ export function dayName(ms: number, now = Date.now()): string {
   const days = dayNumber(now) - dayNumber(ms);
   if (days === 0) return t('time.today');
   if (days === 1) return t('time.yesterday');
-  if (days > 1 && days < 7) return format('weekday', { weekday: 'long' }).format(ms);
-  return format('date', { day: 'numeric', month: 'long', year: 'numeric' }).format(ms);
+  if (days > 1 && days < 7) return text(format('weekday', { weekday: 'long' }), ms);
+  return text(format('date', { day: 'numeric', month: 'long', year: 'numeric' }), ms);
 }
 
 /** In a list: the time of today, else the day. */
@@ -41,8 +49,8 @@ export function shortTime(ms: number, now = Date.now()): string {
   const days = dayNumber(now) - dayNumber(ms);
   if (days <= 0) return clockTime(ms);
   if (days === 1) return t('time.yesterday');
-  if (days < 7) return format('weekday-short', { weekday: 'short' }).format(ms);
-  return format('date-short', { day: '2-digit', month: '2-digit', year: '2-digit' }).format(ms);
+  if (days < 7) return text(format('weekday-short', { weekday: 'short' }), ms);
+  return text(format('date-short', { day: '2-digit', month: '2-digit', year: '2-digit' }), ms);
 }
 
 export function duration(ms: number): string {

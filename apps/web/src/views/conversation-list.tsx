@@ -8,7 +8,7 @@ import { Empty, Note, SkeletonRows } from '../components/feedback.tsx';
 import { Icon } from '../components/icon.tsx';
 import { Menu } from '../components/menu.tsx';
 import { tame } from '../components/rich-text.tsx';
-import { fullTime, shortTime } from '../components/time.ts';
+import { fullTime, isoTime, shortTime } from '../components/time.ts';
 import { t } from '../i18n/i18n.ts';
 import type { ConversationView, SearchHit } from '../model.ts';
 import { useApp } from '../state/context.ts';
@@ -209,11 +209,7 @@ export const ConversationRow = memo(function ConversationRow({ conversation, sel
           {pinned && <Icon name="pin" size={14} />}
           <span className="row__space" />
           {preview && (
-            <time
-              className="row__time"
-              dateTime={new Date(preview.at).toISOString()}
-              title={fullTime(preview.at)}
-            >
+            <time className="row__time" dateTime={isoTime(preview.at)} title={fullTime(preview.at)}>
               {shortTime(preview.at)}
             </time>
           )}

@@ -28,13 +28,19 @@ export interface Effect {
   readonly keepMs: number;
 }
 
+type Incoming = Pick<IncomingMessage, 'sender' | 'timestamp' | 'content'> & {
+  /** When a swarm took it: nobody told anything later than that, whatever their clock says. Default: its time. */
+  readonly storedAt?: number;
+};
+
 /** `showsRead`: read receipts are wanted; otherwise one only tells that the message was delivered. */
 export function effectsOf(
-  { sender, timestamp: at, content }: Pick<IncomingMessage, 'sender' | 'timestamp' | 'content'>,
+  { sender, timestamp: at, storedAt = at, content }: Incoming,
   own: AccountId,
   showsRead: boolean,
 ): readonly Effect[] {
   const isOwn = sender === own;
+  const toldAt = Math.min(at, storedAt);
   const { dataMessage, receiptMessage, unsendRequest } = content;
   if (dataMessage !== undefined) {
     const conversation = isOwn ? accountIdIn(dataMessage.syncTarget) : sender;
@@ -48,13 +54,13 @@ export function effectsOf(
     const { quote, reaction } = dataMessage;
     // Who answers a message has it.
     const isAnswered = quote !== undefined && !isOwn && quote.author === own;
-    const answered = isAnswered ? [deliveryOf(own, quote.id, conversation, at)] : [];
+    const answered = isAnswered ? [deliveryOf(own, quote.id, conversation, toldAt)] : [];
     if (reaction === undefined) return answered;
     const author = accountIdIn(reaction.author);
     const { emoji = '' } = reaction;
     if (author === undefined || !isEmoji(emoji)) return [];
     const mark = { by: sender, emoji, at, on: reaction.action === ReactionAction.react };
-    const told = author === own && !isOwn ? { deliveredAt: Math.max(at, reaction.id) } : {};
+    const told = author === own && !isOwn ? { deliveredAt: Math.max(toldAt, reaction.id) } : {};
     const marks = { reactions: [mark], ...told };
     return [{ author, timestamp: reaction.id, conversation, marks, keepMs: KEEP_MS }];
   }
@@ -62,9 +68,9 @@ export function effectsOf(
     if (isOwn) return [];
     const { type, timestamp: times = [] } = receiptMessage;
     return [...new Set(times.slice(0, MAX_RECEIPTS))].map((timestamp) => {
-      const delivered = deliveryOf(own, timestamp, sender, at);
+      const delivered = deliveryOf(own, timestamp, sender, toldAt);
       if (type !== ReceiptType.read || !showsRead) return delivered;
-      return { ...delivered, marks: { ...delivered.marks, readAt: Math.max(at, timestamp) } };
+      return { ...delivered, marks: { ...delivered.marks, readAt: Math.max(toldAt, timestamp) } };
     });
   }
   if (unsendRequest !== undefined) {

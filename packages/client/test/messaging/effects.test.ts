@@ -182,6 +182,36 @@ test('what a stranger did to their own message waits for it too, but not much of
   }
 });
 
+test('what one contact tells of messages that are not there takes no place of what others tell', async () => {
+  const { storage, take } = await device();
+  // Eve is accepted: we wrote to her.
+  const hello: Content = { dataMessage: { body: 'hello', syncTarget: EVE.id } };
+  await take([sealBytes(BOB, encodeContent({ ...hello, sigTimestamp: START + 1 }), START + 1)]);
+  const unknown = Array.from({ length: 900 }, (_, i) => START + 1_000 + i);
+  await take([seal(ALICE, { receiptMessage: { type: 0, timestamp: unknown } }, START + 50)]);
+  const edits = Array.from({ length: 150 }, (_, i) => ({
+    dataMessage: { body: `✏️ ${i}`, edit: { timestamp: START + 5_000 + i } },
+  }));
+  await take(edits.map((edit, i) => seal(ALICE, edit, START + 6_000 + i)));
+  expect(await storage.records('pending')).toHaveLength(100);
+  const reaction = { author: EVE.id, id: START + 2, emoji: '🧅', action: 0 as const };
+  await take([seal(EVE, { dataMessage: { reaction } }, START + 60)]);
+  await take([seal(EVE, { dataMessage: { body: 'late' } }, START + 2)]);
+  expect((await storage.message(EVE.id, START + 2))?.marks?.reactions).toHaveLength(1);
+});
+
+test('nothing was delivered or read after the swarm was told of it, whatever the clock of the other side says', () => {
+  const absurd = Number.MAX_SAFE_INTEGER;
+  const content = { receiptMessage: { type: 1 as const, timestamp: [START, START + 50] } };
+  const incoming = { sender: ALICE.id, timestamp: absurd, storedAt: START + 10, content };
+  const marks = effectsOf(incoming, BOB.id, true).map((effect) => effect.marks);
+  expect(marks).toEqual([
+    { deliveredAt: START + 10, readAt: START + 10 },
+    // Not before it was sent.
+    { deliveredAt: START + 50, readAt: START + 50 },
+  ]);
+});
+
 test('no content of anybody makes more than a thousand effects or throws', () => {
   const id = fc.constantFrom<string>(ALICE.id, BOB.id, EVE.id, '', 'x', `05${'0'.repeat(63)}`);
   const time = fc.constantFrom(0, 1, START, Number.MAX_SAFE_INTEGER);
