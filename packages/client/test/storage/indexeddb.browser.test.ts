@@ -190,3 +190,32 @@ test('a database of a newer program is refused and stays as it is', async () => 
   untouched.close();
   await IndexedDbStorage.delete(name);
 });
+
+test('a browser that gives rows only one by one finds the same', async () => {
+  const name = freshName();
+  const storage = await IndexedDbStorage.open(name);
+  const bob = `05${'b'.repeat(64)}` as AccountId;
+  const messages = Array.from({ length: 200 }, (_, i) => ({
+    sender: bob,
+    timestamp: i + 1,
+    conversation: bob,
+    text: i % 5 === 0 ? 'lunch at five' : 'lunch',
+    state: 'received' as const,
+    handled: true,
+  }));
+  await storage.write({ messages });
+  const found = async (text: string) =>
+    (await storage.search({ text, limit: 1_000 })).messages.map(({ timestamp }) => timestamp);
+  const both = [await found('lunch '), await found('five lunch ')];
+  expect(both.map(({ length }) => length)).toEqual([200, 40]);
+  const prototype = IDBIndex.prototype as { getAllRecords?: unknown };
+  const { getAllRecords } = prototype;
+  delete prototype.getAllRecords;
+  try {
+    expect([await found('lunch '), await found('five lunch ')]).toEqual(both);
+  } finally {
+    if (getAllRecords !== undefined) prototype.getAllRecords = getAllRecords;
+  }
+  await storage.close();
+  await IndexedDbStorage.delete(name);
+});

@@ -532,6 +532,32 @@ export function storageSuite(name: string, make: () => Promise<Opened>): void {
       expect(await found({ text: 'dinner' }, again)).toEqual([]);
     });
 
+    test('a search goes through many messages of one time, and finds the few that have two frequent words', async () => {
+      const storage = await open();
+      const text = (i: number) =>
+        ['lunch', ...(i % 2 === 0 ? ['even'] : []), ...(i % 3 === 0 ? ['third'] : [])].join(' ');
+      const messages = Array.from({ length: 600 }, (_, i) =>
+        message(i + 1, { text: text(i + 1), hash: `h${i}`, sortTimestamp: i < 300 ? 5_000 : 6_000 + i }),
+      );
+      await storage.write({ messages });
+      const all = async (query: Partial<SearchQuery>, limit: number) => {
+        const found: number[] = [];
+        for (let before: string | undefined; ; ) {
+          const page = await storage.search({ ...query, limit, ...(before && { before }) });
+          found.push(...page.messages.map((m) => m.timestamp));
+          before = page.next;
+          if (before === undefined) return found;
+        }
+      };
+      const down = Array.from({ length: 600 }, (_, i) => 600 - i);
+      expect(await all({ text: 'lunch ' }, 1_000)).toEqual(down);
+      expect(await all({ text: 'lunch ' }, 70)).toEqual(down);
+      expect(await all({ text: 'even third ' }, 1_000)).toEqual(down.filter((i) => i % 6 === 0));
+      expect(await all({ text: 'third lunch even ' }, 7)).toEqual(down.filter((i) => i % 6 === 0));
+      expect(await all({ phrase: 'lunch third' }, 9)).toEqual(down.filter((i) => i % 6 === 3));
+      expect(await all({ text: 'even none ' }, 9)).toEqual([]);
+    });
+
     test('whatever is asked, a search finds what the words say', async () => {
       const storage = await open();
       const parts = fc.constantFrom(
