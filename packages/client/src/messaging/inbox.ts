@@ -3,14 +3,12 @@
 // and at a place that is the same on all devices. What is of no use to us is only marked seen.
 import type { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
-import { fromBase64, toBase64 } from '@allium/protocol/bytes';
+import { toBase64 } from '@allium/protocol/bytes';
 import type { Env } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import {
-  type Content,
   DataExtractionType,
   type DataMessage,
-  decodeContent,
   ReceiptType,
   saysMore,
   TypingAction,
@@ -18,10 +16,9 @@ import {
 import { decryptMessage, type IncomingMessage, MessageError } from '@allium/protocol/message/encryption-v1';
 import type { RetrievedMessage } from '@allium/protocol/storage/responses';
 import { readFiles, type StoredFiles, sameKeys } from '../files/stored-attachment.ts';
-import { type Marks, marked, mergeMarks } from '../storage/marks.ts';
+import { type Marks, marked } from '../storage/marks.ts';
 import {
   compareMessages,
-  type MessageIdentity,
   type MessagePlace,
   placedAt,
   placeTime,
@@ -34,9 +31,18 @@ import { conversationOf, isAcceptable, isLegacy, isNew, isTimerUpdate } from './
 import { editIn } from './edits.ts';
 import { accountIdIn, type Effect, effectsOf } from './effects.ts';
 import type { Arrived, Follower, TakenIn } from './followers.ts';
+import {
+  hasRoom,
+  keptRecord,
+  openKept,
+  REREAD,
+  type Told,
+  toReread,
+  type Understood,
+} from './kept-contents.ts';
 import type { Notices, Prepared } from './notices.ts';
-import { isMoved, MAX_CLASHES, merge, placeOf, sortTimeOf } from './places.ts';
-import { MESSAGE_TTL_MS } from './proofs.ts';
+import { applyEffects } from './pending.ts';
+import { identityOf, isMoved, MAX_CLASHES, merge, placeOf, sortTimeOf } from './places.ts';
 import type { Settings } from './settings.ts';
 import { expiryOf, timerIn } from './timers.ts';
 
@@ -44,41 +50,6 @@ import { expiryOf, timerIn } from './timers.ts';
 /** §4.4: typing that is older is over. */
 const TYPING_MS = 20_000;
 // Ours.
-/** What waits for unknown messages (§6.4). */
-const MAX_PENDING = 500;
-const MAX_STRANGE_PENDING = 50;
-/** Of one stranger, about what they wrote themselves. */
-const MAX_OF_STRANGER = 10;
-const PENDING = 'pending';
-
-/** Contents that this client does not understand. */
-const KEPT = 'kept';
-const MAX_KEPT = 1_000;
-/**
- * Of contents; raised whenever this client learns to read more of them. 2: files, timers, notices of the other side,
- * edits.
- */
-const UNDERSTANDS = 2;
-const UNDERSTOOD = 'understands';
-
-interface Kept {
-  readonly sender: AccountId;
-  readonly timestamp: number;
-  readonly storedAt: number;
-  /** Absent in what version 1 kept. */
-  readonly expiration?: number;
-  readonly hash: string;
-  /** Base64. */
-  readonly content: string;
-}
-
-interface Pending {
-  readonly marks: Marks;
-}
-
-type Understood = Pick<IncomingMessage, 'sender' | 'timestamp' | 'content' | 'contentBytes'>;
-type Told = Omit<RetrievedMessage, 'data'>;
-
 /** What one answer leads to. */
 interface Batch {
   readonly arrived: Map<string, StoredMessage>;
@@ -150,17 +121,13 @@ export class Inbox implements Follower {
   /** Looks once more at what an older version of this program kept because it did not understand it. */
   async reread(): Promise<void> {
     const { storage, env } = this.#deps;
-    if (Number(await storage.setting(UNDERSTOOD)) >= UNDERSTANDS) return;
-    const records = await storage.records(KEPT);
+    const records = await toReread(storage);
+    if (records === undefined) return;
     const { changes, onWritten } = await this.#takeIn(
-      records.map(
-        ({ key, value }) =>
-          (batch: Batch) =>
-            this.#readKept(key, value as Kept, batch),
-      ),
+      records.map((record) => (batch: Batch) => this.#readKept(record, batch)),
       [],
     );
-    await storage.write({ ...changes, settings: { [UNDERSTOOD]: String(UNDERSTANDS) } });
+    await storage.write({ ...changes, settings: REREAD });
     onWritten?.();
     if (records.length > 0) env.log.debug({ kept: records.length }, 'looked again at what was kept');
   }
@@ -214,7 +181,7 @@ export class Inbox implements Follower {
       if (arrived.has(identity)) arrived.set(identity, merged);
       else if (compareMessages(known, merged) !== 0) placed.set(identity, merged);
     }
-    const { marks, records } = await this.#apply(batch);
+    const { marks, records } = await applyEffects(batch, this.#deps);
     const messages = [...arrived.values()]
       .map((message) => (isDeleted(message) ? { ...message, handled: true } : message))
       .sort(compareMessages);
@@ -266,69 +233,6 @@ export class Inbox implements Follower {
     return [...bySender].map(([sender, times]) => receipts(sender, ReceiptType.delivery, times));
   }
 
-  /** Marks for what is known; what is not known yet waits for a while. */
-  async #apply({ arrived, effects }: Batch) {
-    const { storage, now, contacts, account } = this.#deps;
-    const marks = new Map<string, { readonly known: StoredMessage; readonly marks: Marks }>();
-    const records = new Map<string, StoredRecord>();
-    const pendingOf = async (key: string): Promise<Marks | undefined> => {
-      const record = records.get(key) ?? (await storage.record(PENDING, key));
-      return (record?.value as Pending | undefined)?.marks;
-    };
-    for (const [identity, message] of arrived) {
-      for (const key of [pendingKey(message, message.conversation), pendingKey(message, undefined)]) {
-        const waiting = await pendingOf(key);
-        if (waiting === undefined) continue;
-        arrived.set(identity, marked(arrived.get(identity)!, waiting));
-        records.set(key, { kind: PENDING, key, value: undefined });
-      }
-    }
-    let room: number | undefined;
-    const ofStranger = new Map<AccountId, number>();
-    for (const { author: sender, timestamp, conversation, marks: more, keepMs } of effects) {
-      const identity = identityOf({ sender, timestamp });
-      const isThere = (message: StoredMessage | undefined): message is StoredMessage =>
-        message !== undefined && (conversation === undefined || message.conversation === conversation);
-      const fresh = arrived.get(identity);
-      if (isThere(fresh)) {
-        arrived.set(identity, marked(fresh, more));
-        continue;
-      }
-      const known = marks.get(identity)?.known ?? (await storage.message(sender, timestamp));
-      if (isThere(known)) {
-        const all = mergeMarks(marks.get(identity)?.marks, more) ?? more;
-        marks.set(identity, { known, marks: all });
-        continue;
-      }
-      if (known !== undefined || fresh !== undefined) continue;
-      if (room === undefined) {
-        const waiting = await storage.records(PENDING);
-        room = MAX_PENDING - waiting.length;
-        for (const { key } of waiting) {
-          const [author, , from] = key.split(' ') as [AccountId, string, AccountId];
-          if (author === from) ofStranger.set(from, (ofStranger.get(from) ?? 0) + 1);
-        }
-      }
-      const isTrusted =
-        conversation === undefined || conversation === account.id || contacts.isTrusted(conversation);
-      // Strangers can hardly make us remember anything: about our own messages, as another device may have written to them,
-      // and about theirs, which may come later than what they did to them.
-      const isTheirs = sender === conversation;
-      const ofThem = ofStranger.get(sender) ?? 0;
-      if (!isTrusted) {
-        if (room <= MAX_PENDING - MAX_STRANGE_PENDING) continue;
-        if (sender !== account.id && (!isTheirs || ofThem >= MAX_OF_STRANGER)) continue;
-      }
-      const key = pendingKey({ sender, timestamp }, conversation);
-      const before = await pendingOf(key);
-      if (before === undefined && room-- <= 0) continue;
-      if (before === undefined && isTheirs) ofStranger.set(sender, ofThem + 1);
-      const value: Pending = { marks: mergeMarks(before, more) ?? more };
-      records.set(key, { kind: PENDING, key, value, expiry: now() + keepMs });
-    }
-    return { marks: [...marks.values()], records: [...records.values()] };
-  }
-
   /**
    * The message under an identity that is free, or its own already. §4.3 takes whatever has the same sender and timestamp for
    * the same message; ours are those that also say the same: another one gets the next free millisecond, at the place of
@@ -365,21 +269,12 @@ export class Inbox implements Follower {
     return this.#understand(incoming, told, batch);
   }
 
-  async #readKept(key: string, kept: Kept, batch: Batch): Promise<StoredMessage | undefined> {
-    const { sender, timestamp, storedAt, hash, expiration = storedAt + MESSAGE_TTL_MS } = kept;
-    let contentBytes: Uint8Array;
-    let content: Content;
-    try {
-      contentBytes = fromBase64(kept.content);
-      content = decodeContent(contentBytes);
-    } catch (error) {
-      if (!(error instanceof ParseError)) throw error;
-      return undefined;
-    }
+  async #readKept(record: StoredRecord, batch: Batch): Promise<StoredMessage | undefined> {
+    const kept = openKept(record);
+    if (kept === undefined) return undefined;
     const { unknown } = batch;
-    const told = { hash, timestamp: storedAt, expiration };
-    const message = await this.#understand({ sender, timestamp, content, contentBytes }, told, batch);
-    if (batch.unknown === unknown) batch.kept.push({ kind: KEPT, key, value: undefined });
+    const message = await this.#understand(kept.incoming, kept.told, batch);
+    if (batch.unknown === unknown) batch.kept.push({ ...record, value: undefined });
     return message;
   }
 
@@ -388,7 +283,8 @@ export class Inbox implements Follower {
     const { sender, content } = incoming;
     if (contacts.get(sender).blocked) return undefined; // §6.9
     if (isLegacy(content)) return undefined;
-    batch.effects.push(...effectsOf(incoming, account.id, settings.now.readReceipts));
+    const { timestamp: storedAt } = told;
+    batch.effects.push(...effectsOf({ ...incoming, storedAt }, account.id, settings.now.readReceipts));
     if (content.dataMessage !== undefined) {
       const { body = '', reaction } = content.dataMessage;
       // Invitations and what may come: nothing that this client shows.
@@ -431,20 +327,12 @@ export class Inbox implements Follower {
   }
 
   /** What a newer client may understand is not lost; from people whom we accept, and from ourselves. */
-  async #keep(
-    { sender, timestamp, contentBytes }: Understood,
-    { hash, timestamp: storedAt, expiration }: Told,
-    batch: Batch,
-  ): Promise<void> {
+  async #keep(incoming: Understood, told: Told, batch: Batch): Promise<void> {
     batch.unknown++;
-    const { kept } = batch;
     const { account, contacts, storage } = this.#deps;
+    const { sender } = incoming;
     if (sender !== account.id && !contacts.isTrusted(sender)) return;
-    const before = await storage.records(KEPT);
-    if (before.length + kept.length >= MAX_KEPT) return;
-    const content = toBase64(contentBytes);
-    const value: Kept = { sender, timestamp, storedAt, expiration, hash, content };
-    kept.push({ kind: KEPT, key: `${timestamp} ${hash}`, value });
+    if (await hasRoom(storage, batch.kept.length)) batch.kept.push(keptRecord(incoming, told));
   }
 
   /** That they accept us is to be told. */
@@ -570,9 +458,4 @@ export class Inbox implements Follower {
 const saysSame = (a: StoredMessage, b: StoredMessage): boolean =>
   (a.original ?? a.text) === b.text && a.notice?.kind === b.notice?.kind && sameKeys(a, b);
 
-const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;
-
 const isDeleted = ({ marks }: StoredMessage): boolean => marks?.deletedAt !== undefined;
-
-const pendingKey = (identity: MessageIdentity, conversation: AccountId | undefined): string =>
-  `${identityOf(identity)} ${conversation ?? '*'}`;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where messages stand (docs/decisions/0012-order-of-messages.md, 0014): alike on all devices, whichever copy comes first.
-import { placedAt, placeTime, type StoredMessage } from '../storage/storage.ts';
+import { type MessageIdentity, placedAt, placeTime, type StoredMessage } from '../storage/storage.ts';
 
 // From the specification.
 /** How far the time of a message may lie behind its storing: nodes accept as much (spec/storage-server §2.9.1). */
@@ -36,3 +36,6 @@ export function merge(a: StoredMessage, b: StoredMessage): StoredMessage {
     ...placeOf(timestamp, sortTime),
   });
 }
+
+/** As a key. */
+export const identityOf = ({ sender, timestamp }: MessageIdentity): string => `${sender} ${timestamp}`;

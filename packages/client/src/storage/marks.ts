@@ -4,9 +4,15 @@
 // two writers of one storage cannot undo each other.
 
 // Ours.
-/** Of one message: what a peer can make us keep. The newest stay. */
+/**
+ * Of one message: what a peer can make us keep. The newest stay, and the order of hearing makes no difference: what is beyond
+ * the limits of some is beyond those of more. About 26 kB of reactions, and 40 000 characters of versions; the newest one
+ * stays, however long.
+ */
 const MAX_REACTIONS = 200;
+const MAX_REACTIONS_OF_ONE = 20;
 const MAX_EDITS = 20;
+const MAX_EDITS_LENGTH = 40_000;
 
 /** A change of one person's reaction with one emoji; the newest change counts. */
 interface ReactionMark {
@@ -111,19 +117,33 @@ function mergeReactions(all: readonly ReactionMark[]): readonly ReactionMark[] {
     if (other === undefined || mark.at > other.at || (mark.at === other.at && !mark.on))
       newest.set(key, mark);
   }
-  const kept = [...newest.entries()];
-  if (kept.length > MAX_REACTIONS) {
+  let kept = [...newest.entries()];
+  if (kept.length > MAX_REACTIONS_OF_ONE) {
+    const counts = new Map<string, number>();
+    const isOneOfFew = ([, { by }]: [string, ReactionMark]) => {
+      const count = (counts.get(by) ?? 0) + 1;
+      counts.set(by, count);
+      return count <= MAX_REACTIONS_OF_ONE;
+    };
     kept.sort(([x, a], [y, b]) => b.at - a.at || compare(x, y));
-    kept.length = MAX_REACTIONS;
+    kept = kept.filter(isOneOfFew).slice(0, MAX_REACTIONS);
   }
   return kept.sort(([x], [y]) => compare(x, y)).map(([, mark]) => mark);
 }
 
 function mergeEdits(all: readonly EditMark[]): readonly EditMark[] {
   const sorted = [...all].sort((a, b) => a.at - b.at || compare(a.text, b.text));
-  return sorted
-    .filter(({ at, text }, i) => at !== sorted[i - 1]?.at || text !== sorted[i - 1]?.text)
-    .slice(-MAX_EDITS);
+  const different = sorted.filter(
+    ({ at, text }, i) => at !== sorted[i - 1]?.at || text !== sorted[i - 1]?.text,
+  );
+  let count = 0;
+  let length = 0;
+  for (const { text } of different.toReversed()) {
+    length += text.length;
+    if (count === MAX_EDITS || (count > 0 && length > MAX_EDITS_LENGTH)) break;
+    count++;
+  }
+  return count === 0 ? [] : different.slice(-count);
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -93,14 +93,30 @@ test('a message keeps its newest 20 versions, whatever the order', () => {
   expect(all(many.toReversed())).toEqual(all(many));
 });
 
-test('a message keeps the newest 200 reactions, whatever the order', () => {
-  const many = Array.from({ length: 300 }, (_, at) => ({
-    reactions: [{ by: 'a', emoji: `e${at}`, at, on: true }],
+test('a message keeps 40 000 characters of versions, and its newest one', () => {
+  const many = Array.from({ length: 9 }, (_, at) => ({ edits: [{ at, text: `${at}`.repeat(10_000) }] }));
+  expect(all(many)?.edits?.map(({ at }) => at)).toEqual([5, 6, 7, 8]);
+  expect(all(many.toReversed())).toEqual(all(many));
+  const long = { edits: [{ at: 9, text: 'x'.repeat(50_000) }] };
+  expect(all([...many, long])?.edits).toEqual(long.edits);
+  expect(all([long, ...many])?.edits).toEqual(long.edits);
+});
+
+test('a message keeps the newest 200 reactions, and 20 of one person, whatever the order', () => {
+  const many = Array.from({ length: 600 }, (_, at) => ({
+    reactions: [{ by: `${at % 15}`, emoji: `e${at}`, at, on: true }],
   }));
   const kept = all(many)?.reactions;
   expect(kept).toHaveLength(200);
-  expect(Math.min(...kept!.map(({ at }) => at))).toBe(100);
+  expect(Math.min(...kept!.map(({ at }) => at))).toBe(400);
   expect(all(many.toReversed())).toEqual(all(many));
+  const flood = Array.from({ length: 300 }, (_, at) => ({
+    reactions: [{ by: 'a', emoji: `e${at}`, at: at + 1_000, on: true }],
+  }));
+  const both = all([...many.slice(-30), ...flood])?.reactions;
+  expect(both?.filter(({ by }) => by === 'a').map(({ at }) => at)).toHaveLength(20);
+  expect(both?.filter(({ by }) => by !== 'a')).toHaveLength(30);
+  expect(all([...flood.toReversed(), ...many.slice(-30)])?.reactions).toEqual(both);
 });
 
 test('a deleted message has no text, quote or reactions, and stays deleted', () => {
