@@ -63,7 +63,11 @@ export function compareRows(a: Omit<HistoryRow, 'diff'>, b: Omit<HistoryRow, 'di
  * Gives a version its bytes.
  * @param secretKey Ed25519 (64 bytes), to sign it
  */
-export function serializeVersion(version: ConfigVersion, secretKey?: Uint8Array): ConfigMessage {
+export function serializeVersion(given: ConfigVersion, secretKey?: Uint8Array): ConfigMessage {
+  const { seqno } = given;
+  // What others will not read must not count here either: it would undo what came after it.
+  const history = given.history.filter((row) => row.seqno > seqno - LAG && row.seqno < seqno);
+  const version = { ...given, history };
   const unsigned = writeVersion(version);
   const body = fromBinary(unsigned);
   const plaintext =
@@ -78,7 +82,6 @@ function writeVersion({ seqno, data, history, unknown, diff }: ConfigVersion): s
   const members = new Map(unknown);
   let rows = 'l';
   for (const row of history) {
-    if (row.seqno <= seqno - LAG || row.seqno >= seqno) continue;
     rows += `l${integerText(row.seqno)}${writeString(row.hash)}${writeDiff(row.diff)}e`;
   }
   members.set('#', integerText(seqno));

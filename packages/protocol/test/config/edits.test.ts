@@ -85,3 +85,34 @@ describe('members of our own', () => {
     expect(other.setting('typing')).toBe(0);
   });
 });
+
+test('what others changed is not undone by what this device still remembers of the versions before', () => {
+  const [ours, theirs, others] = [1, 2, 3].map(() => new UserProfileConfig(ACCOUNT)) as [
+    UserProfileConfig,
+    UserProfileConfig,
+    UserProfileConfig,
+  ];
+  let now = 1_800_000_000_000;
+  const push = (from: UserProfileConfig, to: readonly UserProfileConfig[]) => {
+    const { seqno, messages } = from.push(now++);
+    from.confirm(seqno, [`v${seqno}`]);
+    for (const config of to) config.merge([{ hash: `v${seqno}`, data: messages[0]! }], now++);
+    return seqno;
+  };
+  others.set(['N'], 'first');
+  expect(push(others, [ours, theirs])).toBe(1);
+  // It is to be merged with what the others come to meanwhile.
+  theirs.set(['N'], 'second');
+  for (let i = 2; i <= 5; i++) {
+    others.set(['x'], i);
+    push(others, i < 5 ? [ours] : [ours, theirs]);
+  }
+  expect(push(theirs, [others])).toBe(6);
+  ours.set(['y'], 1);
+  expect(ours.seqno).toBe(6);
+  for (let i = 7; i <= 8; i++) {
+    others.set(['x'], i);
+    expect(push(others, i < 8 ? [] : [ours])).toBe(i);
+  }
+  expect([ours.get('N'), ours.get('x'), ours.get('y')]).toEqual(['second', 8, 1]);
+});
