@@ -10,6 +10,8 @@ const executablePath = findChromium();
 // Limits only end what hangs: a slow and busy machine must never meet them. Tests set none of their own below these.
 const limits = { testTimeout: 240_000, hookTimeout: 240_000, expect: { poll: { timeout: 60_000 } } };
 
+const setupFiles = [fileURLToPath(new URL('scripts/testing/setup.ts', import.meta.url))];
+
 // Properties try the same values in each run.
 const properties = {
   resolve: {
@@ -27,6 +29,7 @@ export default defineConfig({
           name: 'node',
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
           exclude: ['**/*.browser.test.ts'],
+          setupFiles,
           ...limits,
         },
       },
@@ -58,6 +61,7 @@ export default defineConfig({
                 name: 'chromium',
                 include: ['packages/protocol/test/**/*.test.ts', 'packages/client/test/**/*.test.ts'],
                 exclude: ['**/*.node.test.ts'],
+                setupFiles,
                 ...limits,
                 browser: {
                   enabled: true,
