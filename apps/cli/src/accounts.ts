@@ -38,28 +38,52 @@ export interface AccountEntry {
 const ENCRYPTED = 'account.json';
 const BARE = 'account.phrase';
 
-/** All accounts, by name; or the one called `only`, whatever state the others are in. */
-export async function listEntries(home: string, only?: string): Promise<AccountEntry[]> {
+/** An account, or why what is in its folder is none. */
+export type FoundAccount =
+  | { readonly name: string; readonly entry: AccountEntry }
+  | { readonly name: string; readonly problem: CliError };
+
+/** All accounts, by name; or the one called `only`. */
+export async function findAccounts(home: string, only?: string): Promise<FoundAccount[]> {
   let names: string[];
   try {
     names = readdirSync(join(home, 'accounts')).sort();
   } catch {
     return [];
   }
-  const entries: AccountEntry[] = [];
+  const found: FoundAccount[] = [];
   for (const name of names) {
     if (only !== undefined && name !== only) continue;
-    const folder = join(home, 'accounts', name);
-    if (existsSync(join(folder, ENCRYPTED))) {
-      const id = await explained(readAccountFileId(join(folder, ENCRYPTED)), name);
-      entries.push({ name, folder, id, encrypted: true });
-    } else if (existsSync(join(folder, BARE))) {
-      const account = readBare(join(folder, BARE));
-      entries.push({ name, folder, id: account.id, encrypted: false });
-      account.dispose();
+    try {
+      const entry = await readEntry(name, join(home, 'accounts', name));
+      if (entry !== undefined) found.push({ name, entry });
+    } catch (problem) {
+      if (!(problem instanceof CliError)) throw problem;
+      found.push({ name, problem });
     }
   }
-  return entries;
+  return found;
+}
+
+/** The same, where each of them must be whole. @throws CliError */
+export async function listEntries(home: string, only?: string): Promise<AccountEntry[]> {
+  return (await findAccounts(home, only)).map((found) => {
+    if ('problem' in found) throw found.problem;
+    return found.entry;
+  });
+}
+
+/** Undefined: there is none. @throws CliError when it is damaged */
+async function readEntry(name: string, folder: string): Promise<AccountEntry | undefined> {
+  if (existsSync(join(folder, ENCRYPTED))) {
+    const id = await explained(readAccountFileId(join(folder, ENCRYPTED)), name);
+    return { name, folder, id, encrypted: true };
+  }
+  if (!existsSync(join(folder, BARE))) return undefined;
+  const account = readBare(join(folder, BARE));
+  const { id } = account;
+  account.dispose();
+  return { name, folder, id, encrypted: false };
 }
 
 /** The chosen account, or the only one. @throws CliError that says how to choose or make one */
@@ -69,20 +93,19 @@ export async function chooseEntry(options: AccountOptions): Promise<AccountEntry
     const [entry] = await listEntries(home, options.account);
     if (entry !== undefined) return entry;
   }
-  const entries = await listEntries(home);
+  const found = await findAccounts(home);
+  const names = found.map((one) => ('problem' in one ? `${one.name} (damaged)` : one.name)).join(', ');
   if (options.account !== undefined) {
-    const known =
-      entries.length === 0 ? 'there is none yet' : `there are ${entries.map(({ name }) => name).join(', ')}`;
+    const known = found.length === 0 ? 'there is none yet' : `there are ${names}`;
     throw usage(
       `no account ${quote(options.account)} in ${home}: ${known} ("allium account new --account NAME" makes one)`,
     );
   }
-  const [only, ...others] = entries;
+  const [only, ...others] = found;
   if (only === undefined) throw usage(`no account in ${home} yet: "allium account new" makes one`);
-  if (others.length > 0) {
-    throw usage(`which account? Say --account NAME: ${entries.map(({ name }) => name).join(', ')}`);
-  }
-  return only;
+  if (others.length > 0) throw usage(`which account? Say --account NAME: ${names}`);
+  if ('problem' in only) throw only.problem;
+  return only.entry;
 }
 
 /** The account with its keys, after its passphrase where it has one. */
@@ -129,9 +152,7 @@ export async function protect(
     await explained(writeAccountFile(encrypted, account, by, { overwrite: true }), entry.name);
     wipeFile(bare);
   } else {
-    wipeFile(`${bare}.new`);
-    writeBare(`${bare}.new`, account);
-    renameSync(`${bare}.new`, bare);
+    writeBare(bare, account);
     wipeFile(encrypted);
   }
 }
@@ -197,8 +218,17 @@ export async function saveAccount(
   return { name, folder, id: account.id, encrypted: by !== undefined };
 }
 
+/** The whole file or none. */
 function writeBare(path: string, account: Account): void {
-  writeFileSync(path, `${account.phrase()}\n`, { flag: 'wx', mode: 0o600, flush: true });
+  const part = `${path}.new`;
+  wipeFile(part);
+  try {
+    writeFileSync(part, `${account.phrase()}\n`, { flag: 'wx', mode: 0o600, flush: true });
+    renameSync(part, path);
+  } catch (error) {
+    wipeFile(part);
+    throw new CliError(fileTrouble('cannot write', path, error).message, 1, { cause: error });
+  }
 }
 
 function readBare(path: string): Account {

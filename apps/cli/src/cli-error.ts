@@ -21,12 +21,22 @@ const FILE_TROUBLES: Readonly<Record<string, string>> = {
   EEXIST: 'it is there already',
   ENOSPC: 'the disk is full',
   EROFS: 'the disk cannot be written to',
+  EDQUOT: 'the quota of this user is used up',
 };
 
 /** `what` says what was tried ("cannot read"), `path` on what. */
 export function fileTrouble(what: string, path: string, error: unknown): CliError {
   const { code = '', message } = error as NodeJS.ErrnoException;
   return new CliError(`${what} ${path}: ${FILE_TROUBLES[code] ?? message}`, 2, { cause: error });
+}
+
+/** What the system refused, in words; undefined: that is no such error. */
+export function systemTrouble(error: unknown): CliError | undefined {
+  const { code = '', path } = error as NodeJS.ErrnoException;
+  const trouble = error instanceof Error ? FILE_TROUBLES[code] : undefined;
+  if (trouble === undefined) return undefined;
+  const what = path === undefined ? 'a file cannot be written' : `cannot use ${path}`;
+  return new CliError(`${what}: ${trouble}`, 1, { cause: error });
 }
 
 /** Wrong arguments. */

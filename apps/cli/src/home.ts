@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The folder of the command line: `accounts/NAME/` (account file and its messages) and `settings.json` (seeds, chain and
 // wallet to use).
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { CliError, usage } from './cli-error.ts';
+import { CliError, fileTrouble, usage } from './cli-error.ts';
 
 /** --home, else ALLIUM_HOME, else the place where the system keeps settings. */
 export function homeFolder(options: { readonly home?: string }): string {
@@ -79,12 +79,21 @@ export function saveSettings(
   makePrivateFolder(home);
   const path = join(home, 'settings.json');
   const whole = { ...readSettings(home), ...settings };
-  writeFileSync(`${path}.new`, `${JSON.stringify(whole, undefined, 2)}\n`, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  try {
+    writeFileSync(`${path}.new`, `${JSON.stringify(whole, undefined, 2)}\n`, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    rmSync(`${path}.new`, { force: true });
+    throw new CliError(fileTrouble('cannot write', path, error).message, 1, { cause: error });
+  }
 }
 
 export function makePrivateFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new CliError(fileTrouble('cannot make the folder', folder, error).message, 1, { cause: error });
+  }
 }
 
 /** @throws CliError when the file is damaged */

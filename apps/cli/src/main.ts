@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The program `allium`: reads the command line, runs one command, ends with its exit code.
 import { followParent } from '@allium/lab/lifeline';
-import { CliError, fileTrouble } from './cli-error.ts';
+import { CliError, fileTrouble, systemTrouble } from './cli-error.ts';
 import { runCommandLine } from './program.ts';
 import { harmless } from './terminal.ts';
 
@@ -15,9 +15,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 try {
   process.exitCode = await runCommandLine(process.argv.slice(2));
-} catch (error) {
+} catch (thrown) {
+  const error = systemTrouble(thrown) ?? thrown;
   process.exitCode = error instanceof CliError ? error.exitCode : 1;
   // It may quote what a server said.
   process.stderr.write(`allium: ${harmless(error instanceof Error ? error.message : String(error))}\n`);
-  if (process.env.ALLIUM_DEBUG !== undefined) console.error(error);
+  if (process.env.ALLIUM_DEBUG !== undefined) console.error(thrown);
 }

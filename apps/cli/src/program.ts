@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { addAccounts } from './program/accounts.ts';
 import { addCalculators } from './program/calculate.ts';
 import { addChain } from './program/chain.ts';
+import { addCompletion } from './program/completion.ts';
 import { addContacts } from './program/contacts.ts';
 import { addDevices } from './program/devices.ts';
 import { addFiles } from './program/files.ts';
@@ -97,6 +98,7 @@ The network is chosen by --seed, else ALLIUM_SEED (several separated by commas),
   addFiles(program, done);
   addGateway(program, done);
   addCalculators(program, done);
+  addCompletion(program, done);
   program
     .command('node')
     .description('run one service node ("allium node --help" lists its options)')

@@ -218,6 +218,16 @@ describe('accounts', () => {
       code: 1,
       stderr: expect.stringContaining('damaged'),
     });
+    const list = await beside.run('account', 'list');
+    expect(list).toMatchObject({
+      code: 1,
+      stdout: /^05[0-9a-f]{64} {2}good\n$/,
+      stderr: /account broken: .*damaged/,
+    });
+    expect(await beside.run('listen', '--seed', 'https://127.0.0.1:1')).toMatchObject({
+      code: 2,
+      stderr: /broken \(damaged\), good/,
+    });
   });
 
   test('are never overwritten', async () => {

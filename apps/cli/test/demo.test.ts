@@ -21,7 +21,7 @@ afterEach(() => {
 test('on a chain: contracts, registrations, epoch and quorum, then the walk; a second start goes on with the chain', async () => {
   const args = ['demo', '--once', '--nodes', '8', '--folder', join(folder, 'net')];
   const first = await shell.run(...args);
-  expect(first).toMatchObject({ code: 0, stderr: '' });
+  expect(first, first.stdout).toMatchObject({ code: 0, stderr: '' });
   expect(first.stdout).toMatch(/registry 0x[0-9a-f]{40}/);
   expect(first.stdout).toMatch(/operator 0x[0-9a-f]{40}: 300 tokens locked for nodes 00 01 02/);
   expect(first.stdout).toMatch(/Epoch \d+ is in force/);

@@ -2,7 +2,7 @@
 // `allium account new | restore | show | list`.
 import { Account } from '@allium/protocol/account';
 import { AlliumError } from '@allium/protocol/errors';
-import { type AccountOptions, chooseEntry, listEntries, saveAccount, unlock } from '../accounts.ts';
+import { type AccountOptions, chooseEntry, findAccounts, saveAccount, unlock } from '../accounts.ts';
 import { CliError } from '../cli-error.ts';
 import { homeFolder, isNetworkChosen } from '../home.ts';
 import { openSession, type SessionOptions } from '../session.ts';
@@ -97,11 +97,21 @@ export async function showAccount(
 
 export async function listAccounts(options: AccountOptions & { readonly json?: boolean }): Promise<number> {
   const home = homeFolder(options);
-  const entries = await listEntries(home);
-  if (options.json === true) printJson(entries.map(({ name, id, encrypted }) => ({ name, id, encrypted })));
-  else if (entries.length === 0) remark(`No account in ${home} yet: "allium account new" makes one.`);
-  else for (const { name, id } of entries) print(`${id}  ${name}`);
-  return 0;
+  const accounts = await findAccounts(home);
+  if (options.json === true) {
+    printJson(
+      accounts.map((found) =>
+        'problem' in found
+          ? { name: found.name, problem: found.problem.message }
+          : { name: found.name, id: found.entry.id, encrypted: found.entry.encrypted },
+      ),
+    );
+  } else if (accounts.length === 0) remark(`No account in ${home} yet: "allium account new" makes one.`);
+  for (const found of accounts) {
+    if ('problem' in found) remark(`allium: ${found.problem.message}`);
+    else if (options.json !== true) print(`${found.entry.id}  ${found.name}`);
+  }
+  return accounts.some((found) => 'problem' in found) ? 1 : 0;
 }
 
 function warnBare(encrypted: boolean): void {

@@ -290,6 +290,8 @@ test('keys that come at once, and pastes of several lines', async () => {
   ann.keys(DOWN, ENTER);
   await until(() => ann.store.snapshot().open?.messages.length === 2);
   ann.keys({ escape: true });
+  // The list is read anew a moment after what changed in it.
+  await until(() => ann.controller.listed().items.length > 0);
   // Too long: said, and nothing is lost.
   ann.keys(ENTER);
   await until(() => ann.controller.state().focus === 'compose');
