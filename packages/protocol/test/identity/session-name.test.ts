@@ -40,7 +40,7 @@ describe('vectors', () => {
     expect(openNameValue(name, parseNameAnswer({ encrypted_value, nonce })!)).toBe(vector.value);
   });
 
-  test('the oldest entries, without a nonce', { timeout: 20_000 }, () => {
+  test('the oldest entries, without a nonce', () => {
     const { name, key, encrypted_value, account_id, ...cost } = vectors.ons.legacy_argon2;
     const options = {
       passes: cost.argon2id_opslimit,
