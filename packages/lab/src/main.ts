@@ -17,6 +17,7 @@ const HELP = `Usage: npm run lab -- <measurement or experiment> [options]
              --seed S                of the simulation (default 1)
   fill       time and bytes until a node that joins has the messages of its accounts
              --messages N            (default 100000)
+             --nodes N               members that have them all (default 1)
   pending    memory of requests that are held until a message arrives
              --count N               (default 10000)
   flood      honest rate and memory of a node under each of several attacks
@@ -284,7 +285,8 @@ switch (values.help ? 'help' : positionals[0]) {
   }
   case 'fill': {
     const { describeFill, runFill } = await import('./load/fill.ts');
-    const result = await runFill({ messages: count('messages', quick ? 10_000 : 100_000) }, print);
+    const messages = count('messages', quick ? 10_000 : 100_000);
+    const result = await runFill({ messages, members: count('nodes', 1) }, print);
     for (const line of describeFill(result)) print(line);
     break;
   }

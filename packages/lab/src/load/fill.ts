@@ -3,7 +3,7 @@
 // beside what SQLite and a loopback connection do with the same rows and bytes.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -26,8 +26,11 @@ import { ProcessNode } from '../process-devnet.ts';
 
 export interface FillOptions {
   readonly messages: number;
+  /** Members that have them all; default 1. */
+  readonly members?: number;
 }
 
+const MAILBOX = 'mailbox.sqlite';
 const MESSAGE_BYTES = 512;
 const PER_ACCOUNT = 100;
 const TTL_MS = 7 * 86_400_000;
@@ -36,12 +39,14 @@ const BULK_ROWS = 2_000;
 /** Ours: a fill that takes longer has come to a halt. */
 const LIMIT_MS = 600_000;
 const POLL_MS = 100;
+const SETTLE_MS = 3_000;
 /** Of one write where only the connection is measured. */
 const CHUNK_BYTES = 500_000;
 
 export interface FillResult {
   readonly messages: number;
   readonly seconds: number;
+  /** By all members that had them. */
   readonly bytes: number;
   readonly senderCpuMs: number;
   readonly receiverCpuMs: number;
@@ -53,10 +58,11 @@ export interface FillResult {
   readonly tcpSeconds: number;
 }
 
-/** Real processes: one holds the messages, one joins. @throws Error when a message does not come */
+/** Real processes: one or more hold the messages, one joins. @throws Error when a message does not come */
 export async function runFill(options: FillOptions, print: (line: string) => void): Promise<FillResult> {
-  const layout = await openLayout({ swarms: [2] });
-  const metricsPorts = await freePorts(2, '127.0.0.1');
+  const { members = 1 } = options;
+  const layout = await openLayout({ swarms: [members + 1] });
+  const metricsPorts = await freePorts(members + 1, '127.0.0.1');
   const nodes = layout.nodes.map((node, i) => {
     const metrics = ['--metrics-port', String(metricsPorts[i])];
     return new ProcessNode(node, ['--network-file', layout.networkFile], {
@@ -64,7 +70,9 @@ export async function runFill(options: FillOptions, print: (line: string) => voi
       arguments: metrics,
     });
   });
-  const [holder, joiner] = nodes as [ProcessNode, ProcessNode];
+  const holders = nodes.slice(0, -1);
+  const [holder, joiner] = [holders[0] as ProcessNode, nodes.at(-1) as ProcessNode];
+  const joinerPort = metricsPorts.at(-1) as number;
   try {
     const both = parseStaticList(readFileSync(layout.networkFile));
     const change = (list: StaticList, what: 'add' | 'remove') => {
@@ -80,26 +88,38 @@ export async function runFill(options: FillOptions, print: (line: string) => voi
     };
     const without = change(both, 'remove');
     writeFileSync(layout.networkFile, encodeStaticList(without));
-    const sqliteSeconds = insertAll(join(holder.folder, 'mailbox.sqlite'), options.messages);
-    print(
-      `${options.messages} messages of ${MESSAGE_BYTES} B are in the mailbox of a node; another one joins`,
-    );
+    const sqliteSeconds = insertAll(join(holder.folder, MAILBOX), options.messages);
+    for (const other of holders.slice(1))
+      copyFileSync(join(holder.folder, MAILBOX), join(other.folder, MAILBOX));
+    const where = members === 1 ? 'the mailbox of a node' : `the mailboxes of ${members} nodes`;
+    print(`${options.messages} messages of ${MESSAGE_BYTES} B are in ${where}; another one joins`);
     await Promise.all(nodes.map((node) => node.start()));
 
-    const bytesBefore = await metric(metricsPorts[0]!, 'allium_handed_over_bytes_total');
+    const handedOver = async () => {
+      const ports = metricsPorts.slice(0, -1);
+      const bytes = await Promise.all(ports.map((port) => metric(port, 'allium_handed_over_bytes_total')));
+      return bytes.reduce((sum, one) => sum + one, 0);
+    };
+    const bytesBefore = await handedOver();
     const cpuBefore = nodes.map(({ pid }) => cpuSeconds(pid));
     const waitedBefore = waitedSeconds(joiner.pid);
     writeFileSync(join(holder.folder, 'network.json'), encodeStaticList(change(without, 'add')));
-    const joined = (name: string) => metric(metricsPorts[1]!, name);
+    const joined = (name: string) => metric(joinerPort, name);
     const began = await waitFor(async () => (await joined('allium_membership_version')) === 3);
     await waitFor(async () => (await joined('allium_messages_received_total')) >= options.messages);
     const seconds = (performance.now() - began) / 1000;
     const waited = waitedSeconds(joiner.pid) - waitedBefore;
-    const [senderCpuMs, receiverCpuMs] = nodes.map(
-      ({ pid }, i) => ((cpuSeconds(pid) - cpuBefore[i]!) * 1000) / options.messages,
-    ) as [number, number];
-    const bytes = (await metric(metricsPorts[0]!, 'allium_handed_over_bytes_total')) - bytesBefore;
-    const held = countOf(join(joiner.folder, 'mailbox.sqlite'));
+    // What others send as well comes to its end.
+    let bytes = 0;
+    for (let now = await handedOver(); now !== bytes; now = await handedOver()) {
+      bytes = now;
+      await sleep(SETTLE_MS);
+    }
+    bytes -= bytesBefore;
+    const cpuMs = nodes.map(({ pid }, i) => ((cpuSeconds(pid) - cpuBefore[i]!) * 1000) / options.messages);
+    const receiverCpuMs = cpuMs.pop() as number;
+    const senderCpuMs = cpuMs.reduce((sum, one) => sum + one, 0);
+    const held = countOf(join(joiner.folder, MAILBOX));
     if (held !== options.messages)
       throw new Error(`${options.messages} messages were sent, ${held} are there`);
     const tcpSeconds = await sendThrough(bytes);

@@ -142,6 +142,14 @@ export class Reconciler {
     });
   }
 
+  /** Whether a member answers our questions now. */
+  reaches(peer: Member): Promise<boolean> {
+    return this.#whole(async () => {
+      const { cutoff } = this.#begin(peer, true);
+      await this.#ask(peer, { ask: 'digests', kind: 'a', cutoff, prefix: EVERYTHING, first: 0, count: 1 });
+    });
+  }
+
   /** Whether a member did not know the command when it was asked last. */
   cannot({ ed25519Hex }: Member): boolean {
     return (this.#cannot.get(ed25519Hex) ?? Number.NEGATIVE_INFINITY) > this.#env.clock.monotonic();

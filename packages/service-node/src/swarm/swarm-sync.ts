@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Keeps the members of a swarm in possession of the same messages when the node list changes
 // (spec/storage-server §5.12): newcomers are greeted (`sn.data_ready`) and then get all that is theirs, accounts that move to
-// another swarm take their messages along, a node that starts with an empty mailbox asks for a dump.
+// another swarm take their messages along, a node that starts with an empty mailbox asks for a dump. Members share the work
+// where those who come can be compared with afterwards (docs/decisions/0036).
 
 import type { StatementSync } from 'node:sqlite';
 import type { OmqEndpoint } from '@allium/net/omq/endpoint';
@@ -17,6 +18,7 @@ import type { WholeMessage } from '../mailbox/messages.ts';
 import type { Metrics } from '../metrics.ts';
 import { hasAddress, peerOf } from '../peers.ts';
 import { encodeMessages } from './data-push.ts';
+import { DumpParts } from './dump-parts.ts';
 import { Flight } from './flight.ts';
 import type { Reconciler } from './reconcile.ts';
 import type { Swarm } from './swarm.ts';
@@ -37,6 +39,16 @@ const STEP_BYTES = 700_000;
 /** Long dumps tell how far they are. */
 const TELL_MS = 10_000;
 
+/** Before the first of those who gave compares, at least; the longer its part took, the longer the others' may take. */
+const COMPARE_AFTER_MS = 2_000;
+/** What a newcomer asks for so soon after its part has come with it. */
+const JUST_GIVEN_MS = 60_000;
+/** So many of them do, one after the other. */
+const COMPARING = 2;
+
+/** Then it is given to as one that cannot be compared with. */
+const MAX_SILENCES = 3;
+
 /** A member that answers otherwise is of a release that takes acts from members only. */
 const MAX_ACTS_FAILED = 10;
 
@@ -50,6 +62,15 @@ interface Dump {
   actsLeft: boolean;
   /** How often that failed. */
   actsFailed: number;
+  /** Which accounts are ours to give; undefined: all, because the member asked us, or because we cannot know who else gives. */
+  readonly parts: DumpParts | undefined;
+  /** Whether the member answers when it is compared with; undefined: not known yet. */
+  comparable: boolean | undefined;
+  /** How often it was asked for that and said nothing. */
+  silences: number;
+  /** By the monotonic clock: when the first message went, and when it is compared with what others gave. */
+  beganAt: number | undefined;
+  compareAt: number | undefined;
 }
 
 export interface SwarmSyncParts {
@@ -59,7 +80,7 @@ export interface SwarmSyncParts {
   readonly swarm: Swarm;
   readonly metrics: Metrics;
   /** Absent when the node compares nothing with others. */
-  readonly reconciler?: Pick<Reconciler, 'give' | 'cannot'>;
+  readonly reconciler?: Pick<Reconciler, 'give' | 'cannot' | 'reaches'>;
 }
 
 /** What is remembered over a restart. */
@@ -82,6 +103,10 @@ export class SwarmSync {
   /** Members that had everything that was here when they came. */
   readonly #complete = new Set<string>();
   readonly #dumps = new Map<string, Dump>();
+  /** Newcomers of our swarm, and who of it was there before them. */
+  readonly #givers = new Map<string, readonly string[]>();
+  /** When each newcomer had its part from us, by the monotonic clock. */
+  readonly #sharedAt = new Map<string, number>();
   /** When each peer had dumps that it asked for. */
   readonly #dumpedAt = new Map<string, readonly number[]>();
   #wanted = 0;
@@ -130,6 +155,8 @@ export class SwarmSync {
     this.#ready.clear();
     this.#complete.clear();
     this.#dumps.clear();
+    this.#givers.clear();
+    this.#sharedAt.clear();
   }
 
   /** A new list is in force. */
@@ -146,10 +173,16 @@ export class SwarmSync {
       this.#complete.clear();
       for (const hex of peers) this.#complete.add(hex);
     }
-    for (const set of [this.#ready, this.#complete])
-      for (const hex of set) if (!peers.has(hex)) set.delete(hex);
+    for (const set of [this.#ready, this.#complete, this.#givers, this.#sharedAt])
+      for (const hex of set.keys()) if (!peers.has(hex)) set.delete(hex);
     if (before?.active === true) {
-      this.#moved(before.swarmId.toString(16), new Set(previous.swarmIds.map((id) => id.toString(16))));
+      const givers = (previous.swarms.get(before.swarmId) ?? [])
+        .map(({ ed25519Hex }) => ed25519Hex)
+        .filter((hex) => swarm.membership.byEd25519.get(hex)?.active === true);
+      const present = givers.filter((hex) => peers.has(hex));
+      for (const hex of peers) if (!present.includes(hex)) this.#givers.set(hex, present);
+      const oldSwarms = new Set(previous.swarmIds.map((id) => id.toString(16)));
+      this.#moved(before.swarmId.toString(16), oldSwarms, givers);
     }
     for (const hex of this.#dumps.keys()) {
       if (!swarm.membership.byEd25519.has(hex)) this.#dumps.delete(hex);
@@ -159,7 +192,7 @@ export class SwarmSync {
   }
 
   /** Messages that map to swarms that are new, or all messages when our old swarm is gone, go to their new members. */
-  #moved(oldSwarm: string, oldSwarms: ReadonlySet<string>): void {
+  #moved(oldSwarm: string, oldSwarms: ReadonlySet<string>, givers?: readonly string[]): void {
     const { membership, id } = this.#parts.swarm;
     // Not in any swarm, now or before: nothing to send (§5.12).
     if (id === undefined || oldSwarm === '') return;
@@ -167,13 +200,26 @@ export class SwarmSync {
     for (const swarm of membership.swarmIds) {
       if (swarm === id) continue;
       if (!dissolved && oldSwarms.has(swarm.toString(16))) continue;
-      for (const member of membership.swarms.get(swarm) ?? []) this.#dump(member);
+      for (const member of membership.swarms.get(swarm) ?? []) this.#dump(member, givers);
     }
   }
 
-  #dump(member: Member): void {
-    const actsLeft = this.#parts.reconciler !== undefined;
-    this.#dumps.set(member.ed25519Hex, { member, after: 0, actsLeft, actsFailed: 0 });
+  /** `givers`: who gives beside us; undefined: we give all. */
+  #dump(member: Member, givers?: readonly string[]): void {
+    const { reconciler, swarm } = this.#parts;
+    const ownHex = swarm.self?.ed25519Hex;
+    const isShared = reconciler !== undefined && givers !== undefined && ownHex !== undefined;
+    this.#dumps.set(member.ed25519Hex, {
+      member,
+      after: 0,
+      actsLeft: reconciler !== undefined,
+      actsFailed: 0,
+      parts: isShared ? new DumpParts(ownHex, givers) : undefined,
+      comparable: undefined,
+      silences: 0,
+      beganAt: undefined,
+      compareAt: undefined,
+    });
   }
 
   /** Handler of `sn.data_ready`: a member greets us (§5.12). */
@@ -194,8 +240,13 @@ export class SwarmSync {
       );
       if (recent.length < DUMPS_ON_REQUEST) {
         this.#dumpedAt.set(member.ed25519Hex, [...recent, now]);
-        // What has not begun yet is from the beginning.
-        if (this.#dumps.get(member.ed25519Hex)?.after !== 0) this.#dump(member);
+        // What has not begun yet is from the beginning, and whoever has just come is given to by all.
+        const given = this.#dumps.get(member.ed25519Hex);
+        if (given !== undefined) {
+          if (given.after !== 0 && given.parts === undefined) this.#dump(member);
+        } else if (!this.#complete.has(member.ed25519Hex)) this.#dump(member, this.#giversTo(member));
+        else if (now - (this.#sharedAt.get(member.ed25519Hex) ?? Number.NEGATIVE_INFINITY) > JUST_GIVEN_MS)
+          this.#dump(member);
         this.#schedule(0);
       }
     }
@@ -217,9 +268,18 @@ export class SwarmSync {
         )
         .then(() => {
           this.#round = undefined;
-          this.#schedule(this.#again ? 0 : GREET_INTERVAL_MS);
+          this.#schedule(this.#again ? 0 : this.#pauseMs());
         });
     });
+  }
+
+  /** Until the next round: sooner when a dump is to be compared before. */
+  #pauseMs(): number {
+    const now = this.#env.clock.monotonic();
+    const due = [...this.#dumps.values()].map(
+      ({ compareAt }) => (compareAt ?? Number.POSITIVE_INFINITY) - now,
+    );
+    return Math.max(0, Math.min(GREET_INTERVAL_MS, ...due));
   }
 
   async #run(): Promise<void> {
@@ -232,9 +292,10 @@ export class SwarmSync {
     for (const [hex, dump] of [...this.#dumps]) {
       if (this.#stopped) return;
       if (this.#dumps.get(hex) !== dump) continue;
-      if (await this.#send(dump)) {
+      if ((await this.#send(dump)) && (await this.#compare(dump))) {
         if (this.#dumps.get(hex) === dump) this.#dumps.delete(hex);
         if (swarm.peers.some((member) => member.ed25519Hex === hex)) this.#complete.add(hex);
+        if (dump.comparable === true) this.#sharedAt.set(hex, this.#env.clock.monotonic());
         this.#remember();
       }
     }
@@ -264,15 +325,52 @@ export class SwarmSync {
       return;
     }
     this.#ready.add(member.ed25519Hex);
-    if (!this.#complete.has(member.ed25519Hex)) this.#dump(member);
+    if (this.#complete.has(member.ed25519Hex)) return;
+    this.#dump(member, this.#giversTo(member));
+  }
+
+  /** Who was in our swarm before a newcomer, as far as we saw it come; else those who are known to have everything. */
+  #giversTo({ ed25519Hex }: Member): readonly string[] {
+    return this.#givers.get(ed25519Hex) ?? [...this.#complete];
+  }
+
+  /** Whether a member to which all of us give can be compared with later; undefined: it does not say yet. */
+  async #isComparable({ member, parts }: Dump): Promise<boolean | undefined> {
+    const { reconciler } = this.#parts;
+    if (reconciler === undefined || parts?.isShared !== true) return false;
+    if (await reconciler.reaches(member)) return true;
+    return reconciler.cannot(member) ? false : undefined;
+  }
+
+  /** Whether a dump to which others gave their parts is whole; those who look are the second and third to find out. */
+  async #compare(dump: Dump): Promise<boolean> {
+    const { reconciler, swarm } = this.#parts;
+    const { clock } = this.#env;
+    const { ed25519Hex } = dump.member;
+    const place = dump.parts?.placeFor(ed25519Hex) ?? COMPARING;
+    if (reconciler === undefined || dump.comparable !== true || place >= COMPARING) return true;
+    const now = clock.monotonic();
+    const wait = Math.max(COMPARE_AFTER_MS, now - (dump.beganAt ?? now));
+    dump.compareAt ??= now + wait * (place + 1);
+    if (now < dump.compareAt) return false;
+    const member = swarm.membership.byEd25519.get(ed25519Hex);
+    // What cannot be given now is found by the rounds between members.
+    if (member?.active === true) await reconciler.give(member, ['m']);
+    return true;
   }
 
   /** Sends what is left of a dump; true when it is all there. */
   async #send(dump: Dump): Promise<boolean> {
     const { mailbox, swarm, omq, metrics } = this.#parts;
     const { ed25519Hex } = dump.member;
+    if (dump.compareAt !== undefined) return true;
     // First, so that it serves nobody whom a revocation has shut out.
     await this.#giveActs(dump);
+    dump.comparable ??= await this.#isComparable(dump);
+    if (dump.comparable === undefined && ++dump.silences < MAX_SILENCES) return false;
+    // One of other software is given all by everybody: what a member that is down should give would be lost to it.
+    const parts = dump.comparable === true ? dump.parts : undefined;
+    dump.beganAt ??= this.#env.clock.monotonic();
     const flight = new Flight(omq, this.#stopping.signal);
     const progress = this.#progress(ed25519Hex);
     let readTo = dump.after;
@@ -289,7 +387,9 @@ export class SwarmSync {
       if (last === undefined) break;
       readTo = last;
       const theirs: WholeMessage[] = rows.filter(
-        (row) => swarmFor(swarm.membership, row.account.subarray(1))?.id === member.swarmId,
+        (row) =>
+          swarmFor(swarm.membership, row.account.subarray(1))?.id === member.swarmId &&
+          (parts === undefined || parts.has(row.account)),
       );
       if (theirs.length === 0) {
         await delay(this.#env.clock, 0);
