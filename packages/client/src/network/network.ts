@@ -1,32 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Requests into the network (spec/client §2, §7): which node over which path, and what to do after each answer
-// (status.ts). The pool, its list, paths, swarms, network time and onions have files of their own. Nothing here knows
-// an account's keys or a message.
+// Requests into the network (spec/client §2, §7): which member of a swarm is asked, and what to do after each answer. One
+// request (`requests.ts`), the pool, its list, paths, swarms and network time have files of their own. Nothing here knows an
+// account's keys or a message.
 import type { AccountId } from '@allium/protocol/account-id';
 import { delay, type Env, type Transport } from '@allium/protocol/env';
 import { ParseError } from '@allium/protocol/errors';
 import { type Json, parseJson } from '@allium/protocol/json';
-import {
-  parseAccountPubkey,
-  type SimpleRequest,
-  type StorageRequest,
-} from '@allium/protocol/storage/requests';
-import {
-  parseBatchResult,
-  parseInfoResult,
-  parseSwarm,
-  type Subresult,
-} from '@allium/protocol/storage/responses';
+import { parseAccountPubkey, type SimpleRequest } from '@allium/protocol/storage/requests';
+import { parseBatchResult, parseSwarm, type Subresult } from '@allium/protocol/storage/responses';
 import { ClientError, noWayOut } from '../errors.ts';
 import { Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
 import { poolNodes } from './bootstrap.ts';
 import { NetworkClock } from './clock.ts';
-import { Names, type NodeAnswer } from './names.ts';
+import { Names } from './names.ts';
 import { NodeList, type NodeListOptions } from './node-list.ts';
 import { Onions } from './onions.ts';
-import { type Path, Paths, type ProbeResult } from './paths.ts';
-import { ANY_NODES, NodePool, shuffle } from './pool.ts';
+import { type Path, Paths } from './paths.ts';
+import { NodePool, shuffle } from './pool.ts';
+import { Requests, routeOf } from './requests.ts';
 import { Semaphore } from './semaphore.ts';
 import { Servers } from './servers.ts';
 import { judge, type Route, type Verdict } from './status.ts';
@@ -35,15 +27,12 @@ import { Swarms } from './swarms.ts';
 import { Trust, type TrustOptions, type TrustState } from './trust.ts';
 
 // From the specification.
-const REQUEST_TIMEOUT_MS = 10_000; // §2.6
-const PROBE_TIMEOUT_MS = 5_000; // §2.4, Android
 const SWARM_TARGETS = 3; // §2.3
 const SWARM_TRIES = 3;
 const SWARM_PAUSES_MS = [100, 2_000] as const;
 const CLOCK_NODES = 3; // §2.5
 const CONCURRENT_REQUESTS = 32; // §7.4
 // Ours.
-const PROBE_TARGETS = 2;
 /** Wrong-swarm answers that one request follows before they count as attempts. */
 const FREE_SWARM_CHANGES = 2;
 /** Lost paths that one request survives before they count as attempts. */
@@ -61,27 +50,6 @@ interface NetworkDeps {
   readonly onPathChange?: () => void;
 }
 
-/** The opened answer of a node, its status being a success; or what to make of anything else. */
-type Answer =
-  | { readonly ok: true; readonly json: Json; readonly path: Path }
-  | {
-      readonly ok: false;
-      readonly verdict: Verdict;
-      readonly body: string;
-      readonly path: Path;
-      /** The path went before the answer came: nothing is known of the node. */
-      readonly pathLost?: boolean;
-    };
-
-interface AskOptions {
-  readonly timeoutMs?: number;
-  readonly avoid?: ReadonlySet<Path>;
-  readonly preferPath?: Path | undefined;
-  readonly onSent?: ((path: Path) => void) | undefined;
-  readonly endsWithPath?: boolean | undefined;
-  readonly signal: AbortSignal;
-}
-
 export class Network {
   readonly clock: NetworkClock;
   readonly pool: NodePool;
@@ -89,16 +57,13 @@ export class Network {
   readonly names: Names;
   readonly #paths: Paths;
   readonly #swarms: Swarms;
-  readonly #onions: Onions;
+  readonly #requests: Requests;
   readonly #list: NodeList;
   readonly #trust: Trust;
   readonly #tasks: Tasks;
-  readonly #slots = new Semaphore(CONCURRENT_REQUESTS);
   readonly #options: NetworkOptions;
   readonly #deps: NetworkDeps;
   #resyncing: Promise<void> | undefined;
-  /** Requests that end with their path. */
-  readonly #pathWatchers = new Set<() => void>();
 
   constructor(options: NetworkOptions, deps: NetworkDeps) {
     this.#options = options;
@@ -107,7 +72,7 @@ export class Network {
     this.clock = new NetworkClock(deps.env.clock);
     this.pool = new NodePool(deps);
     this.#trust = new Trust(options.trust ?? {}, deps);
-    this.#onions = new Onions({ pool: this.pool, transport: deps.transport, env: deps.env });
+    const onions = new Onions({ pool: this.pool, transport: deps.transport, env: deps.env });
     this.#list = new NodeList(options, {
       pool: this.pool,
       trust: this.#trust,
@@ -115,27 +80,36 @@ export class Network {
       storage: deps.storage,
       transport: deps.transport,
       env: deps.env,
-      askOne: (node, request, read) => this.#askOne(node, request, read),
+      askOne: (node, request, read) => this.#requests.askOne(node, request, read),
     });
     this.#paths = new Paths(options.preset, {
       pool: this.pool,
       storage: deps.storage,
       tasks: this.#tasks,
       env: deps.env,
-      probe: (path, signal) => this.#probe(path, signal),
+      probe: (path, signal) => this.#requests.probe(path, signal),
       guards: () => deps.transport.guards,
-      testGuard: (node, signal) => this.#onions.answersDirectly(node, signal),
+      testGuard: (node, signal) => onions.answersDirectly(node, signal),
       fillPool: (anew) => this.#list.fill(anew),
       onChange: () => {
         deps.onPathChange?.();
-        for (const look of [...this.#pathWatchers]) look();
+        this.#requests.pathsChanged();
       },
     });
-    this.servers = new Servers(this.#paths, this.#onions, this.#slots, this.#tasks.signal);
+    const slots = new Semaphore(CONCURRENT_REQUESTS);
+    this.#requests = new Requests({
+      ...{ onions, slots },
+      paths: this.#paths,
+      pool: this.pool,
+      clock: this.clock,
+      env: deps.env,
+      signal: this.#tasks.signal,
+    });
+    this.servers = new Servers(this.#paths, onions, slots, this.#tasks.signal);
     this.names = new Names(options.preset, {
       pool: this.pool,
       env: deps.env,
-      ask: (...given) => this.#askNode(...given),
+      ask: (...given) => this.#requests.askNode(...given),
       ready: (signal) => this.ready(signal),
     });
     this.#swarms = new Swarms(options.preset, {
@@ -236,7 +210,7 @@ export class Network {
       again = undefined;
       const requests = await request.make(node, timeRefused);
       timeRefused = false;
-      const answer = await this.#ask(
+      const answer = await this.#requests.ask(
         node,
         { method: request.carrier, requests },
         {
@@ -334,157 +308,6 @@ export class Network {
     }
   }
 
-  /** One request to one node on one path; its outcome is judged and blamed. Rejects only when no path can be had. */
-  async #ask(target: PoolNode, request: StorageRequest, options: AskOptions): Promise<Answer> {
-    using _slot = await this.#slots.acquire(options.signal);
-    const { avoid = new Set(), timeoutMs = REQUEST_TIMEOUT_MS, signal } = options;
-    const path = await this.#paths.get(target.ed25519Hex, avoid, signal, options.preferPath);
-    options.onSent?.(path);
-    if (options.endsWithPath !== true) return this.#askOver(path, target, request, timeoutMs, signal);
-    const lost = new AbortController();
-    const look = () => {
-      if (!this.#paths.isUsable(path)) lost.abort();
-    };
-    this.#pathWatchers.add(look);
-    try {
-      const either = AbortSignal.any([signal, lost.signal]);
-      const answer = await this.#askOver(path, target, request, timeoutMs, either);
-      if (answer.ok || !lost.signal.aborted || signal.aborted) return answer;
-      return { ...answer, verdict: PATH_LOST, pathLost: answer.verdict.error === 'aborted' };
-    } finally {
-      this.#pathWatchers.delete(look);
-    }
-  }
-
-  async #askOver(
-    path: Path,
-    target: PoolNode,
-    request: StorageRequest,
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<Answer> {
-    // The hops may be exchanged while the request is under way.
-    const hops = path.hops;
-    const route = { hops: hops.map((hop) => hop.ed25519Hex), destination: target.ed25519Hex };
-    const startedAt = this.#deps.env.clock.monotonic();
-    const { outcome, body, json } = await this.#onions.send(hops, target, request, timeoutMs, signal);
-    const verdict = judge(outcome, route);
-    if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
-      this.#paths.succeeded(path);
-      const t = (json as { t?: Json } | undefined)?.t;
-      if (typeof t === 'number') {
-        // The machine may have slept, or its clock been set, meanwhile.
-        const { clock } = this.#deps.env;
-        const now = clock.now();
-        this.clock.sample(target.ed25519Hex, t, now - (clock.monotonic() - startedAt), now);
-      }
-    }
-    if (verdict.next === 'done' && json !== undefined) {
-      this.pool.forgive(target.ed25519Hex);
-      return { ok: true, json, path };
-    }
-    if (outcome.at !== 'destination' || verdict.next !== 'done') {
-      this.#deps.env.log.debug(
-        {
-          at: outcome.at,
-          status: 'status' in outcome ? outcome.status : undefined,
-          method: request.method,
-          node: target.ed25519Hex.slice(0, 8),
-          next: verdict.next,
-        },
-        'request failed',
-      );
-    }
-    if (verdict.blame.kind !== 'nobody') this.#paths.blame(path, verdict.blame);
-    return { ok: false, verdict, body, path };
-  }
-
-  /**
-   * The parsed answer of one node, or undefined when it gave none that can be used.
-   * @throws ClientError when no path can be had, or no network
-   */
-  async #askOne<T>(node: PoolNode, request: SimpleRequest, read: (json: Json) => T): Promise<T | undefined> {
-    const answer = await this.#askNode(node, request, read, this.#tasks.signal);
-    return answer.kind === 'value' ? answer.value : undefined;
-  }
-
-  /** The same, with the difference between a node that does not want to and one that cannot. @throws as `#askOne` */
-  async #askNode<T>(
-    node: PoolNode,
-    request: SimpleRequest,
-    read: (json: Json) => T,
-    given: AbortSignal,
-  ): Promise<NodeAnswer<T>> {
-    const signal = given === this.#tasks.signal ? given : this.#signal(given);
-    const answer = await this.#ask(node, request, { signal });
-    if (!answer.ok) {
-      signal.throwIfAborted();
-      const trapped = noWayOut(answer.verdict.error);
-      if (trapped !== undefined) throw trapped;
-      return { kind: answer.verdict.error === 'bad_request' ? 'refused' : 'none' };
-    }
-    try {
-      return { kind: 'value', value: read(answer.json) };
-    } catch (error) {
-      if (!(error instanceof ParseError)) throw error;
-      this.pool.strike(node.ed25519Hex);
-      return { kind: 'none' };
-    }
-  }
-
-  /** `info` through the path to a node beyond it: proves every hop and tells the time. */
-  async #probe(path: Path, signal: AbortSignal): Promise<ProbeResult> {
-    const startedAt = this.#deps.env.clock.monotonic();
-    const exclude = new Set(path.hops.map((hop) => hop.ed25519Hex));
-    let result: ProbeResult = { ok: false, blame: { kind: 'nobody' }, error: 'no_path' };
-    for (const target of this.pool.random(PROBE_TARGETS, exclude, ANY_NODES)) {
-      const hops = path.hops;
-      const { outcome, json } = await this.#onions.send(
-        hops,
-        target,
-        { method: 'info' },
-        PROBE_TIMEOUT_MS,
-        signal,
-      );
-      signal.throwIfAborted();
-      const { blame, error } = judge(outcome, routeOf({ hops }, target));
-      if (outcome.at === 'destination' || (outcome.at === 'unreadable' && outcome.opened)) {
-        // Whatever the node beyond it says: the path has carried it there and back.
-        this.#sampleInfo(target, json, startedAt);
-        if (json === undefined) this.#paths.blame(path, blame);
-        return { ok: true, ms: this.#deps.env.clock.monotonic() - startedAt };
-      }
-      result = { ok: false, blame, error };
-      if (blame.kind === 'node' || blame.kind === 'drop' || blame.kind === 'path_and_node') {
-        // It may be the destination's fault alone: another one tells.
-        if (blame.ed25519Hex === target.ed25519Hex) {
-          if (blame.kind !== 'path_and_node') this.#paths.blame(path, blame);
-          else this.pool.strike(target.ed25519Hex);
-          result = { ok: false, blame: { kind: 'path' }, error };
-          continue;
-        }
-      }
-      return result;
-    }
-    return result;
-  }
-
-  #sampleInfo(node: PoolNode, json: Json | undefined, startedAt: number): void {
-    if (json === undefined) return;
-    const { clock } = this.#deps.env;
-    try {
-      const now = clock.now();
-      this.clock.sample(
-        node.ed25519Hex,
-        parseInfoResult(json).timestamp,
-        now - (clock.monotonic() - startedAt),
-        now,
-      );
-    } catch (error) {
-      if (!(error instanceof ParseError)) throw error;
-    }
-  }
-
   /** §2.3: up to three nodes, each up to three times. */
   async #fetchSwarm(account: AccountId, avoid: ReadonlySet<string>): Promise<readonly string[]> {
     const { env } = this.#deps;
@@ -501,7 +324,7 @@ export class Network {
         attempt++
       ) {
         if (attempt > 0) await delay(env.clock, SWARM_PAUSES_MS[attempt - 1] ?? 0, signal);
-        const members = await this.#askOne(target, request, (json) =>
+        const members = await this.#requests.askOne(target, request, (json) =>
           poolNodes(parseSwarm(json).members).map((node) => node.ed25519Hex),
         );
         // A swarm of strangers is no swarm for us: the pool decides whom we talk to.
@@ -530,12 +353,7 @@ export class Network {
     this.#resyncing ??= (async () => {
       this.clock.reset();
       const nodes = this.pool.random(CLOCK_NODES, new Set(), this.#options.preset);
-      await Promise.all(
-        nodes.map(async (node) => {
-          const startedAt = this.#deps.env.clock.monotonic();
-          await this.#askOne(node, { method: 'info' }, (json) => this.#sampleInfo(node, json, startedAt));
-        }),
-      );
+      await Promise.all(nodes.map((node) => this.#requests.askTime(node)));
     })().finally(() => {
       this.#resyncing = undefined;
     });
@@ -575,15 +393,9 @@ export class Network {
   }
 }
 
-const PATH_LOST: Verdict = { next: 'retry', blame: { kind: 'nobody' }, error: 'unreachable' };
-
 function judgeResult(result: Subresult, route: Route): Verdict {
   const { code, body } = result;
   return judge({ at: 'destination', status: code, body: typeof body === 'string' ? body : '' }, route);
-}
-
-function routeOf(path: Pick<Path, 'hops'>, destination: PoolNode): Route {
-  return { hops: path.hops.map((hop) => hop.ed25519Hex), destination: destination.ed25519Hex };
 }
 
 function tryJson(text: string): Json | undefined {
