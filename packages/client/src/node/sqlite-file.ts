@@ -50,10 +50,10 @@ export function openSqlite(path: string, key?: Uint8Array, check?: Check): Sqlit
     let inode: bigint | undefined;
     try {
       createPrivately(path);
-      if (key !== undefined) recoverPlain(path);
       inode = inodeOf(path);
+      if (key !== undefined) recoverPlain(path);
       const database = connect(path, key);
-      // Somebody may have put an encrypted file in its place while we waited for the lock.
+      // Somebody may have put an encrypted file in its place meanwhile, also between two looks at it.
       if (inodeOf(path) === inode) return database;
       database.close();
     } catch (error) {

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 import { execFile } from 'node:child_process';
-import {
+import fs, {
   copyFileSync,
   existsSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -145,6 +147,36 @@ test('the plain file of another account is not encrypted', async () => {
   const ours = new SqliteStorage(path, { key, account: BOB });
   expect(await ours.setting('account')).toBe(BOB);
   await ours.close();
+});
+
+test('a file that another process encrypts between two looks at it is opened as what it is then', async () => {
+  const path = freshPath();
+  const plain = new SqliteStorage(path);
+  await plain.write({ messages: [message(1)] });
+  await plain.close();
+  const encrypted = freshPath();
+  copyFileSync(path, encrypted);
+  convertSqlite(encrypted, undefined, key);
+  writeFileSync(`${path}-journal`, ''); // as the other one has it while it converts
+  const { readSync } = fs;
+  fs.readSync = ((...args: Parameters<typeof readSync>) => {
+    const count = readSync(...args);
+    if (existsSync(encrypted)) {
+      rmSync(`${path}-journal`);
+      renameSync(encrypted, path);
+    }
+    return count;
+  }) as typeof readSync;
+  syncBuiltinESMExports();
+  try {
+    const storage = new SqliteStorage(path, { key });
+    expect(await storage.history(BOB, { limit: 10 })).toHaveLength(1);
+    await storage.close();
+  } finally {
+    fs.readSync = readSync;
+    syncBuiltinESMExports();
+  }
+  expect(existsSync(encrypted)).toBe(false);
 });
 
 test('of many processes that open a plain file at once one encrypts it, and nothing is lost', async () => {
