@@ -24,7 +24,7 @@ import {
   isEmpty,
   setAt,
 } from './data.ts';
-import { computeDiff } from './diff.ts';
+import { combined, computeDiff, type Diff, restated } from './diff.ts';
 import { type DumpedConfig, readDump, writeDump } from './dump.ts';
 import {
   decryptConfig,
@@ -113,6 +113,8 @@ export interface ConfigEdit {
 interface Draft extends Omit<ConfigVersion, 'diff'> {
   /** What the diff is made against. */
   readonly base: ConfigDict;
+  /** What is said once more beside that: edits of ours that stand nowhere else in what others will read. */
+  readonly again?: Diff;
 }
 
 interface Candidate {
@@ -416,9 +418,10 @@ export class Config {
   #serialize(): ConfigMessage {
     const draft = this.#draft;
     if (draft === undefined) return this.#message;
-    const { base, ...version } = draft;
+    const { base, again = new Map(), ...version } = draft;
+    const diff = combined(restated(again, draft.data), computeDiff(base, draft.data));
     // The data is shared: the result must not outlive the draft, nor the next edit.
-    return serializeVersion({ ...version, diff: computeDiff(base, draft.data) }, this.#signKey);
+    return serializeVersion({ ...version, diff }, this.#signKey);
   }
 
   #encode(message: ConfigMessage, key: Uint8Array): { messages: Uint8Array[]; id?: string } {
@@ -479,7 +482,10 @@ export class Config {
       const { seqno, data, history } = result;
       // The quirk of spec/config-and-groups §2.5: a clean client says that all is new.
       const base: ConfigDict = wasDirty ? data : new Map();
-      this.#draft = { seqno, data: cloneDict(data), base, history, unknown: new Map() };
+      // Ours: our row is too old to be written, so a version beside this one would undo our edits.
+      const isForgotten = own !== undefined && wasDirty && own.seqno <= seqno - LAG;
+      const again = isForgotten ? { again: own.diff } : {};
+      this.#draft = { seqno, data: cloneDict(data), base, history, unknown: new Map(), ...again };
       this.#state = ConfigState.dirty;
       this.#needsDump = true;
       return true;

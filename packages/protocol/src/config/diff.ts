@@ -85,6 +85,39 @@ export function applyDiff(data: ConfigDict, diff: Diff, source: ConfigDict): voi
   }
 }
 
+/** A diff said once more, of data that it led to and that others have changed since: nothing that is not so any more. */
+export function restated(diff: Diff, data: ConfigDict): Diff {
+  const again: Diff = new Map();
+  for (const [key, change] of diff) {
+    const value = data.get(key);
+    if (change instanceof Map) {
+      const inner = restated(change, value instanceof Map ? value : NOTHING);
+      if (inner.size > 0) again.set(key, inner);
+    } else if (typeof change === 'string') {
+      if (value === undefined) again.set(key, REMOVED);
+      else if (isOfKind(value, ASSIGNED)) again.set(key, ASSIGNED);
+    } else {
+      const present: ConfigSet = value instanceof Set ? value : new Set();
+      const added = change.added.filter((item) => present.has(item));
+      const removed = change.removed.filter((item) => !present.has(item));
+      if (added.length + removed.length > 0) again.set(key, { added, removed });
+    }
+  }
+  return again;
+}
+
+/** Both diffs of one version; where both say something `later` counts. */
+export function combined(earlier: Diff, later: Diff): Diff {
+  if (earlier.size === 0) return later;
+  const all = new Map(earlier);
+  for (const [key, change] of later) {
+    const before = all.get(key);
+    const both = change instanceof Map && before instanceof Map;
+    all.set(key, both ? combined(before, change) : change);
+  }
+  return all;
+}
+
 function isOfKind(value: ConfigValue, change: Change): boolean {
   if (typeof change === 'string') return !(value instanceof Map) && !(value instanceof Set);
   return change instanceof Map ? value instanceof Map : value instanceof Set;

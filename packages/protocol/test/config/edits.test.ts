@@ -116,3 +116,49 @@ test('what others changed is not undone by what this device still remembers of t
   }
   expect([ours.get('N'), ours.get('x'), ours.get('y')]).toEqual(['second', 8, 1]);
 });
+
+test('an edit that was made many versions ago is not undone by a version beside the one that has it', () => {
+  // Whichever of the two has the greater hash.
+  for (let variant = 0; variant < 8; variant++) {
+    const [ours, first, second] = [1, 2, 3].map(() => new UserProfileConfig(ACCOUNT)) as [
+      UserProfileConfig,
+      UserProfileConfig,
+      UserProfileConfig,
+    ];
+    let now = 1_800_000_000_000;
+    const data = new Map<number, Uint8Array>();
+    const push = (from: UserProfileConfig) => {
+      const { seqno, messages } = from.push(now++);
+      from.confirm(seqno, [`v${seqno}`]);
+      data.set(seqno, messages[0]!);
+      return seqno;
+    };
+    const take = (to: UserProfileConfig, seqno: number, name = `v${seqno}`) =>
+      to.merge([{ hash: name, data: data.get(seqno)! }], now++);
+    first.set(['N'], 'old');
+    first.set(['gone'], 'still here');
+    first.set(['set'], new Set(['a', 'b']));
+    push(first);
+    take(ours, 1);
+    // Offline.
+    ours.set(['N'], 'new');
+    ours.erase(['gone']);
+    ours.removeFromSet(['set'], 'a');
+    ours.addToSet(['set'], 'c');
+    for (let i = 2; i <= 6; i++) {
+      first.set(['x'], i * 100 + variant);
+      push(first);
+    }
+    for (let i = 2; i <= 6; i++) take(second, i);
+    second.set(['y'], variant);
+    expect(take(ours, 6).overtaken).toBeUndefined();
+    expect([ours.seqno, second.seqno]).toEqual([7, 7]);
+    ours.set(['z'], 1);
+    push(ours);
+    take(second, 7, 'of ours');
+    expect(second.get('N')).toBe('new');
+    expect(second.get('gone')).toBeUndefined();
+    expect(second.get('set')).toEqual(new Set(['b', 'c']));
+    expect([second.get('x'), second.get('y'), second.get('z')]).toEqual([600 + variant, variant, 1]);
+  }
+});
