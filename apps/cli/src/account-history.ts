@@ -85,7 +85,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 export const readSoFar = (messages: number): string =>
   messages === 0
     ? 'nothing of it is in the account'
-    : `${counted(messages, 'message')} of it are read into the account`;
+    : `${counted(messages, 'message')} of it ${messages === 1 ? 'is' : 'are'} read into the account`;
 
 /** How much, how fast, how long still. */
 export function historyProgress(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Times as people write them on a command line: how long, and since when.
 import { InvalidArgumentError } from 'commander';
+import { counted } from './terminal.ts';
 
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800 };
 
@@ -22,8 +23,6 @@ export function durationText(seconds: number): string {
   }
   return counted(seconds, 'second');
 }
-
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** A day or a time of this machine, or how long ago, in ms. @throws InvalidArgumentError */
 export function pointInTime(text: string): number {

@@ -8,6 +8,7 @@ import { buildMembership, type Member, type Membership, memberOf } from '@allium
 import { decodeJsonRpcAnswer, parseServiceNodeList } from '@allium/protocol/storage/service-node-list';
 import { UNASSIGNED_SWARM } from '@allium/protocol/swarm/assignment';
 import type { ServiceNodeOptions } from './config.ts';
+import { swarmPlace } from './swarm/place.ts';
 
 const TIMEOUT_MS = 5_000;
 const LIST_REQUEST = utf8(stringifyJson({ jsonrpc: '2.0', id: 0, method: 'get_service_nodes', params: {} }));
@@ -98,6 +99,5 @@ export function placeOnChain(
       text: `registered, at ${self.host}; it gets its swarm two epochs after the registration`,
     };
   }
-  const others = (membership.swarms.get(self.swarmId)?.length ?? 1) - 1;
-  return { ok: true, text: `in swarm ${self.swarmId.toString(16)} with ${others} others, at ${self.host}` };
+  return { ok: true, text: swarmPlace(self, membership) };
 }

@@ -28,6 +28,7 @@ import { readListInForce } from './membership/static-source.ts';
 import { certificateFault, NodeKeys, readNodeSeed } from './node-keys.ts';
 import { hasAddress } from './peers.ts';
 import { WIRE_VERSION_TEXT } from './protocol-version.ts';
+import { swarmPlace } from './swarm/place.ts';
 
 // Ours.
 const TIMEOUT_MS = 5_000;
@@ -117,7 +118,7 @@ export async function examine(
         const list = await askForList(transport, loopbackFor(options.bindHost), options.httpsPort);
         membership = list.membership;
         place = (ed25519Hex) => placeOnChain(ed25519Hex, list, options);
-        const found = `${chain}; ${list.registered} nodes, ${membership.members.length} of them with an address`;
+        const found = `${chain}; ${list.registered} ${list.registered === 1 ? 'node' : 'nodes'}, ${membership.members.length} of them with an address`;
         return list.registered === 0
           ? todo(`${found}: the chain is not read, or nobody is registered; see the log of the node`)
           : well(found);
@@ -323,8 +324,7 @@ function placeInList(
       `the list says ${differing.join(' and ')}: correct --https-port and --omq-port, forward the ports, or ask the admins to set ${entry}`,
     );
   }
-  const members = membership.swarms.get(self.swarmId)?.length ?? 0;
-  return well(`in swarm ${self.swarmId.toString(16)} with ${members - 1} others, at ${self.host}`);
+  return well(swarmPlace(self, membership));
 }
 
 /** Where others look for this node, else where it listens. */

@@ -44,7 +44,9 @@ export async function wipeAccount(options: WipeOptions): Promise<number> {
       printJson({ name: entry.name, id: entry.id, files, bytes, ...(swarm && { swarm }) });
     else {
       if (swarm !== undefined)
-        print(`Removed from the network by ${swarm.confirmed} of ${swarm.of} members of its swarm.`);
+        print(
+          `Removed from the network by ${swarm.confirmed} of ${counted(swarm.of, 'member')} of its swarm.`,
+        );
       print(`Account ${entry.name} is gone: ${counted(files, 'file')} overwritten and removed.`);
     }
     return 0;

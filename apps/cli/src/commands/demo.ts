@@ -184,7 +184,7 @@ function tell(done: WalkStep): void {
       step(done.offline ? 'Message stored while bob is away' : 'Message stored', done.ms);
       print(`  “${done.text}”`);
       print(
-        `  ${done.signers.length} of ${done.of} members of the recipient's swarm ${styled('cyan', done.swarm.padStart(16, '0'))} signed: nodes ${names(done.signers)}`,
+        `  ${done.signers.length} of ${counted(done.of, 'member')} of the recipient's swarm ${styled('cyan', done.swarm.padStart(16, '0'))} signed: ${done.signers.length === 1 ? 'node' : 'nodes'} ${names(done.signers)}`,
       );
       break;
     case 'received':

@@ -107,9 +107,9 @@ function inWords({ stage, asked, members, contacts, messages }: RestoreProgress)
     case 'connecting':
       return 'looking for a path';
     case 'configs':
-      return `${asked} of ${members} members: ${counted(contacts, 'contact')}`;
+      return `${asked} of ${counted(members, 'member')}: ${counted(contacts, 'contact')}`;
     default:
-      return `${asked} of ${members} members: ${counted(messages, 'message')}`;
+      return `${asked} of ${counted(members, 'member')}: ${counted(messages, 'message')}`;
   }
 }
 

@@ -7,7 +7,8 @@ import { checkSaveFolder, type SaveOptions, saveFiles } from '../message-files.t
 import { messageJson } from '../message-json.ts';
 import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { harmlessLine, print, printJson, remark, styled } from '../terminal.ts';
+import { counted, harmlessLine, print, printJson, remark, styled } from '../terminal.ts';
+import { titleOf } from './contacts.ts';
 import { noticeText, printMessage } from './message.ts';
 
 /** Ours: what was told is remembered so that nothing is told twice. */
@@ -43,8 +44,8 @@ export async function listen(
       const saved = await saveFiles(client, message, options, signal);
       if (options.json === true) printJson({ event: 'message', ...messageJson(message, client.id, saved) });
       else {
-        const { nickname, name = nickname } = client.conversation(message.conversation).contact;
-        printMessage(message, client.id, { name: nickname ?? name, saved });
+        const { contact } = client.conversation(message.conversation);
+        printMessage(message, client.id, { name: titleOf(contact), saved });
       }
       received += 1;
       if (received === options.count) break;
@@ -129,7 +130,7 @@ function printEvents(client: Client, json: boolean): void {
     tell(
       'gap',
       { ...counts },
-      `a node did not tell all; ${counts.filled} messages came from others since the start`,
+      `a node did not tell all; ${counted(counts.filled, 'message')} came from others since the start`,
     ),
   );
   client.on('request', ({ id, name }) => tell('request', { id, name }, `${short(id)} asks to write`));

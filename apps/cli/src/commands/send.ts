@@ -10,7 +10,7 @@ import { findMessage } from '../message-json.ts';
 import { parseRecipient, type Recipient, resolveRecipient } from '../recipient.ts';
 import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { print, printJson, progress, readInput, styled } from '../terminal.ts';
+import { counted, print, printJson, progress, readInput, styled } from '../terminal.ts';
 
 /** Ours: more than any message may have, so that a wrong pipe does not fill the memory. */
 const MAX_INPUT_BYTES = 64 * 1024;
@@ -110,7 +110,9 @@ async function sending(
       const delivery = isDelivered === undefined ? {} : { delivered: isDelivered };
       printJson({ stored: true, id: to, hash, timestamp, members: stored, of, signers, ms, ...delivery });
     } else {
-      print(`${styled('green', 'Stored')} by ${stored} of ${of} members of the recipient's swarm, ${ms} ms.`);
+      print(
+        `${styled('green', 'Stored')} by ${stored} of ${counted(of, 'member')} of the recipient's swarm, ${ms} ms.`,
+      );
       if (isDelivered === true) print(`${styled('green', 'Delivered')}.`);
       if (isDelivered === false) print(`Not confirmed within ${seconds} s; it may be delivered later.`);
     }

@@ -2,6 +2,7 @@
 // Whether the node list has this node where it is. Others reach it at the address of the list, whatever is configured here;
 // so a changed address is told to the operator, and the node goes on serving those who still reach it.
 import type { Env } from '@allium/protocol/env';
+import type { Member, Membership } from '@allium/protocol/membership';
 import type { PlaceWords } from '../membership/node-network.ts';
 import { hasAddress } from '../peers.ts';
 import type { Swarm } from './swarm.ts';
@@ -37,4 +38,11 @@ export class Place {
     if (this.#publicIp === '' || this.#publicIp === self.host) return undefined;
     return this.#words.otherAddress;
   }
+}
+
+/** Where a member is, for its operator. */
+export function swarmPlace(self: Member, membership: Membership): string {
+  const others = (membership.swarms.get(self.swarmId)?.length ?? 1) - 1;
+  const company = others === 0 ? 'alone' : others === 1 ? 'with one other' : `with ${others} others`;
+  return `in swarm ${self.swarmId.toString(16)} ${company}, at ${self.host}`;
 }
