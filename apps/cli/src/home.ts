@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The folder of the command line: `accounts/NAME/` (account file and its messages) and `settings.json` (seeds, chain and
 // wallet to use).
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { CliError, fileTrouble, usage } from './cli-error.ts';
 
 /** --home, else ALLIUM_HOME, else the place where the system keeps settings. */
@@ -91,8 +100,21 @@ export function saveSettings(
 export function makePrivateFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    const error = reasonAgainst(folder) ?? thrown;
+    throw new CliError(fileTrouble('cannot make the folder', folder, error).message, 1, { cause: thrown });
+  }
+}
+
+/** Why nothing can be made there: on a disk that is only read, mkdir says that a folder is missing. */
+function reasonAgainst(folder: string): unknown {
+  let there = folder;
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  try {
+    accessSync(there, constants.W_OK);
+    return undefined;
   } catch (error) {
-    throw new CliError(fileTrouble('cannot make the folder', folder, error).message, 1, { cause: error });
+    return error;
   }
 }
 

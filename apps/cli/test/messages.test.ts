@@ -104,6 +104,7 @@ test('contacts go by the names that one gave them, never by those that they gave
   expect((await as('ann', 'history', 'Benjamin B', '--limit', '1')).lines[0]).toMatchObject({
     text: 'by your name',
   });
+  expect((await people.run('ann', 'search', 'your')).stdout).toContain('You to Benjamin B');
   expect(await people.run('ann', 'send', 'Benjamin C', 'to nobody')).toMatchObject({
     code: 2,
     stderr: /nor what you call a contact/,

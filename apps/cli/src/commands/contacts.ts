@@ -101,7 +101,8 @@ export function nameContact(
   });
 }
 
-const titleOf = ({ id, nickname, name }: Contact): string =>
+/** As this account calls somebody, else as they call themselves, else the ends of the id. */
+export const titleOf = ({ id, nickname, name }: Contact): string =>
   nickname ?? name ?? `${id.slice(0, 8)}…${id.slice(-4)}`;
 
 function stateOf({ approved, approvedMe, blocked }: Contact): string {

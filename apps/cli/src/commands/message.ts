@@ -7,6 +7,7 @@ import { type ContactOptions, withContact } from '../contact-session.ts';
 import { printFiles, type SavedFile } from '../message-files.ts';
 import { findMessage, messageJson } from '../message-json.ts';
 import { counted, harmless, harmlessLine, print, printJson, remark, styled } from '../terminal.ts';
+import { titleOf } from './contacts.ts';
 import { timerText } from './timer.ts';
 
 const PAGE = 500;
@@ -89,7 +90,11 @@ export function showHistory(
       }
       for (const message of pages.flat()) {
         if (options.json === true) printJson(messageJson(message, client.id));
-        else printMessage(message, client.id, { withTimestamp: options.ids === true });
+        else
+          printMessage(message, client.id, {
+            name: titleOf(conversation.contact),
+            withTimestamp: options.ids === true,
+          });
       }
       if (pages.flat().length === 0 && options.json !== true) remark('Nothing was said on this device.');
       return 0;
@@ -135,7 +140,8 @@ export function printMessage(
   const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
   const id = withTimestamp ? `${timestamp}  ` : '';
   const indent = ' '.repeat(id.length + 10);
-  const delivery = sender === ownId && notice === undefined ? deliveryOf(message) : undefined;
+  const isText = notice === undefined && message.marks?.deletedAt === undefined;
+  const delivery = sender === ownId && isText ? deliveryOf(message) : undefined;
   const mark = delivery === undefined ? '' : `  ${MARKS[delivery.state]}`;
   print(
     `${id}${styled('dim', time)}  ${styled('bold', harmlessLine(who))}  ${answer}${first}${rest.length === 0 ? mark : ''}`,

@@ -10,6 +10,7 @@ import { messageJson } from '../message-json.ts';
 import { parseRecipient, resolveRecipient } from '../recipient.ts';
 import { explain, openSession } from '../session.ts';
 import { harmless, harmlessLine, print, printJson, remark, styled } from '../terminal.ts';
+import { titleOf } from './contacts.ts';
 
 const PAGE = 500;
 const ME = 'me';
@@ -85,10 +86,7 @@ const isKind = (kind: string): kind is MessageKind => (MESSAGE_KINDS as readonly
 
 function printHit({ message, snippet, ranges }: SearchHit, client: Client): void {
   const { sender, conversation, timestamp, attachments = [] } = message;
-  const nameOf = (id: AccountId) => {
-    const { nickname, name } = client.conversation(id).contact;
-    return nickname ?? name ?? `${id.slice(0, 8)}…${id.slice(-4)}`;
-  };
+  const nameOf = (id: AccountId) => titleOf(client.conversation(id).contact);
   const isOwn = sender === client.id;
   const who = isOwn
     ? conversation === client.id
