@@ -85,6 +85,8 @@ export function convertSqlite(
   const copy = `${path}${COPY_SUFFIX}`;
   let old: SqliteDatabase | undefined;
   let oldFile: number | undefined;
+  // The copy is of who holds the whole old file, and of nobody else.
+  let isOurs = false;
   try {
     const inode = inodeOf(path);
     old = new Database(path, { timeout: busyMs, fileMustExist: true });
@@ -95,11 +97,12 @@ export function convertSqlite(
     old.pragma('journal_mode = TRUNCATE');
     old.exec('BEGIN EXCLUSIVE; COMMIT');
     if (inodeOf(path) !== inode) throw new StorageError('busy', 'the storage file was just replaced');
+    isOurs = true;
     check?.(old);
     removeDatabase(copy);
     createPrivately(copy);
     old.prepare('VACUUM INTO ?').run(copy);
-    const made = new Database(copy);
+    const made = new Database(copy, { fileMustExist: true });
     try {
       if (from !== undefined) unlock(made, from);
       // A copy that is not finished is of no use anyway.
@@ -122,8 +125,8 @@ export function convertSqlite(
     // As well as a file system can forget.
     if (to !== undefined) overwrite(oldFile);
   } catch (error) {
+    if (isOurs) removeDatabase(copy);
     old?.close();
-    removeDatabase(copy);
     const reason = reasonOf(error, path, from);
     throw reason === 'plain'
       ? new StorageError('failed', 'the storage file is plain', { cause: error })

@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import type { AccountId } from '@allium/protocol/account-id';
+import Database from 'better-sqlite3-multiple-ciphers';
 import { afterAll, expect, test } from 'vitest';
 import { SqliteStorage } from '../../src/node/sqlite.ts';
 import { convertSqlite } from '../../src/node/sqlite-file.ts';
@@ -177,6 +178,24 @@ test('a file that another process encrypts between two looks at it is opened as 
     syncBuiltinESMExports();
   }
   expect(existsSync(encrypted)).toBe(false);
+});
+
+test('who finds the file held by another leaves the unfinished copy of the other alone', async () => {
+  const path = freshPath();
+  const plain = new SqliteStorage(path);
+  await plain.write({ messages: [message(1)] });
+  await plain.close();
+  const other = new Database(path);
+  other.exec('BEGIN EXCLUSIVE');
+  writeFileSync(`${path}.converting`, 'half of it');
+  expect(thrownBy(() => convertSqlite(path, undefined, key, { busyMs: 1 }))).toMatchObject({ code: 'busy' });
+  expect(readFileSync(`${path}.converting`, 'utf8')).toBe('half of it');
+  other.close();
+  convertSqlite(path, undefined, key);
+  const storage = new SqliteStorage(path, { key });
+  expect(await storage.history(BOB, { limit: 10 })).toHaveLength(1);
+  await storage.close();
+  expect(readdirSync(join(path, '..'))).toHaveLength(1);
 });
 
 test('of many processes that open a plain file at once one encrypts it, and nothing is lost', async () => {
