@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Paths of three hops (spec/client §2.4): building them around persistent guards, choosing one for a request, counting
+// Paths of three hops (spec/client §2.4): building them around guards (`guards.ts`), choosing one for a request, counting
 // their failures, rebuilding them. A path is usable only after an end-to-end probe answered through it.
 //
 //   probing ──probe ok──▶ usable ──failure──▶ suspect ──probe ok──▶ usable
@@ -8,6 +8,7 @@ import { delay, type Env } from '@allium/protocol/env';
 import { ClientError, type ClientErrorCode, noWayOut } from '../errors.ts';
 import { Signal, type Tasks } from '../events.ts';
 import type { PoolNode, Storage } from '../storage/storage.ts';
+import { Guards } from './guards.ts';
 import { ANY_NODES, areOneParty, MAX_FAILURES, type NodePool, subnetOf } from './pool.ts';
 import type { NetworkPreset } from './presets.ts';
 import type { Blame } from './status.ts';
@@ -15,8 +16,6 @@ import type { Blame } from './status.ts';
 // From the specification, §2.4.
 const BUILD_TRIES = 3;
 const BUILD_PAUSE_MS = 1_000;
-const GUARD_CANDIDATES = 2;
-const GUARD_ROUNDS = 6;
 // Ours.
 /** Pause before a missing second path is tried again while the first one works. */
 const SPARE_PAUSE_MS = 30_000;
@@ -57,15 +56,9 @@ interface PathsDeps {
 
 export class Paths {
   #paths: LivePath[] = [];
-  /** Persistent, in order of use; Ed25519 keys in hex. */
-  #guards: string[] = [];
+  readonly #guards: Guards;
   /** Failures of a path, kept under its guard. */
   readonly #failures = new Map<string, number>();
-  /** Guards that a build in progress has taken. */
-  readonly #taken = new Set<string>();
-  /** Tested, not yet used. */
-  #spareGuards: PoolNode[] = [];
-  #guardSearch: Promise<unknown> = Promise.resolve();
   #building = false;
   #nextBuildAt = Number.NEGATIVE_INFINITY;
   #failedBuilds = 0;
@@ -77,12 +70,18 @@ export class Paths {
   constructor(preset: NetworkPreset, deps: PathsDeps) {
     this.#preset = preset;
     this.#deps = deps;
+    const { pool, storage, tasks } = deps;
+    this.#guards = new Guards(preset, {
+      ...{ pool, storage, tasks },
+      possible: () => deps.guards(),
+      test: (node, signal) => deps.testGuard(node, signal),
+    });
     deps.pool.events.on('dropped', (node) => this.#onDropped(node));
     deps.pool.events.on('replaced', () => this.#onReplaced());
   }
 
   async load(): Promise<void> {
-    this.#guards = [...(await this.#deps.storage.guards())];
+    await this.#guards.load();
   }
 
   list(): readonly Path[] {
@@ -96,7 +95,7 @@ export class Paths {
 
   /** Whether paths begin there, now or as soon as they are built. */
   isGuard(ed25519Hex: string): boolean {
-    return this.#guards.includes(ed25519Hex) || this.over(ed25519Hex) !== undefined;
+    return this.#guards.kept.includes(ed25519Hex) || this.over(ed25519Hex) !== undefined;
   }
 
   /** Whether a usable path without `ed25519Hex` is there beside those in `avoid`. */
@@ -182,7 +181,7 @@ export class Paths {
     this.#failures.set(guard, failures);
     if (failures >= MAX_FAILURES) {
       this.#remove(live);
-      this.#forgetGuard(guard);
+      this.#guards.forget(guard);
       pool.drop(guard);
     }
     if (hopsToo) for (const hop of others) pool.strike(hop.ed25519Hex);
@@ -314,27 +313,27 @@ export class Paths {
     const { signal } = this.#deps.tasks;
     for (let attempt = 0; attempt < BUILD_TRIES; attempt++) {
       if (attempt > 0) await delay(this.#deps.env.clock, BUILD_PAUSE_MS, signal);
-      const guard = await this.#takeGuard(exclude, mayShare);
+      const guard = await this.#guards.take(exclude, (key) => !mayShare && this.#isUsed(key));
       if (guard === undefined) continue;
       const hops = this.#hopsAfter(guard, exclude, mayShare);
       if (hops === undefined) {
-        this.#taken.delete(guard.ed25519Hex);
+        this.#guards.release(guard.ed25519Hex);
         return false;
       }
       const path: LivePath = { hops: [guard, ...hops], state: 'probing', probeMs: undefined };
       this.#paths.push(path);
-      this.#taken.delete(guard.ed25519Hex);
+      this.#guards.release(guard.ed25519Hex);
       const result = await this.#deps.probe(path, signal);
       if (result.ok && this.#paths.includes(path)) {
         path.probeMs = result.ms;
-        this.#keepGuard(guard.ed25519Hex);
+        this.#guards.keep(guard.ed25519Hex);
         this.succeeded(path);
         this.#becomes(path, 'usable');
         return true;
       }
       if (!result.ok) {
         // One who does not answer now is not worth a second connection; his place is free for another.
-        if (result.blame.kind === 'guard') this.#forgetGuard(guard.ed25519Hex);
+        if (result.blame.kind === 'guard') this.#guards.forget(guard.ed25519Hex);
         this.blame(path, result.blame);
       }
       this.#remove(path);
@@ -342,60 +341,6 @@ export class Paths {
       if (trapped !== undefined) throw trapped;
     }
     return false;
-  }
-
-  /** A guard of the last run, a spare one, or one found now. It is in `#taken` when this returns. */
-  async #takeGuard(exclude: ReadonlySet<string>, mayShare: boolean): Promise<PoolNode | undefined> {
-    const { pool } = this.#deps;
-    const possible = this.#deps.guards();
-    const isFree = (ed25519Hex: string) =>
-      possible?.has(ed25519Hex) !== false &&
-      !exclude.has(ed25519Hex) &&
-      !this.#taken.has(ed25519Hex) &&
-      (mayShare || !this.#isUsed(ed25519Hex));
-    const take = (node: PoolNode) => {
-      this.#taken.add(node.ed25519Hex);
-      return node;
-    };
-    for (const guard of this.#guards) {
-      const node = pool.get(guard);
-      if (node !== undefined && isFree(guard)) return take(node);
-    }
-    // One search at a time: the second builder uses what the first one found beside its own.
-    const search = this.#guardSearch.then(async () => {
-      const spare = this.#spareGuards.find((node) => isFree(node.ed25519Hex));
-      this.#spareGuards = this.#spareGuards.filter((node) => node !== spare);
-      if (spare !== undefined && pool.get(spare.ed25519Hex) !== undefined) return take(spare);
-      const tried = new Set<string>();
-      for (let round = 0; round < GUARD_ROUNDS; round++) {
-        const unfit = new Set([
-          ...tried,
-          ...pool
-            .all()
-            .map((node) => node.ed25519Hex)
-            .filter((key) => !isFree(key)),
-        ]);
-        const candidates = pool.random(GUARD_CANDIDATES, unfit, this.#preset);
-        if (candidates.length === 0) return undefined;
-        const good = (
-          await Promise.all(
-            candidates.map(async (node) => {
-              tried.add(node.ed25519Hex);
-              return (await this.#deps.testGuard(node, this.#deps.tasks.signal)) ? [node] : [];
-            }),
-          )
-        )
-          .flat()
-          .filter((node) => isFree(node.ed25519Hex));
-        const [first, ...others] = good;
-        if (first === undefined) continue;
-        this.#spareGuards.push(...others);
-        return take(first);
-      }
-      return undefined;
-    });
-    this.#guardSearch = search.catch(() => undefined);
-    return search;
   }
 
   /** Middle and edge: one random node per /24, larger networks more likely (§2.4). */
@@ -411,7 +356,7 @@ export class Paths {
     for (const node of pool.all()) {
       const key = node.ed25519Hex;
       if (scarce?.has(key) === true) unfit.add(key);
-      if (!mayShare && (this.#isUsed(key) || this.#taken.has(key) || this.#guards.includes(key)))
+      if (!mayShare && (this.#isUsed(key) || this.#guards.isTaken(key) || this.#guards.kept.includes(key)))
         unfit.add(key);
       if (areOneParty(node, guard, this.#preset)) unfit.add(key);
     }
@@ -419,9 +364,9 @@ export class Paths {
     let hops = pool.random(wanted, unfit, this.#preset);
     if (hops.length < wanted && !mayShare) {
       // Ours: guards of earlier runs stay free only as long as there are enough other nodes.
-      for (const key of this.#guards) {
+      for (const key of this.#guards.kept) {
         const node = pool.get(key);
-        const isFree = node !== undefined && !this.#isUsed(key) && !this.#taken.has(key);
+        const isFree = node !== undefined && !this.#isUsed(key) && !this.#guards.isTaken(key);
         if (isFree && !areOneParty(node, guard, this.#preset)) unfit.delete(key);
       }
       unfit.add(guard.ed25519Hex);
@@ -439,7 +384,7 @@ export class Paths {
       const position = path.hops.findIndex((hop) => hop.ed25519Hex === node.ed25519Hex);
       if (position === -1) continue;
       if (position === 0 || path.state === 'probing') {
-        if (position === 0) this.#forgetGuard(node.ed25519Hex);
+        if (position === 0) this.#guards.forget(node.ed25519Hex);
         this.#remove(path);
         continue;
       }
@@ -465,7 +410,7 @@ export class Paths {
   #onReplaced(): void {
     const { pool } = this.#deps;
     this.#failures.clear();
-    this.#spareGuards = [];
+    this.#guards.forgetSpare();
     for (const path of [...this.#paths]) {
       const isSame = (hop: PoolNode) => {
         const now = pool.get(hop.ed25519Hex);
@@ -491,23 +436,6 @@ export class Paths {
       this.#deps.onChange();
       this.#change.notify();
     }
-  }
-
-  #keepGuard(ed25519Hex: string): void {
-    if (this.#guards.includes(ed25519Hex)) return;
-    // Guards that left the pool make room; as many are kept as there are paths.
-    const known = this.#guards.filter((guard) => this.#deps.pool.get(guard) !== undefined);
-    this.#saveGuards([...known, ed25519Hex].slice(-this.#preset.paths));
-  }
-
-  #forgetGuard(ed25519Hex: string): void {
-    if (!this.#guards.includes(ed25519Hex)) return;
-    this.#saveGuards(this.#guards.filter((guard) => guard !== ed25519Hex));
-  }
-
-  #saveGuards(guards: string[]): void {
-    this.#guards = guards;
-    this.#deps.tasks.run('save guards', () => this.#deps.storage.write({ guards }));
   }
 }
 
