@@ -2,7 +2,7 @@
 // `npm test`: runs vitest (Node project; Chromium project where a browser is found) and ends with
 // the line `N passed, N failed`. Arguments go to vitest: `npm test -- packages/net -t handshake`.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,6 +11,9 @@ import { findChromium } from './chromium.ts';
 const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
 const folder = mkdtempSync(join(tmpdir(), 'allium-test-'));
 const report = join(folder, 'report.json');
+// Programs that a test kills cannot remove what they had there.
+const temporary = join(folder, 'tmp');
+mkdirSync(temporary);
 if (process.env.CHROMIUM === 'none') {
   console.log('CHROMIUM=none: the Chromium project is left out, only the Node project runs.');
 } else if (findChromium() === undefined) {
@@ -28,7 +31,7 @@ const child = spawn(
     `--outputFile.json=${report}`,
     ...process.argv.slice(2),
   ],
-  { stdio: 'inherit' },
+  { stdio: 'inherit', env: { ...process.env, TMPDIR: temporary } },
 );
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => {
@@ -40,13 +43,16 @@ child.on('exit', (code, signal) => {
     passed = result.numPassedTests;
     failed = result.numFailedTests;
     skipped = result.numPendingTests + result.numTodoTests;
-    // A file that fails to load has no failed test of its own.
-    if (failed === 0)
-      failed = result.testResults.filter((file: { status: string }) => file.status === 'failed').length;
+    // A file that fails to load, or whose process dies, has no failed test of its own.
+    type File = { status: string; assertionResults: { status: string }[] };
+    failed += result.testResults.filter(
+      ({ status, assertionResults }: File) =>
+        status === 'failed' && assertionResults.every((test) => test.status !== 'failed'),
+    ).length;
   } catch {
     failed = Math.max(1, failed);
   }
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   if (code !== 0 && failed === 0) failed = 1;
   // The last line has one form, whatever was skipped: programs read it.
   if (skipped > 0) console.log(`${skipped} skipped`);
