@@ -217,6 +217,23 @@ test.each([
   transport.close();
 });
 
+test('an entry that answered a last single request before it went is found soon, too', async () => {
+  const world = makeWorld();
+  const { clock, transport } = world;
+  world.opens = false;
+  world.answer = () => new Response(BODY);
+  expect((await clock.run(transport.request(onion()))).status).toBe(200);
+  expect(transport.state).toBe('fallback');
+  world.answer = undefined;
+  expect(await clock.run(code(transport.request(onion())))).toBe('no_network');
+  expect(transport.state).toBe('unreachable');
+  world.opens = true;
+  const back = clock.monotonic();
+  await clock.until(() => transport.state === 'connected');
+  expect(clock.monotonic() - back).toBeLessThan(6_000);
+  transport.close();
+});
+
 test('whoever thinks that the entry is back has it tried at once, but once a second at most', async () => {
   const world = makeWorld();
   const { clock, transport, sockets } = world;

@@ -275,6 +275,16 @@ export class EntryChannel {
     });
   }
 
+  /** Single requests do not get through either: the entry is away, and is not waited for as long as for WebSockets alone. */
+  #endFallback(): void {
+    if (this.#noSocketUntil === Number.NEGATIVE_INFINITY) return;
+    this.#noSocketUntil = Number.NEGATIVE_INFINITY;
+    this.#failedConnects = 0;
+    this.#cancelReconnect?.();
+    this.#cancelReconnect = undefined;
+    if (this.#link === undefined) this.#scheduleReconnect();
+  }
+
   #byFetch(waiting: Waiting): void {
     waiting.cancel();
     waiting.isFetching = true;
@@ -288,8 +298,8 @@ export class EntryChannel {
       if (!this.#waiting.has(waiting) || over.signal.aborted) return;
       if (answer instanceof TransportError) {
         if (answer.code !== 'no_network') return waiting.settle(answer);
-        this.#noSocketUntil = Number.NEGATIVE_INFINITY;
         if (this.#state !== 'connected') this.#becomes('unreachable');
+        this.#endFallback();
         if (++waiting.losses >= MAX_LOSSES) return waiting.settle(away());
         return this.#start(waiting);
       }
