@@ -224,6 +224,8 @@ test('an entry that answered a last single request before it went is found soon,
   world.answer = () => new Response(BODY);
   expect((await clock.run(transport.request(onion()))).status).toBe(200);
   expect(transport.state).toBe('fallback');
+  // The next WebSocket is a minute away by then.
+  await clock.pass(5_000);
   world.answer = undefined;
   expect(await clock.run(code(transport.request(onion())))).toBe('no_network');
   expect(transport.state).toBe('unreachable');
