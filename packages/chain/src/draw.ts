@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Who tests whom, and who reveals (spec/chain §4.9): the contract's draw over slots, step by step.
 import { u32be, utf8 } from '@allium/protocol/bytes';
-import type { Slot } from './chain-view.ts';
+import type { EpochView, Quorum, Slot } from './chain-view.ts';
 import { keccak256 } from './packed.ts';
 
 // From the specification.
@@ -88,4 +88,20 @@ function remainder(bytes: Uint8Array, by: number): number {
     rest = (rest * 65536 + (((bytes[i] as number) << 8) | (bytes[i + 1] as number))) % by;
   }
   return rest;
+}
+
+/**
+ * Who tests a node in the epoch of `view`. `now`: slots at the newest block, since a node that holds its slot still votes with
+ * the key that it has now.
+ */
+export function drawQuorum(view: EpochView, nodeId: number, now: readonly Slot[]): Quorum {
+  const { epoch, slots, slotCount, quorumSize, minVoters } = view;
+  const seed = quorumSeed(view.seed, nodeId);
+  const drawn = draw({ seed, slots, slotCount, epoch, skipNode: nodeId, want: quorumSize });
+  const members = drawn.members.map((slot, index) => {
+    const held = now[drawn.places[index] as number];
+    const { votingKey } = held?.nodeId === slot.nodeId ? held : slot;
+    return { index, nodeId: slot.nodeId, votingKey };
+  });
+  return { nodeId, epoch, members, threshold: voteThreshold(members.length, minVoters) };
 }

@@ -18,14 +18,16 @@ import {
   type Quorum,
   type Version,
 } from './chain-view.ts';
-import { draw, quorumSeed, voteThreshold } from './draw.ts';
+import { drawQuorum } from './draw.ts';
 import { Endpoints, markOf, type ReadStretch, readRanges } from './endpoints.ts';
 import { ChainFold, type FoldState } from './fold.ts';
-import { encodeSnapshot, parseSnapshot } from './fold-snapshot.ts';
+import { parseSnapshot } from './fold-snapshot.ts';
 import type { BlockTag, RpcBlock, RpcEndpoint, RpcLog } from './json-rpc.ts';
 import { initialParameters, parametersAt } from './parameters.ts';
 import { PRESETS, type PresetName } from './presets.ts';
+import { blockOf, RecentBlocks } from './recent-blocks.ts';
 import { isNeeded, readEvent } from './registry-logs.ts';
+import { SnapshotKeeper, type SnapshotStore } from './snapshot-keeper.ts';
 
 export interface FollowTimings {
   readonly pollMs: number;
@@ -44,13 +46,6 @@ export const FOLLOW_TIMINGS: Readonly<Record<PresetName, FollowTimings>> = {
   local: { pollMs: 500, compareMs: 5000, maxBehindSeconds: 5, maxAgeSeconds: 20 },
 };
 
-/** Where the snapshot of the fold survives a restart. */
-export interface SnapshotStore {
-  /** Undefined: there is none. */
-  load(): Promise<string | undefined>;
-  save(text: string): Promise<void>;
-}
-
 export interface FollowerOptions {
   readonly network: ChainNetwork;
   /** Addresses of JSON-RPC endpoints of the same chain; two or more are held against each other. */
@@ -62,8 +57,7 @@ export interface FollowerOptions {
   readonly requestTimeoutMs?: number;
 }
 
-// Ours: bounds of what is remembered, and of how long a failing endpoint is left alone.
-const MAX_BLOCKS_KEPT = 256;
+// Ours: how far back is looked, and how long a failing endpoint is left alone.
 /** Further back than the slowest confirmation on the quickest chain. */
 const MAX_STEP_BACK = 256;
 const MAX_BACKOFF_MS = 30_000;
@@ -80,11 +74,12 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   /** Seconds after which a block is acted upon. */
   readonly #confirm: number;
   readonly #endpoints: Endpoints;
+  readonly #snapshots: SnapshotKeeper | undefined;
   readonly #env: Env;
   readonly #log: Logger;
   readonly #epochListeners = new Set<(next: EpochView, previous: EpochView | undefined) => void>();
   readonly #nodeListeners = new Set<() => void>();
-  readonly #blocks = new Map<number, RpcBlock>();
+  readonly #blocks = new RecentBlocks();
   #fold: ChainFold;
   /** The fold, brought on to the present by our clock; the fold itself where nothing is to be added. */
   #present: ChainFold;
@@ -100,13 +95,11 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   #markedFrom: number;
   #comparedAt: number | undefined;
   #isDoubtful = false;
-  #savedEpoch = -1;
   #failures = 0;
   #rewinds = 0;
   #complainedAt = Number.NEGATIVE_INFINITY;
   #abort: AbortController | undefined;
   #running: Promise<void> | undefined;
-  #saving: Promise<void> = Promise.resolve();
 
   /** @throws ChainError `unreachable` when an endpoint's address is none */
   constructor(options: FollowerOptions, env: Env) {
@@ -121,6 +114,8 @@ export class ChainFollower implements ChainView, AsyncDisposable {
       { urls: options.endpoints, network: options.network, ...timeout },
       this.#log,
     );
+    const { snapshots } = options;
+    this.#snapshots = snapshots && new SnapshotKeeper(snapshots, options.network, this.#log);
     this.#fold = this.#newFold();
     this.#present = this.#fold;
     this.#markedFrom = this.#fold.cursor.block + 1;
@@ -155,15 +150,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
     const view = this.#views.find((one) => one.epoch === epoch);
     if (view === undefined || !this.#nodes.has(nodeId) || epoch > (this.#current?.epoch ?? -1))
       return undefined;
-    const { slots, slotCount, quorumSize, minVoters } = view;
-    const seed = quorumSeed(view.seed, nodeId);
-    const drawn = draw({ seed, slots, slotCount, epoch, skipNode: nodeId, want: quorumSize });
-    const members = drawn.members.map((slot, index) => {
-      const now = this.#fold.slots[drawn.places[index] as number];
-      const { votingKey } = now?.nodeId === slot.nodeId ? now : slot;
-      return { index, nodeId: slot.nodeId, votingKey };
-    });
-    return { nodeId, epoch, members, threshold: voteThreshold(members.length, minVoters) };
+    return drawQuorum(view, nodeId, this.#fold.slots);
   }
 
   proposerOf(epoch: number): NodeRecord | undefined {
@@ -178,12 +165,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   }
 
   safeHead(): ChainBlock | undefined {
-    const latest = (this.#head?.timestamp ?? 0) - this.#confirm;
-    let newest: RpcBlock | undefined;
-    for (const block of this.#blocks.values()) {
-      if (block.timestamp <= latest && block.number > (newest?.number ?? -1)) newest = block;
-    }
-    return newest && blockOf(newest);
+    return this.#blocks.newestUntil((this.#head?.timestamp ?? 0) - this.#confirm);
   }
 
   isFresh(): boolean {
@@ -204,7 +186,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
       const signal = this.#abort?.signal;
       const block = await this.#endpoints.any((endpoint) => endpoint.block(wanted, signal), signal);
       // Only what lies under the head was part of the chain that we follow.
-      if (block !== undefined && wanted <= (this.#head?.number ?? -1)) this.#remember(block);
+      if (block !== undefined && wanted <= (this.#head?.number ?? -1)) this.#blocks.remember(block);
       return block && blockOf(block);
     } catch (error) {
       if (error instanceof ChainError) return undefined;
@@ -242,7 +224,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   async stop(): Promise<void> {
     this.#abort?.abort(new ChainError('stopped', 'the chain is no longer followed'));
     await this.#running;
-    await this.#saving;
+    await this.#snapshots?.settled();
     this.#abort = undefined;
     this.#running = undefined;
   }
@@ -285,10 +267,10 @@ export class ChainFollower implements ChainView, AsyncDisposable {
     this.#readAt = this.#env.clock.monotonic();
     if (head.number >= (this.#head?.number ?? 0) || this.#fold.cursor.block === head.number)
       this.#head = head;
-    this.#remember(head);
+    this.#blocks.remember(head);
     await this.#rememberSafe(endpoint, head, signal);
     this.#publish();
-    this.#saveOnce();
+    this.#snapshots?.saveOnce(this.#fold.snapshots.at(-1));
     await this.#compareInTime(signal);
   }
 
@@ -306,7 +288,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
       const number = head.number - back;
       const block = number < 0 ? undefined : await endpoint.block(number, signal);
       if (block === undefined) return;
-      this.#remember(block);
+      this.#blocks.remember(block);
     }
   }
 
@@ -352,7 +334,7 @@ export class ChainFollower implements ChainView, AsyncDisposable {
     const next = this.#fold.cursor.block + 1;
     this.#marks = this.#marks.filter(({ block }) => block < next);
     this.#markedFrom = Math.min(this.#markedFrom, next);
-    for (const number of this.#blocks.keys()) if (number >= next) this.#blocks.delete(number);
+    this.#blocks.forgetFrom(next);
   }
 
   async #readUpTo(endpoint: RpcEndpoint, head: RpcBlock, signal: AbortSignal): Promise<void> {
@@ -531,12 +513,12 @@ export class ChainFollower implements ChainView, AsyncDisposable {
   }
 
   async #restore(): Promise<void> {
-    const text = await this.#options.snapshots?.load();
+    const text = await this.#snapshots?.load();
     if (text === undefined) return;
     try {
       this.#fold = new ChainFold(this.network, parseSnapshot(this.network, text));
       this.#markedFrom = this.#fold.cursor.block + 1;
-      this.#savedEpoch = this.#fold.views.at(-1)?.epoch ?? -1;
+      this.#snapshots?.startFrom(this.#fold.views.at(-1)?.epoch ?? -1);
       this.#publish();
     } catch (error) {
       if (!(error instanceof ChainError)) throw error;
@@ -548,34 +530,6 @@ export class ChainFollower implements ChainView, AsyncDisposable {
       this.#present = this.#fold;
     }
   }
-
-  /** Once per epoch, the state before it: deep enough that its last block stays. */
-  #saveOnce(): void {
-    const { snapshots } = this.#options;
-    const state = this.#fold.snapshots.at(-1);
-    const epoch = state?.closed?.epoch ?? -1;
-    if (snapshots === undefined || state === undefined || epoch <= this.#savedEpoch) return;
-    this.#savedEpoch = epoch;
-    const text = encodeSnapshot(this.network, state);
-    this.#saving = this.#saving
-      .then(() => snapshots.save(text))
-      .catch((error) =>
-        this.#log.warn({ reason: String(error) }, 'the snapshot of the chain could not be saved'),
-      );
-  }
-
-  #remember(block: RpcBlock): void {
-    this.#blocks.delete(block.number);
-    this.#blocks.set(block.number, block);
-    for (const number of this.#blocks.keys()) {
-      if (this.#blocks.size <= MAX_BLOCKS_KEPT) break;
-      this.#blocks.delete(number);
-    }
-  }
-}
-
-function blockOf(block: RpcBlock): ChainBlock {
-  return { number: BigInt(block.number), hash: block.hash, timestamp: block.timestamp };
 }
 
 function isSameView(a: EpochView, b: EpochView): boolean {

@@ -8,9 +8,10 @@ import { type ChainNetwork, type Hex, STATE_NUMBERS } from './chain-view.ts';
 import { abi } from './contracts/generated/IServiceNodeRegistry.ts';
 import { Endpoints, readRanges } from './endpoints.ts';
 import { FieldReader } from './fields.ts';
-import { FOLLOW_TIMINGS, type SnapshotStore } from './follower.ts';
+import { FOLLOW_TIMINGS } from './follower.ts';
 import { HISTORY_TYPES, type HistoryType } from './history-types.ts';
 import type { RpcBlock, RpcEndpoint, RpcLog } from './json-rpc.ts';
+import type { SnapshotStore } from './snapshot-keeper.ts';
 
 export interface HistoryEvent {
   readonly type: HistoryType;

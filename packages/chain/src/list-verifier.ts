@@ -5,7 +5,8 @@ import { delay, type Env } from '@allium/protocol/env';
 import { ChainError } from './chain-error.ts';
 import type { ChainNetwork } from './chain-view.ts';
 import { type Deployment, networkOf } from './deployment.ts';
-import { ChainFollower, type SnapshotStore } from './follower.ts';
+import { ChainFollower } from './follower.ts';
+import type { SnapshotStore } from './snapshot-keeper.ts';
 
 /** Ours: a person waits for the first list; later ones are there at once. */
 const DEFAULT_PATIENCE_MS = 20_000;

@@ -2,7 +2,7 @@
 // The snapshot of the chain as a file of the program's data folder; written beside and renamed, so that a crash leaves
 // the old or the new one.
 import { open, readFile, rename } from 'node:fs/promises';
-import type { SnapshotStore } from './follower.ts';
+import type { SnapshotStore } from './snapshot-keeper.ts';
 
 export function snapshotFile(path: string): SnapshotStore {
   return {

@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { type EpochView, epochStart } from '../src/chain-view.ts';
-import { ChainFollower, type FollowerOptions, type SnapshotStore } from '../src/follower.ts';
+import { ChainFollower, type FollowerOptions } from '../src/follower.ts';
 import { hexOf } from '../src/packed.ts';
+import type { SnapshotStore } from '../src/snapshot-keeper.ts';
 import { EventWriter, NETWORK } from './support/event-writer.ts';
 import { FakeEndpoint } from './support/fake-endpoint.ts';
 import { FrozenClock, testEnv } from './support/test-clock.ts';
