@@ -20,6 +20,7 @@ import { Inbox } from './messaging/inbox.ts';
 import { Notices } from './messaging/notices.ts';
 import { Outbox } from './messaging/outbox.ts';
 import { OwnTimes } from './messaging/own-times.ts';
+import { Pace } from './messaging/pace.ts';
 import { Poller } from './messaging/poller.ts';
 import { OwnProfile } from './messaging/profile.ts';
 import { Settings } from './messaging/settings.ts';
@@ -66,8 +67,7 @@ export class RunningAccount {
   readonly #expiry: Expiry;
   readonly #typing: Typing;
   readonly #times: OwnTimes;
-  readonly #reactionTimes: number[] = [];
-  readonly #typedAt = new Map<AccountId, number>();
+  readonly #pace = new Pace();
   readonly #closing = new AbortController();
   #status: ClientStatus = 'connecting';
 
@@ -286,8 +286,7 @@ export class RunningAccount {
       onRemoved: (message) => this.#onRemoved(message),
       states: this.states,
       eraseMessages: (erased) => this.#eraseMessages(erased),
-      reactionTimes: this.#reactionTimes,
-      typedAt: this.#typedAt,
+      pace: this.#pace,
     });
   }
 

@@ -17,12 +17,7 @@ const EVE = Account.fromSeed(new Uint8Array(16).fill(3));
 
 async function friends(): Promise<{ phone: Client; laptop: Client; bob: Client }> {
   world = new World({}, { pollEveryMs: 3_000 });
-  const phone = await world.open(ALICE);
-  const laptop = await world.open(ALICE);
-  const bob = await world.open(BOB);
-  for (const alice of [phone, laptop]) await world.clock.run(alice.conversation(BOB.id).approve());
-  await world.clock.run(bob.conversation(ALICE.id).approve());
-  return { phone, laptop, bob };
+  return world.friends(ALICE, BOB);
 }
 
 async function marksOf(client: Client, other: Account, timestamp: number): Promise<Marks | undefined> {

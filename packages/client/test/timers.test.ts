@@ -22,12 +22,7 @@ const AFTER_READ: Timer = { mode: 'after_read', seconds: 300 };
 
 async function friends(pollEveryMs = 20_000): Promise<{ phone: Client; laptop: Client; bob: Client }> {
   world = new World({}, { pollEveryMs });
-  const phone = await world.open(ALICE);
-  const laptop = await world.open(ALICE);
-  const bob = await world.open(BOB);
-  for (const alice of [phone, laptop]) await world.clock.run(alice.conversation(BOB.id).approve());
-  await world.clock.run(bob.conversation(ALICE.id).approve());
-  return { phone, laptop, bob };
+  return world.friends(ALICE, BOB);
 }
 
 const said = async (client: Client, other: Account): Promise<StoredMessage[]> =>

@@ -43,6 +43,16 @@ export class World {
     return client;
   }
 
+  /** Two devices of one account, and another account; they have accepted each other. */
+  async friends(alice: Account, other: Account): Promise<{ phone: Client; laptop: Client; bob: Client }> {
+    const phone = await this.open(alice);
+    const laptop = await this.open(alice);
+    const bob = await this.open(other);
+    for (const device of [phone, laptop]) await this.clock.run(device.conversation(other.id).approve());
+    await this.clock.run(bob.conversation(alice.id).approve());
+    return { phone, laptop, bob };
+  }
+
   /** Closes all; no error may have been logged. */
   async end(): Promise<void> {
     for (const client of this.clients) await this.clock.run(client.close());

@@ -27,8 +27,10 @@ import { accountIdIn } from './effects.ts';
 import type { Notices } from './notices.ts';
 import type { Outbox, SendOptions } from './outbox.ts';
 import type { OwnTimes } from './own-times.ts';
+import type { Pace } from './pace.ts';
 import { MAX_NAME_BYTES, type OwnProfile } from './profile.ts';
 import { startTimers } from './read-timers.ts';
+import { saidBetween } from './reading.ts';
 import type { Settings } from './settings.ts';
 import type { Sent } from './storing.ts';
 import { checkLength, isEmoji } from './text.ts';
@@ -36,16 +38,9 @@ import { checkTimer, EXPIRATION_TIMER_UPDATE, isOver, isSameTimer, timerToWire, 
 import { writeOrUndo } from './write-or-undo.ts';
 
 // From the specification.
-/** §6.4: so many changes in so long. */
-const MAX_REACTIONS = 20;
-const REACTIONS_MS = 60_000;
 /** §6.3, §4.4. */
-const TYPING_EVERY_MS = 10_000;
 const TYPING_TTL_MS = 20_000;
 // Ours.
-const PAGE = 200;
-/** Of the newest messages, for what is read or unread. */
-const MAX_PAGES = 10;
 /** Characters. */
 const MAX_DRAFT = 20_000;
 
@@ -73,9 +68,8 @@ interface ConversationDeps {
   readonly onNotice: (message: StoredMessage) => void;
   /** Messages were removed from this device. */
   readonly onRemoved: (message: StoredMessage) => void;
-  /** When this account reacted lately, and when it said last to whom that it is typing; changed here. */
-  readonly reactionTimes: number[];
-  readonly typedAt: Map<AccountId, number>;
+  /** Of the account, in all its conversations. */
+  readonly pace: Pace;
 }
 
 export class Conversation {
@@ -181,7 +175,7 @@ export class Conversation {
    * and may get another time by that; `bad_emoji`; `too_fast`: 20 changes a minute
    */
   async react(to: MessageIdentity, emoji: string, options: { remove?: boolean } = {}): Promise<void> {
-    const { storage, notices, own, now, reactionTimes, onMarked } = this.#deps;
+    const { storage, notices, own, now, pace, onMarked } = this.#deps;
     if (!isEmoji(emoji)) throw new ClientError('bad_emoji', 'a reaction is one emoji');
     const message = await storage.message(to.sender, to.timestamp);
     if (message?.conversation !== this.id || message.marks?.deletedAt !== undefined) {
@@ -189,11 +183,7 @@ export class Conversation {
     }
     if (message.state === 'sending') throw new ClientError('under_way', 'the message is just being sent');
     const at = now();
-    while (reactionTimes.length > 0 && reactionTimes[0]! < at - REACTIONS_MS) reactionTimes.shift();
-    if (reactionTimes.length >= MAX_REACTIONS) {
-      throw new ClientError('too_fast', `at most ${MAX_REACTIONS} reactions a minute: wait a little`);
-    }
-    reactionTimes.push(at);
+    pace.reacted(at);
     const on = options.remove !== true;
     const action = on ? ReactionAction.react : ReactionAction.remove;
     const reaction = { id: to.timestamp, author: to.sender, emoji, action };
@@ -378,13 +368,9 @@ export class Conversation {
    * have accepted the other side. `false`: we stopped.
    */
   typing(isTyping = true): void {
-    const { settings, contacts, notices, typedAt, now } = this.#deps;
+    const { settings, contacts, notices, pace, now } = this.#deps;
     if (!settings.now.typingIndicators || !contacts.isTrusted(this.id)) return;
-    const at = now();
-    const last = typedAt.get(this.id);
-    if (isTyping ? last !== undefined && at - last < TYPING_EVERY_MS : last === undefined) return;
-    if (isTyping) typedAt.set(this.id, at);
-    else typedAt.delete(this.id);
+    if (!pace.tellsTyping(this.id, isTyping, now())) return;
     const action = isTyping ? TypingAction.started : TypingAction.stopped;
     notices.fleeting(this.id, (timestamp) => ({ typingMessage: { timestamp, action } }), TYPING_TTL_MS);
   }
@@ -514,19 +500,8 @@ export class Conversation {
     );
   }
 
-  /** What the other side sent that stands after `after`, up to `upTo`. */
-  async #incoming(after: number, upTo: number): Promise<readonly StoredMessage[]> {
-    const found: StoredMessage[] = [];
-    let before: StoredMessage | undefined;
-    for (let pages = 0; ; pages++) {
-      const page: readonly StoredMessage[] = await this.history({ limit: PAGE, ...(before && { before }) });
-      for (const message of page) {
-        const place = placeTime(message);
-        if (place > after && place <= upTo && message.sender === this.id) found.push(message);
-      }
-      before = page[0];
-      if (before === undefined || placeTime(before) <= after || pages === MAX_PAGES - 1) return found;
-    }
+  #incoming(after: number, upTo: number): Promise<readonly StoredMessage[]> {
+    return saidBetween(this.id, after, upTo, (query) => this.history(query));
   }
 
   async #erase(): Promise<void> {
