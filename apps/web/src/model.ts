@@ -97,6 +97,8 @@ export interface ConversationView {
     readonly at: number;
     readonly deleted: boolean;
     readonly attachment?: 'picture' | 'voice' | 'file';
+    /** No message of a person, but a line that tells of something. */
+    readonly notice?: NonNullable<MessageView['notice']>;
     readonly delivery?: DeliveryView['state'];
   };
   readonly unread: number;

@@ -18,8 +18,9 @@ import { Composer, type ComposerHandle } from './composer.tsx';
 import { useCommand } from './keys.tsx';
 import type { MessageActions } from './message.tsx';
 import { MessageList } from './message-list.tsx';
+import { timerText } from './notice.ts';
 import { titleOf } from './person.ts';
-import { TimerDialog, timerText } from './timer-dialog.tsx';
+import { TimerDialog } from './timer-dialog.tsx';
 import './chat-view.css';
 import './pane.css';
 

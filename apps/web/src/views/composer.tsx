@@ -173,6 +173,8 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
     kept.current = '';
     setFiles([]);
     onDone();
+    // The button that was pressed is another one now.
+    area.current?.focus({ preventScroll: true });
     try {
       if (editing !== undefined) await app.backend.call('edit', [person.id, editing.timestamp, body]);
       else {

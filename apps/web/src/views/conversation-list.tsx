@@ -10,10 +10,11 @@ import { Menu } from '../components/menu.tsx';
 import { tame } from '../components/rich-text.tsx';
 import { fullTime, isoTime, shortTime } from '../components/time.ts';
 import { t } from '../i18n/i18n.ts';
-import type { ConversationView, SearchHit } from '../model.ts';
+import type { ConversationView, PersonView, SearchHit } from '../model.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { NetworkChip } from './network-chip.tsx';
+import { noticeText } from './notice.ts';
 import { shortId, titleOf } from './person.ts';
 import { SpaceNote } from './space-note.tsx';
 import './conversation-list.css';
@@ -224,7 +225,7 @@ export const ConversationRow = memo(function ConversationRow({ conversation, sel
           ) : (
             <span className="row__preview">
               {preview?.delivery && <DeliveryMark state={preview.delivery} size={14} />}
-              <bdi>{preview && previewText(preview)}</bdi>
+              <bdi>{preview && previewText(preview, person)}</bdi>
             </span>
           )}
           {unread === 0 && markedUnread && (
@@ -244,7 +245,9 @@ export const ConversationRow = memo(function ConversationRow({ conversation, sel
   );
 });
 
-function previewText(preview: NonNullable<ConversationView['preview']>): string {
+function previewText(preview: NonNullable<ConversationView['preview']>, person: PersonView): string {
+  if (preview.notice !== undefined)
+    return noticeText(preview.notice, preview.mine ? t('you') : titleOf(person));
   if (preview.deleted) return t('message.deleted');
   if (preview.text !== '') return tame(preview.text).replaceAll(/\s+/g, ' ');
   return preview.attachment === undefined ? '' : t(`attachment.${preview.attachment}`);

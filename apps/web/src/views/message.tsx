@@ -13,7 +13,7 @@ import { clockTime, dayName, fullTime } from '../components/time.ts';
 import { errorText, type Language, t } from '../i18n/i18n.ts';
 import type { MessageView, PersonView } from '../model.ts';
 import { MessageTools } from './message-tools.tsx';
-import { timerText } from './timer-dialog.tsx';
+import { noticeText } from './notice.ts';
 import './message.css';
 
 export interface MessageActions {
@@ -234,17 +234,12 @@ function metaOf(message: MessageView, actions: MessageActions, near: boolean) {
 
 function noticeOf({ message, setting }: MessageProps) {
   const name = message.mine ? t('you') : setting.title;
-  const { kind, seconds = 0 } = message.notice ?? { kind: 'timer' };
-  const text =
-    kind !== 'timer'
-      ? t(`notice.${kind}`, { name })
-      : seconds === 0
-        ? t('notice.timer_off', { name })
-        : t('notice.timer_on', { name, time: timerText(seconds) });
+  const notice = message.notice ?? { kind: 'timer' };
+  const { kind } = notice;
   return (
     <p className="notice" data-key={message.key}>
       <Icon name={kind === 'timer' ? 'timer' : kind === 'screenshot' ? 'image' : 'download'} size={15} />
-      <bdi>{text}</bdi>
+      <bdi>{noticeText(notice, name)}</bdi>
     </p>
   );
 }

@@ -10,8 +10,8 @@ import { canUsePasskeys, createPasskey, secretOf } from '../passkey.ts';
 import { AppError } from '../rpc.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
+import { timerText } from './notice.ts';
 import { Card } from './pane.tsx';
-import { timerText } from './timer-dialog.tsx';
 
 export function SealCard() {
   const app = useApp();

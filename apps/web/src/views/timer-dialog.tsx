@@ -8,15 +8,9 @@ import { Icon } from '../components/icon.tsx';
 import { t } from '../i18n/i18n.ts';
 import type { TimerMode } from '../model.ts';
 import { useApp } from '../state/context.ts';
+import { timerText } from './notice.ts';
 
 const CHOICES = [0, 300, 3_600, 43_200, 86_400, 604_800, 1_209_600] as const;
-
-export function timerText(seconds: number): string {
-  if (seconds === 0) return t('timer.off');
-  if (seconds < 3_600) return t('timer.minutes', { n: Math.round(seconds / 60) });
-  if (seconds < 86_400) return t('timer.hours', { n: Math.round(seconds / 3_600) });
-  return t('timer.days', { n: Math.round(seconds / 86_400) });
-}
 
 interface TimerDialogProps {
   readonly id: string;

@@ -157,6 +157,7 @@ export function previewOf(message: StoredMessage, own: string): NonNullable<Conv
     at: placeTime(message),
     deleted: message.marks?.deletedAt !== undefined,
     ...(attachment !== undefined && { attachment }),
+    ...(message.notice !== undefined && { notice: noticeView(message.notice) }),
     ...(mine && message.notice === undefined && { delivery: deliveryOf(message).state }),
   };
 }
