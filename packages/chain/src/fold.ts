@@ -2,7 +2,6 @@
 // From events to members, seeds and swarms (spec/chain §4.16, §4.20): a pure fold in (block, log index) order, so that
 // everybody who reads the same chain holds the same state. It knows no clock: time passes with the events, and by `passTime`.
 import { equal, fromHex, toHex } from '@allium/protocol/bytes';
-import { runAssignment, type SwarmMap } from '@allium/protocol/swarm/assignment';
 import { ChainError } from './chain-error.ts';
 import {
   type ChainNetwork,
@@ -15,11 +14,12 @@ import {
   type Version,
 } from './chain-view.ts';
 import { drawProposer } from './draw.ts';
+import { membersAt, nextSwarms, sameIds } from './epoch-members.ts';
 import type { ChainEvent } from './events.ts';
 import { bytesOf, hexOf, keccak256 } from './packed.ts';
 import { creditAfter, type ParameterHistory, parametersAt, withParameter } from './parameters.ts';
 import { boundKey } from './registration.ts';
-import { genesisSeed, revealedSeed, skippedSeed, swarmSeed } from './seeds.ts';
+import { genesisSeed, revealedSeed, skippedSeed } from './seeds.ts';
 
 /** Views and snapshots are kept for so many epochs (spec/chain §4.16). */
 export const KEPT_EPOCHS = 48;
@@ -408,7 +408,7 @@ export class ChainFold {
       slots: state.slots,
       quorumSize,
       minVoters,
-      swarms: this.#swarmsAt(memberIds, previous, seed),
+      swarms: nextSwarms(previous, memberIds, seed, (id) => state.records[id - 1]?.ed25519Hex as string),
       memberIds,
       proposerId: proposer?.nodeId,
       revealed: isRevealed,
@@ -436,34 +436,10 @@ export class ChainFold {
   #membersAt(epoch: number, previous: EpochView | undefined): readonly number[] {
     const state = this.#state;
     if (previous !== undefined && epoch < state.quietUntil) return previous.memberIds;
-    // By slots, as the draw sees them: a node that came back at once has an old interval beside its new one.
-    const ids: number[] = [];
-    let quietUntil = Number.MAX_SAFE_INTEGER;
-    for (const { nodeId, from, until } of state.slots) {
-      if (!state.records[nodeId - 1]?.valid) continue;
-      if (from <= epoch && epoch < until) ids.push(nodeId);
-      if (from > epoch && from < quietUntil) quietUntil = from;
-      if (until > epoch && until < quietUntil) quietUntil = until;
-    }
-    ids.sort((a, b) => a - b);
-    const memberIds = ids.filter((id, index) => id !== ids[index - 1]);
+    const isValid = (id: number) => state.records[id - 1]?.valid === true;
+    const { memberIds, quietUntil } = membersAt(epoch, state.slots, isValid);
     state.quietUntil = quietUntil;
     return previous !== undefined && sameIds(memberIds, previous.memberIds) ? previous.memberIds : memberIds;
-  }
-
-  /** W_e (spec/chain §4.20): one run, however many members changed. */
-  #swarmsAt(memberIds: readonly number[], previous: EpochView | undefined, seed: Uint8Array): SwarmMap {
-    if (previous === undefined && memberIds.length === 0) return new Map();
-    if (previous !== undefined && memberIds === previous.memberIds) return previous.swarms;
-    const keyOf = (id: number) => this.#state.records[id - 1]?.ed25519Hex as string;
-    const [leaving, arriving] = differences(previous?.memberIds ?? [], memberIds);
-    const left = new Set(leaving.map(keyOf));
-    const kept = new Map<bigint, readonly string[]>();
-    for (const [id, keys] of previous?.swarms ?? []) {
-      const isTouched = left.size > 0 && keys.some((key) => left.has(key));
-      kept.set(id, isTouched ? keys.filter((key) => !left.has(key)) : keys);
-    }
-    return runAssignment(kept, arriving.map(keyOf), swarmSeed(seed)).swarms;
   }
 
   #epochOf(event: ChainEvent): number {
@@ -493,27 +469,6 @@ export class ChainFold {
     }
     return state[part];
   }
-}
-
-/** What is only in the one, and only in the other, of two ascending lists. */
-function differences(a: readonly number[], b: readonly number[]): [number[], number[]] {
-  const onlyA: number[] = [];
-  const onlyB: number[] = [];
-  let i = 0;
-  let j = 0;
-  while (i < a.length || j < b.length) {
-    const x = a[i] ?? Number.POSITIVE_INFINITY;
-    const y = b[j] ?? Number.POSITIVE_INFINITY;
-    if (x <= y) i++;
-    if (y <= x) j++;
-    if (x < y) onlyA.push(x);
-    if (y < x) onlyB.push(y);
-  }
-  return [onlyA, onlyB];
-}
-
-function sameIds(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((id, index) => id === b[index]);
 }
 
 function wrong(event: ChainEvent, why: string): ChainError {
