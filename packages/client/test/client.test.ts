@@ -748,7 +748,7 @@ test('close twice, open again on the same storage, and nothing runs in between',
 });
 
 test('the node list is refreshed over onion and dead entries leave', async () => {
-  world = new World();
+  world = new World({}, { pollEveryMs: 60_000 });
   const { clock, network } = world;
   const alice = await world.open(ALICE);
   await clock.run(alice.ready());
