@@ -214,6 +214,8 @@ function ArchiveCard() {
   const app = useApp();
   const [passphrase, setPassphrase] = useState('');
   const [busy, setBusy] = useState<'export' | 'import'>();
+  /** Done, 0…1; of an import nobody knows. */
+  const [share, setShare] = useState<number>();
   const [problem, setProblem] = useState<string>();
   const abort = useRef<AbortController>(undefined);
   const picker = useRef<HTMLInputElement>(null);
@@ -221,6 +223,7 @@ function ArchiveCard() {
     const own = new AbortController();
     abort.current = own;
     setBusy(what);
+    setShare(undefined);
     setProblem(undefined);
     try {
       await work(own.signal);
@@ -240,7 +243,7 @@ function ArchiveCard() {
           error={problem && errorText(problem)}
           onChange={({ target }) => setPassphrase(target.value)}
         />
-        {busy !== undefined && <ProgressBar label={t(`archive.${busy}`)} />}
+        {busy !== undefined && <ProgressBar label={t(`archive.${busy}`)} value={share} />}
         <div className="actions">
           <Button
             icon="download"
@@ -248,7 +251,10 @@ function ArchiveCard() {
             disabled={passphrase.length < 8 || busy !== undefined}
             onClick={() =>
               void run('export', async (signal) => {
-                const archive = await app.backend.call('exportArchive', [passphrase], { signal });
+                const archive = await app.backend.call('exportArchive', [passphrase], {
+                  signal,
+                  onProgress: (done) => setShare(Number(done)),
+                });
                 const url = URL.createObjectURL(new Blob([archive as BlobPart]));
                 const link = document.createElement('a');
                 link.href = url;
