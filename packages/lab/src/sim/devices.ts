@@ -5,7 +5,8 @@
 // one more that has only the phrase.
 //
 // Left out: what somebody wrote whom one device blocked before another heard of it. What is dropped is dropped for good, except by
-// a device that comes later and knows nothing of the blocking: it learns from that, and tells, how they call themselves.
+// a device that comes later and knows nothing of the blocking: it learns from that, and tells, that they accept us and how they call
+// themselves.
 import type { Contact } from '@allium/client/contacts';
 import { Account } from '@allium/protocol/account';
 import type { AccountId } from '@allium/protocol/account-id';
@@ -377,8 +378,8 @@ class Story {
     const { versions: _versions, contacts, ...others } = snapshot;
     const known = (contacts as readonly Contact[]).map((contact) => {
       if (!this.#blocked.has(contact.id)) return contact;
-      const { name: _name, profileUpdatedAt: _at, pictureUrl: _url, pictureKey: _key, ...rest } = contact;
-      return rest;
+      const { id, approved, blocked, nickname, timer } = contact;
+      return { id, approved, blocked, nickname, timer };
     });
     return { ...others, contacts: known };
   }
