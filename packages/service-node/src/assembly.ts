@@ -74,7 +74,7 @@ export interface NodeDeps {
 }
 
 /** What a node keeps from one start to the next. */
-export interface NodeState {
+interface NodeState {
   readonly keys: NodeKeys;
   /** Must be the only one that uses it. */
   readonly database: Pick<DatabaseOptions, 'path' | 'defer'>;

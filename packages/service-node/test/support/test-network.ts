@@ -163,9 +163,13 @@ export class TestNetwork implements AsyncDisposable {
     const sizes = swarms.flatMap((size, index) => Array<bigint>(size).fill(swarmIdOf(index, swarms.length)));
     const ports = await freePorts(sizes.length * 2);
     const net = new TestNetwork(sizes.map((id, i) => new TestNode(ports[2 * i]!, ports[2 * i + 1]!, id)));
-    const [metricsPort = 0] = metrics ? await freePorts(1) : [];
+    const [metricsPort] = metrics ? await freePorts(1) : [options.metricsPort];
     for (const [i, node] of net.nodes.entries()) {
-      const own = { networkFile: net.networkFile, ...options, ...(i === 0 && { metricsPort }) };
+      const own = {
+        networkFile: net.networkFile,
+        ...options,
+        ...(i === 0 && metricsPort !== undefined && { metricsPort }),
+      };
       node.configure(own, systemEnv(log), deps);
     }
     return net;
