@@ -106,17 +106,28 @@ export function restated(diff: Diff, data: ConfigDict): Diff {
   return again;
 }
 
-/** Both diffs of one version; where both say something `later` counts. */
+/** Both diffs of one version, neither of which says what is not so in it; where they speak of the same value `later` counts. */
 export function combined(earlier: Diff, later: Diff): Diff {
   if (earlier.size === 0) return later;
   const all = new Map(earlier);
   for (const [key, change] of later) {
     const before = all.get(key);
-    const both = change instanceof Map && before instanceof Map;
-    all.set(key, both ? combined(before, change) : change);
+    if (change instanceof Map && before instanceof Map) all.set(key, combined(before, change));
+    else if (isSetChange(change) && isSetChange(before)) {
+      all.set(key, {
+        added: union(before.added, change.added),
+        removed: union(before.removed, change.removed),
+      });
+    } else all.set(key, change);
   }
   return all;
 }
+
+const isSetChange = (change: Change | undefined): change is SetChange =>
+  typeof change === 'object' && !(change instanceof Map);
+
+const union = (a: readonly ConfigScalar[], b: readonly ConfigScalar[]): readonly ConfigScalar[] =>
+  [...new Set([...a, ...b])].sort(compareScalars);
 
 function isOfKind(value: ConfigValue, change: Change): boolean {
   if (typeof change === 'string') return !(value instanceof Map) && !(value instanceof Set);

@@ -154,11 +154,13 @@ test('an edit that was made many versions ago is not undone by a version beside 
     expect(take(ours, 6).overtaken).toBeUndefined();
     expect([ours.seqno, second.seqno]).toEqual([7, 7]);
     ours.set(['z'], 1);
+    // What the set was changed by before is said beside it.
+    ours.addToSet(['set'], 'd');
     push(ours);
     take(second, 7, 'of ours');
     expect(second.get('N')).toBe('new');
     expect(second.get('gone')).toBeUndefined();
-    expect(second.get('set')).toEqual(new Set(['b', 'c']));
+    expect(second.get('set')).toEqual(new Set(['b', 'c', 'd']));
     expect([second.get('x'), second.get('y'), second.get('z')]).toEqual([600 + variant, variant, 1]);
   }
 });
