@@ -3,7 +3,7 @@
 // say then what the configs do.
 import type { AccountId } from '@allium/protocol/account-id';
 import { DEFAULT_SETTINGS } from '../messaging/settings.ts';
-import type { Touched } from './journal.ts';
+import type { Moment, Touched } from './journal.ts';
 import {
   contactFromConfig,
   contactToConfig,
@@ -16,7 +16,7 @@ import {
   stateToConfig,
   withPriority,
 } from './mapping.ts';
-import { type SyncScope, tryEdit } from './sync-scope.ts';
+import { momentOf, type SyncScope, tryEdit } from './sync-scope.ts';
 
 // Ours.
 /** Strangers who wrote and were not answered: more of them stay on the device that heard of them. */
@@ -49,7 +49,7 @@ export class ConfigEdits {
       return;
     }
     if (contact === undefined) {
-      this.erase(id, this.#scope.now(), touched);
+      this.erase(id, momentOf(this.#scope), touched);
       return;
     }
     const known = config.contact(id);
@@ -62,19 +62,19 @@ export class ConfigEdits {
     if (told !== undefined) contacts.put(id, contactFromConfig(contact, told));
   }
 
-  erase(id: AccountId, at: number, touched: Touched): void {
+  erase(id: AccountId, moment: Moment, touched: Touched): void {
     const { config } = this.#scope.configs.contacts;
+    const { at } = moment;
     tryEdit(this.#scope, () => {
       config.eraseContact(id);
       config.setErasedAt(id, Math.max(at, config.erasedAt(id) ?? at));
       this.#scope.configs.readState.config.eraseReadState({ type: 'account', id });
     });
-    this.forget(id, at, touched);
+    this.forget(id, moment, touched);
   }
 
-  forget(id: AccountId, at: number, touched: Touched): void {
-    const { offset, isSettled } = this.#scope.clock();
-    this.#scope.erasures.set(id, at, true, isSettled ? undefined : offset);
+  forget(id: AccountId, { at, offset }: Moment, touched: Touched): void {
+    this.#scope.erasures.set(id, at, true, offset);
     this.#scope.states.forget(id);
     touched.states.add(id);
     touched.erasures.add(id);

@@ -37,16 +37,24 @@ export class Touched {
   }
 }
 
-/** `at`: network time in ms; `count` is another one each time, so that a later note of one thing is another one. */
+/** When something was changed. */
+export interface Moment {
+  /** Network time in ms. */
+  readonly at: number;
+  /** While nobody had confirmed the clock: by how many ms it was believed to be ahead. */
+  readonly offset?: number;
+}
+
+/** `count` is another one each time, so that a later note of one thing is another one. */
 export function journalOf(
   { contacts, states, profile, settings }: Touched,
-  at: number,
+  moment: Moment,
   count: number,
 ): StoredRecord[] {
   const note = (kind: string, key: string) => ({
     kind: JOURNAL,
     key: `${kind} ${key}`,
-    value: { at, count },
+    value: { ...moment, count },
   });
   return [
     ...[...contacts].map((id) => note(CONTACT, id)),

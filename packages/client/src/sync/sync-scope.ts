@@ -13,6 +13,7 @@ import type { ConversationStates } from '../messaging/conversation-states.ts';
 import type { OwnProfile } from '../messaging/profile.ts';
 import type { Settings } from '../messaging/settings.ts';
 import type { Erasures } from './erasures.ts';
+import type { Moment } from './journal.ts';
 import type { KeptConfig } from './kept-config.ts';
 
 export interface ReadModels {
@@ -38,6 +39,12 @@ export interface SyncScope extends ReadModels {
   readonly now: () => number;
   /** Local minus network time, and whether nodes have confirmed it. */
   readonly clock: () => { readonly offset: number; readonly isSettled: boolean };
+}
+
+/** Now. */
+export function momentOf({ now, clock }: SyncScope): Moment {
+  const { offset, isSettled } = clock();
+  return { at: now(), ...(!isSettled && { offset }) };
 }
 
 /** A value that no config takes stays on this device. */

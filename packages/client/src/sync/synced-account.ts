@@ -29,7 +29,7 @@ import {
 } from '../storage/storage.ts';
 import { ConfigEdits } from './config-edits.ts';
 import { Erasures } from './erasures.ts';
-import { JOURNAL, journalOf, type Link, Touched } from './journal.ts';
+import { JOURNAL, journalOf, type Link, type Moment, Touched } from './journal.ts';
 import { type ConfigName, KeptConfig } from './kept-config.ts';
 import {
   contactIds,
@@ -39,7 +39,7 @@ import {
   readStateMerged,
   type SyncedChanges,
 } from './merged.ts';
-import type { Configs, ReadModels, SyncScope } from './sync-scope.ts';
+import { type Configs, momentOf, type ReadModels, type SyncScope } from './sync-scope.ts';
 
 // Ours.
 /** spec/client §6.10. */
@@ -154,9 +154,10 @@ export class SyncedAccount {
     const record = await this.#storage.record(kind, id);
     if (kind === CONTACT) {
       contacts.put(id, record?.value as Contact | undefined);
-      const { at } = value as { at: number };
+      const { at, offset } = value as Moment;
       if (record === undefined && id !== this.#scope.own) {
-        this.#edits.erase(id, Math.min(at, this.#scope.now()), this.#touched);
+        const moment = offset === undefined ? { at: Math.min(at, this.#scope.now()) } : { at, offset };
+        this.#edits.erase(id, moment, this.#touched);
       } else this.#edits.contact(id, this.#touched);
       this.#touched.contacts.add(id);
     } else if (kind === CONVERSATION) {
@@ -205,7 +206,8 @@ export class SyncedAccount {
     const { config } = this.configs.contacts;
     for (const { id, believedAt } of this.erasures.confirm(offset, now())) {
       this.#touched.erasures.add(id);
-      if (config.erasedAt(id) === believedAt) config.setErasedAt(id, this.erasures.at(id)!);
+      const [at, told = 0] = [this.erasures.at(id)!, config.erasedAt(id)];
+      if (told === believedAt || told < at) config.setErasedAt(id, at);
     }
   }
 
@@ -258,7 +260,7 @@ export class SyncedAccount {
     if (this.#mode !== 'configs') {
       for (const id of contacts) {
         if (this.#scope.contacts.known(id) === undefined)
-          this.#edits.forget(id, this.#scope.now(), this.#touched);
+          this.#edits.forget(id, momentOf(this.#scope), this.#touched);
       }
       return;
     }
@@ -336,7 +338,7 @@ export class SyncedAccount {
       ...(merged.profile ? [this.#scope.profile.record()] : []),
       ...(merged.settings ? [this.#scope.settings.record()] : []),
       ...dumps,
-      ...(this.#mode === 'journal' ? journalOf(edited, now, ++this.#notes) : []),
+      ...(this.#mode === 'journal' ? journalOf(edited, momentOf(this.#scope), ++this.#notes) : []),
     ];
     const changes: Changes = {
       ...given,

@@ -77,6 +77,35 @@ test.each([
   },
 );
 
+test('a second erasure counts on all devices, though by a clock that is behind it came before the first', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock, network } = world;
+  const storage = new MemoryStorage();
+  const first = await world.open(ALICE, { storage });
+  const laptop = await world.open(ALICE);
+  const bob = await world.open(BOB);
+  await clock.run(bob.conversation(ALICE.id).send('one'));
+  await clock.until(async () => (await texts(first)).length === 1 && (await texts(laptop)).length === 1);
+  await clock.run(first.conversation(BOB.id).erase());
+  await clock.run(first.synced());
+  await clock.until(async () => (await texts(laptop)).length === 0);
+  await clock.run(bob.conversation(ALICE.id).send('two'));
+  await clock.until(async () => (await texts(first)).length === 1 && (await texts(laptop)).length === 1);
+  await clock.run(first.synced());
+  await clock.run(first.close());
+  network.isOffline = true;
+  const env = { ...testEnv(clock, 77), clock: wrongBy(-DAY_MS) };
+  const phone = await world.open(ALICE, { storage: storage.reopen(), env });
+  await clock.run(phone.conversation(BOB.id).erase());
+  await clock.pass(1_000);
+  network.isOffline = false;
+  await clock.run(bob.conversation(ALICE.id).send('after'));
+  await clock.until(async () => (await texts(phone)).join() === 'after');
+  await clock.run(phone.synced());
+  await clock.pass(20_000);
+  expect([await texts(phone), await texts(laptop)]).toEqual([['after'], ['after']]);
+});
+
 test('an erasure that another device tells for the future counts from when its swarm heard of it', async () => {
   world = new World({}, { pollEveryMs: 3_000 });
   const { clock } = world;
@@ -92,6 +121,32 @@ test('an erasure that another device tells for the future counts from when its s
   await clock.run(laptop.synced());
   const tablet = await world.open(ALICE);
   await clock.until(async () => (await texts(tablet)).join() === 'after');
+});
+
+test('an erasure by a program that only sends, which does not know yet that the clock is behind, takes all', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock, network } = world;
+  const storage = new MemoryStorage();
+  const env = (seed: number) => ({ ...testEnv(clock, seed), clock: wrongBy(-DAY_MS) });
+  const phone = await world.open(ALICE, { storage, env: env(77) });
+  const laptop = await world.open(ALICE);
+  const bob = await world.open(BOB);
+  await clock.run(bob.conversation(ALICE.id).send('before'));
+  await clock.until(async () => (await texts(phone)).length === 1 && (await texts(laptop)).length === 1);
+  await clock.run(phone.conversation(BOB.id).approve());
+  await clock.run(phone.synced());
+  await clock.until(() => laptop.contacts()[0]?.approved === true);
+  network.isOffline = true;
+  const sender = await world.open(ALICE, { storage, env: env(78), receive: false });
+  await clock.run(sender.conversation(BOB.id).erase());
+  expect(await texts(phone)).toEqual([]);
+  await clock.run(sender.close());
+  storage.reopen();
+  network.isOffline = false;
+  await clock.until(() => laptop.contacts().length === 0);
+  await clock.run(bob.conversation(ALICE.id).send('after'));
+  await clock.until(async () => (await texts(phone)).join() === 'after');
+  await clock.until(async () => (await texts(laptop)).join() === 'after');
 });
 
 /** What a device with a wrong clock, and without this rule, puts into the swarm. */
