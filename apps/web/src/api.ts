@@ -72,7 +72,7 @@ export interface Api {
   checkPhrase(phrase: string): Promise<PhraseCheck>;
   /**
    * Progress: `RestoreProgress`. One that is here already and sealed is refused with `already_here`, unless it is to be
-   * replaced: what this browser keeps of it is erased then.
+   * replaced: what this browser keeps of it is erased when the new one is open. When that fails, nothing has changed.
    */
   restoreAccount(options: {
     phrase: string;

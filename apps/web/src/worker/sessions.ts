@@ -57,9 +57,13 @@ export class Sessions {
       },
       createAccount: (options) =>
         this.#inTurn(async () => {
-          const account = this.#draft ?? Account.create();
+          const draft = this.#draft ?? Account.create();
+          // Should it fail: the same account, whose phrase is written down, is tried again.
+          this.#draft = draft;
+          const seed = draft.seed();
+          await this.#keep(Account.fromSeed(seed), options).finally(() => seed.fill(0));
+          draft.dispose();
           this.#draft = undefined;
-          await this.#keep(account, options);
           if (options.name.trim() !== '') await this.#session.setName(options.name.trim());
         }),
       suggestWords: async (prefix) => suggestWords(prefix),
@@ -185,7 +189,7 @@ export class Sessions {
     const seed = account.seed();
     try {
       return (
-        (await this.#vault.find(seed)) ?? (await this.#vault.entries()).find(({ id }) => id === account.id)
+        (await this.#vault.find(seed))[0] ?? (await this.#vault.entries()).find(({ id }) => id === account.id)
       );
     } finally {
       seed.fill(0);
@@ -199,30 +203,45 @@ export class Sessions {
     const { seal } = options;
     const seed = account.seed();
     try {
-      let known = await this.#known(account);
-      if (known !== undefined && known.sealedBy !== 'browser') {
+      const known = await this.#known(account);
+      if (known === undefined || known.sealedBy !== 'browser') {
         // Two of them would each have half of the messages. What is sealed nobody can read without its passphrase.
-        if (options.replace !== true)
+        if (known !== undefined && options.replace !== true)
           throw new AppError('already_here', 'the account is in this browser already');
-        await this.#remove(known.key);
-        known = undefined;
+        await this.#addAndOpen(seed, account.id, options);
+        // What it replaces goes when the new one is open.
+        const same = (await this.#vault.find(seed)).map(({ key }) => key);
+        for (const key of new Set([...(known ? [known.key] : []), ...same]))
+          if (key !== this.#open?.key) await this.#remove(key);
+        return;
       }
-      const key =
-        known?.key ??
-        (await this.#vault.add(seed, {
-          id: account.id,
-          ...(options.name !== undefined && { name: options.name.trim() }),
-          phraseConfirmed: options.phraseConfirmed,
-          seal,
-        }));
       // It was here without: whoever sets a passphrase now means it.
-      if (known !== undefined && seal !== undefined) {
-        await this.#vault.reseal(key, account.id, undefined, seal);
-      }
-      await this.#unlock(key, seal);
+      if (seal !== undefined) await this.#vault.reseal(known.key, account.id, undefined, seal);
+      await this.#unlock(known.key, seal);
     } finally {
       seed.fill(0);
       account.dispose();
+    }
+  }
+
+  /** One that does not open leaves nothing behind. */
+  async #addAndOpen(
+    seed: Uint8Array,
+    id: string,
+    { name, phraseConfirmed, seal }: { name?: string; phraseConfirmed: boolean; seal?: Seal | undefined },
+  ): Promise<void> {
+    const last = await this.#vault.value(LAST);
+    const about = { id, ...(name !== undefined && { name: name.trim() }), phraseConfirmed, seal };
+    const key = await this.#vault.add(seed, about);
+    try {
+      await this.#unlock(key, seal);
+      if (this.#broken !== undefined) throw new AppError(this.#broken.code, 'its database cannot be read');
+    } catch (error) {
+      // Should that fail too, the first failure says more.
+      await this.#remove(key)
+        .then(() => this.#vault.setValue(LAST, last))
+        .catch(() => undefined);
+      throw error;
     }
   }
 
@@ -327,7 +346,7 @@ export class Sessions {
     const { generation, setAside } = await this.#entry(key);
     for (const one of [generation, ...setAside]) await eraseDatabase(key, one);
     await this.#vault.remove(key);
-    await this.#vault.setValue(LAST, undefined);
+    if ((await this.#vault.value(LAST)) === key) await this.#vault.setValue(LAST, undefined);
   }
 
   async #close(): Promise<void> {

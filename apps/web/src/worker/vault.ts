@@ -113,11 +113,11 @@ export class Vault {
     }));
   }
 
-  /** The record of the account that this is the seed of. */
-  async find(seed: Uint8Array): Promise<VaultEntry | undefined> {
+  /** The records of the account that this is the seed of: one, unless it was being replaced when the browser ended. */
+  async find(seed: Uint8Array): Promise<readonly VaultEntry[]> {
     const records: VaultRecord[] = await result(this.#store(ACCOUNTS).getAll());
-    const found = records.find(({ key, mark }) => mark !== undefined && isEqual(mark, markOf(key, seed)));
-    return found && (await this.entries()).find(({ key }) => key === found.key);
+    const found = records.filter(({ key, mark }) => mark !== undefined && isEqual(mark, markOf(key, seed)));
+    return (await this.entries()).filter(({ key }) => found.some((one) => one.key === key));
   }
 
   async add(seed: Uint8Array, about: About): Promise<string> {
