@@ -46,7 +46,7 @@ const JUST_GIVEN_MS = 60_000;
 /** So many of them do, one after the other. */
 const COMPARING = 2;
 
-/** Then it is given to as one that cannot be compared with. */
+/** Then it is given to as one that cannot be compared with, or not compared with any more. */
 const MAX_SILENCES = 3;
 
 /** A member that answers otherwise is of a release that takes acts from members only. */
@@ -66,7 +66,7 @@ interface Dump {
   readonly parts: DumpParts | undefined;
   /** Whether the member answers when it is compared with; undefined: not known yet. */
   comparable: boolean | undefined;
-  /** How often it was asked for that and said nothing. */
+  /** How often it was asked for that, or compared with, and said nothing. */
   silences: number;
   /** By the monotonic clock: when the first message went, and when it is compared with what others gave. */
   beganAt: number | undefined;
@@ -163,7 +163,9 @@ export class SwarmSync {
   changed(previous: Membership): void {
     const { swarm } = this.#parts;
     const peers = new Set(swarm.peers.map((member) => member.ed25519Hex));
-    const before = previous.byEd25519.get(swarm.self?.ed25519Hex ?? '');
+    const ownHex = swarm.self?.ed25519Hex ?? '';
+    const before = previous.byEd25519.get(ownHex);
+    const whole = new Set(this.#complete);
     // We left, forgot everything, and are back.
     if (before?.active !== true && swarm.id !== undefined && this.#parts.mailbox.isEmpty()) {
       this.#wanted = WANTED_DUMPS;
@@ -176,11 +178,13 @@ export class SwarmSync {
     for (const set of [this.#ready, this.#complete, this.#givers, this.#sharedAt])
       for (const hex of set.keys()) if (!peers.has(hex)) set.delete(hex);
     if (before?.active === true) {
-      const givers = (previous.swarms.get(before.swarmId) ?? [])
-        .map(({ ed25519Hex }) => ed25519Hex)
-        .filter((hex) => swarm.membership.byEd25519.get(hex)?.active === true);
+      const former = (previous.swarms.get(before.swarmId) ?? []).map(({ ed25519Hex }) => ed25519Hex);
+      // Not those who still wait for their own part.
+      const givers = former.filter(
+        (hex) => swarm.membership.byEd25519.get(hex)?.active === true && (hex === ownHex || whole.has(hex)),
+      );
       const present = givers.filter((hex) => peers.has(hex));
-      for (const hex of peers) if (!present.includes(hex)) this.#givers.set(hex, present);
+      for (const hex of peers) if (!former.includes(hex)) this.#givers.set(hex, present);
       const oldSwarms = new Set(previous.swarmIds.map((id) => id.toString(16)));
       this.#moved(before.swarmId.toString(16), oldSwarms, givers);
     }
@@ -200,7 +204,10 @@ export class SwarmSync {
     for (const swarm of membership.swarmIds) {
       if (swarm === id) continue;
       if (!dissolved && oldSwarms.has(swarm.toString(16))) continue;
-      for (const member of membership.swarms.get(swarm) ?? []) this.#dump(member, givers);
+      const members = membership.swarms.get(swarm) ?? [];
+      // Who went over there gives nothing to it.
+      const staying = givers?.filter((hex) => !members.some(({ ed25519Hex }) => ed25519Hex === hex));
+      for (const member of members) this.#dump(member, staying);
     }
   }
 
@@ -263,12 +270,14 @@ export class SwarmSync {
     this.#cancel = this.#env.clock.after(ms, () => {
       this.#again = false;
       this.#round = this.#run()
-        .catch((error: unknown) =>
-          this.#env.log.error({ error: String(error) }, 'handing messages over failed'),
-        )
-        .then(() => {
+        .then(() => this.#pauseMs())
+        .catch((error: unknown) => {
+          this.#env.log.error({ error: String(error) }, 'handing messages over failed');
+          return GREET_INTERVAL_MS;
+        })
+        .then((pauseMs) => {
           this.#round = undefined;
-          this.#schedule(this.#again ? 0 : this.#pauseMs());
+          this.#schedule(this.#again ? 0 : pauseMs);
         });
     });
   }
@@ -354,9 +363,11 @@ export class SwarmSync {
     dump.compareAt ??= now + wait * (place + 1);
     if (now < dump.compareAt) return false;
     const member = swarm.membership.byEd25519.get(ed25519Hex);
-    // What cannot be given now is found by the rounds between members.
-    if (member?.active === true) await reconciler.give(member, ['m']);
-    return true;
+    if (member?.active !== true || (await reconciler.give(member, ['m']))) return true;
+    if (this.#stopped) return false;
+    dump.compareAt = clock.monotonic() + GREET_INTERVAL_MS;
+    // What cannot be given in the end is found by the rounds between members.
+    return reconciler.cannot(member) || ++dump.silences >= MAX_SILENCES;
   }
 
   /** Sends what is left of a dump; true when it is all there. */
