@@ -109,7 +109,7 @@ export class RetryQueue {
     this.#next = database.prepare(
       'SELECT id, created, message, method, body FROM forwards WHERE peer = ? ORDER BY id LIMIT ?',
     );
-    this.#remove = database.prepare('DELETE FROM forwards WHERE id = ?');
+    this.#remove = database.prepare('DELETE FROM forwards WHERE id = ? RETURNING length(body) AS n');
     this.#removePeer = database.prepare('DELETE FROM forwards WHERE peer = ?');
     this.#peersOf = database.prepare('SELECT DISTINCT peer FROM forwards');
     this.#count = database.prepare('SELECT count(*) AS n FROM forwards');
@@ -247,9 +247,10 @@ export class RetryQueue {
 
   /** In a transaction. */
   #forget(hex: string, finished: readonly Entry[]): void {
-    for (const { id, body } of finished) {
-      this.#remove.run(id);
-      if (this.#allBytes !== undefined) this.#allBytes -= body?.length ?? 0;
+    for (const { id } of finished) {
+      // Its body may have been dropped while it was on its way.
+      const bytes = Number(this.#remove.get(id)?.n ?? 0);
+      if (this.#allBytes !== undefined) this.#allBytes -= bytes;
     }
     this.#bodyBytesOf.delete(hex);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What is kept for members that are away, and how much of it (spec/storage-server §5.6).
 import { DatabaseSync } from 'node:sqlite';
+import { OmqError } from '@allium/net/omq/endpoint';
 import { until } from '@allium/net/testing/until';
 import type { Member } from '@allium/protocol/membership';
 import { expect, test } from 'vitest';
@@ -115,4 +116,41 @@ test('a deletion of what only the absent member has reaches it, long as it may b
     async () => (await b.rpc('retrieve', account.retrieve())).json.messages.length === 0,
     'the message to go',
   );
+});
+
+test('what is dropped while it is on its way counts once', async () => {
+  const database = new Database({ path: ':memory:', maxBytes: 64 * MIB });
+  const members = [1, 2].map((byte) => {
+    const ed25519Key = new Uint8Array(32).fill(byte);
+    const ed25519Hex = Buffer.from(ed25519Key).toString('hex');
+    return { ed25519Key, ed25519Hex, active: true, host: '127.0.0.1', omqPort: byte } as Member;
+  });
+  const [first, second] = members as [Member, Member];
+  const answers: (() => void)[] = [];
+  const omq = {
+    request: ({ port }: { port: number }) =>
+      port === second.omqPort
+        ? Promise.reject(new OmqError('unreachable', 'nobody there'))
+        : new Promise((resolve) => answers.push(() => resolve([Buffer.from('{}')]))),
+  };
+  const swarm = { membership: { byEd25519: new Map(members.map((one) => [one.ed25519Hex, one])) } };
+  const clock = new TestClock();
+  const parts = { database, omq, swarm, metrics: { retriesDelivered: 0, peerFailed: () => undefined } };
+  const queue = new RetryQueue(parts as never, testEnv(clock));
+  queue.start();
+  const request = () => ({ method: 'delete', body: new Uint8Array(1.5 * MIB) });
+  await queue.add([first], request());
+  clock.advance(1000);
+  await until(() => answers.length === 1, 'the first to be on its way');
+  await queue.add([first], request());
+  await queue.add([first], request());
+  // 4 MiB are the limit: the first is no longer kept.
+  answers[0]!();
+  await until(() => answers.length === 2, 'the next to be on its way');
+  await queue.add([second], request());
+  const sum = database.prepare('SELECT total(length(body)) AS n FROM forwards').get()?.n;
+  expect(Number(sum) / MIB).toBeLessThanOrEqual(4);
+  for (const answer of answers) answer();
+  await queue.stop();
+  database.close();
 });
