@@ -26,7 +26,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function tab(session: SessionView, lockMinutes: number) {
+function tab(session: SessionView | undefined, lockMinutes: number) {
   const target = new EventTarget();
   const preferences = new PreferenceStore();
   preferences.change({ lockMinutes });
@@ -98,4 +98,21 @@ test('opening it counts as being there', () => {
   store.set(open('passphrase'));
   vi.advanceTimersByTime(0.9 * MINUTE);
   expect(lock).not.toHaveBeenCalled();
+});
+
+test('a page that is opened anew finds an account that should have been locked, and locks it', () => {
+  const { press } = tab(open('passphrase'), 5);
+  press();
+  // The laptop slept, and its timers too; whoever wakes it opens another page at once, and moves the pointer there.
+  vi.setSystemTime(Date.now() + 60 * MINUTE);
+  const fresh = tab(undefined, 5);
+  fresh.press();
+  fresh.store.set(open('passphrase'));
+  expect(fresh.lock).toHaveBeenCalled();
+  // One that is opened in time counts as being there.
+  kept.set('allium-active-at', String(Date.now() - 4 * MINUTE));
+  const inTime = tab(undefined, 5);
+  inTime.store.set(open('passphrase'));
+  vi.advanceTimersByTime(4 * MINUTE);
+  expect(inTime.lock).not.toHaveBeenCalled();
 });

@@ -23,9 +23,17 @@ interface AutoLockParts {
 
 /** Runs until what it returns is called. */
 export function startAutoLock({ preferences, session, lock, kept, target, now }: AutoLockParts): () => void {
-  let own = now();
+  const readKept = (): number => {
+    try {
+      return Number(kept?.getItem(KEY) ?? 0);
+    } catch {
+      return 0;
+    }
+  };
+  // A page that is opened on an account that is open already is no sign that somebody may see it.
+  let own = readKept() === 0 ? now() : 0;
   let keptAt = 0;
-  let wasOpen = session.get()?.phase === 'open';
+  let before = session.get()?.phase;
   const keep = () => {
     own = now();
     if (own - keptAt < KEEP_AFTER_MS && own >= keptAt) return;
@@ -37,7 +45,7 @@ export function startAutoLock({ preferences, session, lock, kept, target, now }:
     }
   };
   const last = (): number => {
-    const elsewhere = Number(kept?.getItem(KEY) ?? 0);
+    const elsewhere = readKept();
     // A clock that was set back must not keep it open.
     if (own > now() + KEEP_AFTER_MS) own = now();
     return Math.max(own, elsewhere <= now() + KEEP_AFTER_MS ? elsewhere : 0);
@@ -49,14 +57,18 @@ export function startAutoLock({ preferences, session, lock, kept, target, now }:
     return phase === 'open' && isSealed && lockMinutes > 0 && now() - last() >= lockMinutes * 60_000;
   };
   const look = () => {
-    const isOpen = session.get()?.phase === 'open';
-    // Whoever has just opened it is there.
-    if (isOpen && !wasOpen) keep();
-    wasOpen = isOpen;
+    const phase = session.get()?.phase;
+    const isOpened = phase === 'open' && before !== 'open';
+    // Whoever has just opened it is there; but a page that has just been loaded found it so.
+    if (isOpened && (before !== undefined || !isOver())) keep();
+    before = phase;
     if (isOver()) lock();
   };
   // Whoever wakes a laptop moves the pointer first.
-  const active = () => (isOver() ? lock() : keep());
+  const active = () => {
+    if (isOver()) lock();
+    else if (session.get() !== undefined) keep();
+  };
   for (const sign of SIGNS) target.addEventListener(sign, active, { capture: true, passive: true });
   // A laptop that was shut: before anything of it is seen, as far as a page can.
   target.addEventListener('visibilitychange', look);
