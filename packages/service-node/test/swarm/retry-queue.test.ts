@@ -128,10 +128,18 @@ test('what is dropped while it is on its way counts once', async () => {
   const [first, second] = members as [Member, Member];
   const answers: (() => void)[] = [];
   const omq = {
-    request: ({ port }: { port: number }) =>
-      port === second.omqPort
-        ? Promise.reject(new OmqError('unreachable', 'nobody there'))
-        : new Promise((resolve) => answers.push(() => resolve([Buffer.from('{}')]))),
+    request: async (
+      { port }: { port: number },
+      _command: string,
+      _parts: unknown,
+      more: { signal: AbortSignal },
+    ) => {
+      if (port === second.omqPort) throw new OmqError('unreachable', 'nobody there');
+      return new Promise((resolve, reject) => {
+        answers.push(() => resolve([Buffer.from('{}')]));
+        more.signal.addEventListener('abort', () => reject(new OmqError('aborted', 'ended')));
+      });
+    },
   };
   const swarm = { membership: { byEd25519: new Map(members.map((one) => [one.ed25519Hex, one])) } };
   const clock = new TestClock();
@@ -150,7 +158,6 @@ test('what is dropped while it is on its way counts once', async () => {
   await queue.add([second], request());
   const sum = database.prepare('SELECT total(length(body)) AS n FROM forwards').get()?.n;
   expect(Number(sum) / MIB).toBeLessThanOrEqual(4);
-  for (const answer of answers) answer();
   await queue.stop();
   database.close();
 });
