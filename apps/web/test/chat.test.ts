@@ -74,3 +74,50 @@ test('a page that could not be read is told', async () => {
   await chat.open(0);
   expect(chat.state.get().phase).toBe('failed');
 });
+
+test('what is read anew keeps what was loaded, and the line above what was unread', async () => {
+  const all = Array.from({ length: 700 }, (_, i) => at(i + 1));
+  const chat = new Chat(mara.id, backendOf(all));
+  await chat.open(3);
+  await chat.loadOlder();
+  await chat.loadOlder();
+  const before = places(chat);
+  expect(before.length).toBe(560);
+  all.splice(300, 1);
+  await chat.refresh();
+  // All that were there, and what its page brings along.
+  expect(places(chat).slice(-559)).toEqual(before.filter((place) => place !== 301));
+  expect(chat.state.get()).toMatchObject({ hasOlder: true, shift: false, unreadFrom: `${mara.id}:698` });
+  await chat.loadOlder();
+  expect(places(chat)).toEqual(all.map(({ place }) => place));
+  expect(chat.state.get().hasOlder).toBe(false);
+});
+
+test.each(['open', 'refresh'] as const)(
+  'what comes while a page is on its way is not lost (%s)',
+  async (how) => {
+    const kept = [at(10), at(20)];
+    const backend = backendOf(kept);
+    const answered: (() => void)[] = [];
+    let isSlow = false;
+    const chat = new Chat(mara.id, {
+      ...backend,
+      call: (async (...given: Parameters<Backend['call']>) => {
+        const page = await backend.call(...given);
+        if (isSlow) await new Promise<void>((resolve) => answered.push(resolve));
+        return page;
+      }) as unknown as Backend['call'],
+    });
+    if (how === 'refresh') await chat.open(0);
+    isSlow = true;
+    const reading = how === 'open' ? chat.open(0) : chat.refresh();
+    await expect.poll(() => answered.length).toBe(1);
+    chat.put(at(30));
+    chat.put({ ...at(20), text: 'changed' });
+    chat.remove(`${mara.id}:10`);
+    answered[0]!();
+    await reading;
+    expect(places(chat)).toEqual([20, 30]);
+    expect(chat.state.get().messages[0]?.text).toBe('changed');
+  },
+);

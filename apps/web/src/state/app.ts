@@ -179,7 +179,7 @@ export class App {
     if (account !== undefined && (isOther || anew)) {
       void this.call('conversations', []).then((list) => list && this.conversations.set(list));
       void this.call('network', []).then((network) => network && this.network.set(network));
-      for (const chat of this.#chats.values()) void chat.open(0);
+      for (const chat of this.#chats.values()) void chat.refresh();
     }
   }
 

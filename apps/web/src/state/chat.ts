@@ -27,6 +27,8 @@ export class Chat {
   readonly #backend: Backend;
   #loading: Promise<void> | undefined;
   #asked = 0;
+  /** What has changed since what is being read was asked for: it may have been read before. */
+  #meanwhile: (() => void)[] | undefined;
 
   constructor(id: string, backend: Backend) {
     this.id = id;
@@ -35,22 +37,59 @@ export class Chat {
 
   /** The newest page; what is shown stays until it is there. */
   async open(unread: number): Promise<void> {
-    const asked = ++this.#asked;
-    try {
+    await this.#read(async () => {
       const messages = await this.#backend.call('history', [this.id, { limit: PAGE }]);
-      if (asked !== this.#asked) return;
       const incoming = messages.filter(({ mine }) => !mine);
       const unreadFrom = unread > 0 ? incoming.at(-Math.min(unread, incoming.length))?.key : undefined;
-      this.state.set({
+      return {
         messages,
-        shift: false,
-        phase: 'ready',
         hasOlder: messages.length === PAGE,
         ...(unreadFrom !== undefined && { unreadFrom }),
-      });
+      };
+    });
+  }
+
+  /** Reads what is loaded anew: somebody may be reading there. */
+  async refresh(): Promise<void> {
+    const { messages: shown, phase, unreadFrom } = this.state.get();
+    const [first] = shown;
+    if (phase !== 'ready' || first === undefined) return await this.open(0);
+    await this.#read(async () => {
+      let messages: readonly MessageView[] = [];
+      for (;;) {
+        const [next] = messages;
+        const limit = Math.max(PAGE, Math.min(LATER_PAGE, shown.length - messages.length));
+        const page = await this.#page(limit, next);
+        messages = [...page, ...messages];
+        const hasOlder = page.length === limit;
+        if (!hasOlder || (messages[0]?.place ?? 0) <= first.place)
+          return { messages, hasOlder, ...(unreadFrom !== undefined && { unreadFrom }) };
+      }
+    });
+  }
+
+  async #read(ask: () => Promise<Omit<ChatState, 'phase' | 'shift'>>): Promise<void> {
+    const asked = ++this.#asked;
+    this.#meanwhile = [];
+    try {
+      const state = await ask();
+      if (asked !== this.#asked) return;
+      this.state.set({ ...state, shift: false, phase: 'ready' });
+      const meanwhile = this.#meanwhile;
+      this.#meanwhile = undefined;
+      for (const change of meanwhile) change();
     } catch {
-      if (asked === this.#asked) this.state.update((state) => ({ ...state, phase: 'failed' }));
+      if (asked !== this.#asked) return;
+      this.#meanwhile = undefined;
+      this.state.update((state) => ({ ...state, phase: 'failed' }));
     }
+  }
+
+  #page(limit: number, first: MessageView | undefined): Promise<readonly MessageView[]> {
+    if (first === undefined) return this.#backend.call('history', [this.id, { limit }]);
+    const { sender, timestamp, place, hash } = first;
+    const before = { sender, timestamp, place, ...(hash !== undefined && { hash }) };
+    return this.#backend.call('history', [this.id, { limit, before }]);
   }
 
   async loadOlder(): Promise<void> {
@@ -74,6 +113,7 @@ export class Chat {
 
   /** A message is new or has changed. */
   put(message: MessageView): void {
+    this.#meanwhile?.push(() => this.put(message));
     const { messages, phase } = this.state.get();
     if (phase === 'loading') return;
     // What is new stands at the end nearly always.
@@ -91,6 +131,7 @@ export class Chat {
   }
 
   remove(key: string): void {
+    this.#meanwhile?.push(() => this.remove(key));
     this.#set(this.state.get().messages.filter((message) => message.key !== key));
   }
 
@@ -106,12 +147,8 @@ export class Chat {
   async #loadOlder(): Promise<void> {
     const [first] = this.state.get().messages;
     if (first === undefined) return;
-    const { sender, timestamp, place, hash } = first;
-    const before = { sender, timestamp, place, ...(hash !== undefined && { hash }) };
     const asked = this.#asked;
-    const page = await this.#backend
-      .call('history', [this.id, { limit: LATER_PAGE, before }])
-      .catch(() => undefined);
+    const page = await this.#page(LATER_PAGE, first).catch(() => undefined);
     // The tab that answered is gone, or the chat was loaded anew meanwhile: scrolling asks again.
     if (page === undefined || asked !== this.#asked) return;
     this.state.update((state) => ({
