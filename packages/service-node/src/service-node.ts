@@ -86,14 +86,27 @@ export class ServiceNode {
     const env: Env = { ...this.#env, log: this.#env.log.child({ id: keys.ed25519Hex.slice(0, 8) }) };
     /** Closed in the opposite order of opening. */
     const closers: Closer[] = hasFolder ? [lockDataFolder(options.dataDir)] : [];
-    const stop = async () => {
-      for (const close of closers.reverse()) await close();
-    };
+    const stop = () => closeAll(closers.reverse());
     try {
       return { ...(await assemble({ options, keys, deps: this.#deps, closers }, env)), stop };
     } catch (error) {
-      await stop();
+      await stop().catch((reason: unknown) =>
+        env.log.error({ error: String(reason) }, 'taking down what had started failed'),
+      );
       throw error;
     }
   }
+}
+
+/** All of them, one after the other, also when some fail. @throws what the first one threw */
+async function closeAll(closers: readonly Closer[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (const close of closers) {
+    try {
+      await close();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
