@@ -226,7 +226,7 @@ export class RunningAccount {
       storage,
       log: env.log,
       now,
-      clock: () => running?.network.clock ?? { offset: 0, isSettled: false },
+      clock: () => running?.network.clock ?? { offset: 0, isSettled: false, unique: now },
     });
     loaded = synced;
     running = new RunningAccount({ ...options, storage: whole }, { ...models, synced });

@@ -49,7 +49,7 @@ import { expiryOf, timerIn } from './timers.ts';
 // From the specification.
 /** §4.4: typing that is older is over. */
 const TYPING_MS = 20_000;
-// Ours.
+
 /** What one answer leads to. */
 interface Batch {
   readonly arrived: Map<string, StoredMessage>;

@@ -37,14 +37,14 @@ export interface SyncScope extends ReadModels {
   readonly log: Logger;
   /** Network time. */
   readonly now: () => number;
-  /** Local minus network time, and whether nodes have confirmed it. */
-  readonly clock: () => { readonly offset: number; readonly isSettled: boolean };
+  /** Local minus network time, and whether nodes have confirmed it; a network time that nothing else of ours has. */
+  readonly clock: () => { readonly offset: number; readonly isSettled: boolean; unique(): number };
 }
 
-/** Now. */
-export function momentOf({ now, clock }: SyncScope): Moment {
-  const { offset, isSettled } = clock();
-  return { at: now(), ...(!isSettled && { offset }) };
+/** Now, and no message of ours has that time: what was said before it is told from what is said after it. */
+export function momentOf(scope: SyncScope): Moment {
+  const clock = scope.clock();
+  return { at: clock.unique(), ...(!clock.isSettled && { offset: clock.offset }) };
 }
 
 /** A value that no config takes stays on this device. */

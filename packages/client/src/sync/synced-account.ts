@@ -304,7 +304,7 @@ export class SyncedAccount {
     for (const message of given.messages ?? []) {
       const { conversation } = message;
       const place = placeTime(message);
-      const isOurs = message.sender === this.#scope.own && message.state === 'sending';
+      const isOurs = message.sender === this.#scope.own && message.state !== 'sent';
       const { erasures } = this;
       if (isOurs ? erasures.coversOwn(conversation, place) : erasures.covers(conversation, place)) continue;
       messages.push(message);

@@ -77,6 +77,32 @@ test.each([
   },
 );
 
+test('what is said after an erasure by a clock that is behind is told as failed when it fails', async () => {
+  const { phone } = await erasedBy(-DAY_MS);
+  const { clock } = world;
+  const conversation = phone.conversation(BOB.id);
+  await clock.pass(10);
+  await expect(clock.run(conversation.send('again'))).rejects.toMatchObject({ name: 'ClientError' });
+  expect(await conversation.history()).toMatchObject([{ text: 'again', state: 'failed' }]);
+});
+
+test('what is said in the millisecond of an erasure, after it, stays', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const phone = await world.open(ALICE);
+  const bob = await world.open(BOB);
+  await clock.run(bob.conversation(ALICE.id).send('before'));
+  await clock.until(async () => (await texts(phone)).length === 1);
+  const conversation = phone.conversation(BOB.id);
+  await clock.run(
+    (async () => {
+      await conversation.erase();
+      await conversation.send('after');
+    })(),
+  );
+  expect(await texts(phone)).toEqual(['after']);
+});
+
 test('a second erasure counts on all devices, though by a clock that is behind it came before the first', async () => {
   world = new World({}, { pollEveryMs: 3_000 });
   const { clock, network } = world;
