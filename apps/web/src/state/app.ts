@@ -55,18 +55,39 @@ export class App {
     this.router = router ?? new Router();
     this.preferences = preferences ?? new PreferenceStore();
     backend.on('session', (session) => this.#takeSession(session));
-    backend.on('conversations', (conversations) => this.conversations.set(conversations));
-    backend.on('network', (network) => this.network.set(network));
-    backend.on('full', (full) => this.full.set(full));
-    backend.on('message', ({ view, isNew }) => this.#takeMessage(view, isNew));
+    // What is told late of an account that was closed is not taken.
+    const whileOpen =
+      <T>(take: (value: T) => void) =>
+      (value: T) => {
+        if (this.#openAccount !== undefined) take(value);
+      };
+    backend.on(
+      'conversations',
+      whileOpen((conversations) => this.conversations.set(conversations)),
+    );
+    backend.on(
+      'network',
+      whileOpen((network) => this.network.set(network)),
+    );
+    backend.on(
+      'full',
+      whileOpen((full) => this.full.set(full)),
+    );
+    backend.on(
+      'message',
+      whileOpen(({ view, isNew }) => this.#takeMessage(view, isNew)),
+    );
     backend.on('removed', ({ conversation, key }) => this.#chats.get(conversation)?.remove(key));
-    backend.on('typing', ({ id, isTyping }) =>
-      this.typing.update((now) => {
-        const next = new Set(now);
-        if (isTyping) next.add(id);
-        else next.delete(id);
-        return next;
-      }),
+    backend.on(
+      'typing',
+      whileOpen(({ id, isTyping }) =>
+        this.typing.update((now) => {
+          const next = new Set(now);
+          if (isTyping) next.add(id);
+          else next.delete(id);
+          return next;
+        }),
+      ),
     );
     backend.on('restarted', () => void this.refresh());
   }
@@ -177,8 +198,9 @@ export class App {
     }
     this.session.set(session);
     if (account !== undefined && (isOther || anew)) {
-      void this.call('conversations', []).then((list) => list && this.conversations.set(list));
-      void this.call('network', []).then((network) => network && this.network.set(network));
+      const isStill = () => this.#openAccount === account;
+      void this.call('conversations', []).then((list) => list && isStill() && this.conversations.set(list));
+      void this.call('network', []).then((network) => network && isStill() && this.network.set(network));
       for (const chat of this.#chats.values()) void chat.refresh();
     }
   }

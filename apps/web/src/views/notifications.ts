@@ -39,35 +39,49 @@ export function playSound(): void {
 }
 
 export function useNotifications(app: App): void {
-  useEffect(() => {
-    const tell = (message: MessageView) => {
-      const { notifications, sounds } = app.preferences.get();
-      if (document.hasFocus()) return;
-      const list = app.conversations.get()?.list ?? [];
-      const conversation = list.find(({ person }) => person.id === message.conversation);
-      // Of strangers nothing is told until they are accepted.
-      if (conversation === undefined || (conversation.mutedUntil ?? 0) > Date.now()) return;
-      if (sounds) playSound();
-      if (notifications === 'off' || globalThis.Notification?.permission !== 'granted') return;
-      const title = notifications === 'anonymous' ? 'Allium' : titleOf(conversation.person);
-      const body =
-        notifications === 'full'
-          ? tame(message.text).slice(0, MAX_TEXT) || t('attachment.file')
-          : t('notification.new');
-      const shown = new Notification(title, {
-        body,
-        tag: message.conversation,
-        icon: './icons/icon-192.png',
-      });
-      shown.onclick = () => {
-        window.focus();
-        app.router.go({ at: 'chat', id: message.conversation });
-        shown.close();
-      };
+  useEffect(() => startNotifications(app), [app]);
+}
+
+/** Runs until what it returns is called. */
+export function startNotifications(app: App): () => void {
+  /** Of each conversation the newest; the browser itself shows no more than one. */
+  const open = new Map<string, Notification>();
+  const tell = (message: MessageView) => {
+    const { notifications, sounds } = app.preferences.get();
+    if (document.hasFocus()) return;
+    const list = app.conversations.get()?.list ?? [];
+    const conversation = list.find(({ person }) => person.id === message.conversation);
+    // Of strangers nothing is told until they are accepted.
+    if (conversation === undefined || (conversation.mutedUntil ?? 0) > Date.now()) return;
+    if (sounds) playSound();
+    if (notifications === 'off' || globalThis.Notification?.permission !== 'granted') return;
+    const title = notifications === 'anonymous' ? 'Allium' : titleOf(conversation.person);
+    const body =
+      notifications === 'full'
+        ? tame(message.text).slice(0, MAX_TEXT) || t('attachment.file')
+        : t('notification.new');
+    const shown = new Notification(title, {
+      body,
+      tag: message.conversation,
+      icon: './icons/icon-192.png',
+    });
+    open.set(message.conversation, shown);
+    shown.onclick = () => {
+      window.focus();
+      app.router.go({ at: 'chat', id: message.conversation });
+      shown.close();
     };
-    app.arrivals.add(tell);
-    return () => {
-      app.arrivals.delete(tell);
-    };
-  }, [app]);
+  };
+  // What a locked page does not show stands nowhere else either.
+  const look = () => {
+    if (app.session.get()?.phase === 'open') return;
+    for (const shown of open.values()) shown.close();
+    open.clear();
+  };
+  app.arrivals.add(tell);
+  const stopSession = app.session.subscribe(look);
+  return () => {
+    app.arrivals.delete(tell);
+    stopSession();
+  };
 }

@@ -146,6 +146,9 @@ function Messenger() {
   const unread = conversations?.list.filter((one) => one.unread > 0 || one.markedUnread === true).length ?? 0;
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Allium` : 'Allium';
+    return () => {
+      document.title = 'Allium';
+    };
   }, [unread]);
   return (
     <main className="shell" data-at={route.at === 'home' ? 'home' : 'page'}>

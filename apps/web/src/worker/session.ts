@@ -67,7 +67,10 @@ export class Session {
     this.#client = parts.client;
     this.#storage = parts.storage;
     this.#transport = parts.transport;
-    this.#tell = parts.tell;
+    // Nothing is told of an account that was closed meanwhile.
+    this.#tell = (name, value) => {
+      if (!this.#closed) parts.tell(name, value);
+    };
     this.#verified = parts.verified;
     this.#listen();
     this.api = this.#methods();
@@ -188,7 +191,7 @@ export class Session {
 
   async #tellMessage(message: StoredMessage, isNew: boolean): Promise<void> {
     const view = await this.#view(message);
-    if (!this.#closed) this.#tell('message', { view, isNew });
+    this.#tell('message', { view, isNew });
   }
 
   #tellConversationsSoon(): void {
