@@ -2,8 +2,18 @@
 // Giving a finished file its name, where nothing may be replaced.
 import { link, open, rename, rm, unlink } from 'node:fs/promises';
 
-/** Of file systems without hard links (exFAT, FAT32, some network drives), as their drivers tell it. */
-const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+/**
+ * Of file systems without hard links (exFAT, FAT32, some network drives), as their drivers tell it, and of systems that allow
+ * programs none (`EACCES` on Android).
+ */
+const NO_LINKS: ReadonlySet<string> = new Set([
+  'EPERM',
+  'EACCES',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+]);
 
 /**
  * As `rename` within one folder, but fails with `EEXIST` where there is a file of the new name. The bytes under the new name are

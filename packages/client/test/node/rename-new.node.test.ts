@@ -30,7 +30,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const CHEAP = { passes: 1, memoryBytes: 8 * 1024 };
 
-test.each([undefined, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])(
+test.each([undefined, 'EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])(
   'an account file is written, and not over another one, where links fail with %s',
   async (code) => {
     links.fail = code;
