@@ -90,6 +90,8 @@ export function restated(diff: Diff, data: ConfigDict): Diff {
   const again: Diff = new Map();
   for (const [key, change] of diff) {
     const value = data.get(key);
+    // Of another kind by now: replayed, the old change would delete it.
+    if (value !== undefined && change !== REMOVED && !isOfKind(value, change)) continue;
     if (change instanceof Map) {
       const inner = restated(change, value instanceof Map ? value : NOTHING);
       if (inner.size > 0) again.set(key, inner);

@@ -12,7 +12,7 @@ import {
   readData,
   writeData,
 } from '../../src/config/data.ts';
-import { applyDiff, computeDiff, readDiff, writeDiff } from '../../src/config/diff.ts';
+import { applyDiff, combined, computeDiff, readDiff, restated, writeDiff } from '../../src/config/diff.ts';
 import { decryptConfig, unpackPlaintext } from '../../src/config/encryption.ts';
 import { mergeMessages } from '../../src/config/merge.ts';
 import { type ConfigMessage, parseMessage, serializeVersion } from '../../src/config/message.ts';
@@ -60,6 +60,33 @@ test('a diff leads from the old data to the new', () => {
       applyDiff(data, computeDiff(old, next), next);
       prune(data);
       expect(writeData(data)).toBe(writeData(next));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+/** Of few keys and values, so that the same key often holds another kind. */
+const fewKeys = fc
+  .dictionary(
+    fc.constantFrom('a', 'b'),
+    fc.oneof(
+      fc.nat(2),
+      fc.subarray([0, 1, 2], { minLength: 1 }).map((items) => new Set(items)),
+      fc
+        .dictionary(fc.constantFrom('x', 'y'), fc.nat(2), { minKeys: 1 })
+        .map((inner) => new Map(Object.entries(inner))),
+    ),
+  )
+  .map((members): ConfigDict => new Map(Object.entries(members)));
+
+test('an edit that is said once more changes nothing of the version that says it', () => {
+  fc.assert(
+    fc.property(fewKeys, fewKeys, fewKeys, fewKeys, (old, next, base, present) => {
+      const again = restated(computeDiff(old, next), present);
+      const data = cloneDict(present);
+      applyDiff(data, combined(again, computeDiff(base, present)), present);
+      prune(data);
+      expect(writeData(data)).toBe(writeData(present));
     }),
     { numRuns: 300 },
   );
