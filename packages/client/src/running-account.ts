@@ -178,7 +178,7 @@ export class RunningAccount {
         onRound: (error) => this.#onRound(error),
         // What another process changed meanwhile is not to be undone by what follows from the answer.
         beforeTaking: async () => {
-          await this.#confirmErasures();
+          await this.#confirmTime();
           await synced.takeJournal();
         },
         onGap: (counts) => this.events.emit('gap', counts),
@@ -325,10 +325,13 @@ export class RunningAccount {
     }
   }
 
-  /** What comes is not to be measured by an erasure whose time is that of a wrong clock. */
-  async #confirmErasures(): Promise<void> {
-    if (!this.synced.erasures.areBelieved) return;
-    if (!this.network.clock.isSettled) await this.network.settleClock(this.closing);
+  /** What comes is not to be judged by a clock that was just set, nor by an erasure whose time is that of a wrong clock. */
+  async #confirmTime(): Promise<void> {
+    const { clock } = this.network;
+    const { areBelieved } = this.synced.erasures;
+    const wasSettled = clock.atLeast() !== undefined;
+    if ((areBelieved || wasSettled) && !clock.isSettled) await this.network.settleClock(this.closing);
+    if (!areBelieved) return;
     this.synced.confirmErasures();
     this.#resumeErasing();
   }

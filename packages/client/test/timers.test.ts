@@ -10,6 +10,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { Client } from '../src/client.ts';
 import { MemoryStorage } from '../src/storage/memory.ts';
 import type { StoredMessage, Timer } from '../src/storage/storage.ts';
+import { testEnv } from './test-clock.ts';
 import { World } from './world.ts';
 
 let world: World;
@@ -238,6 +239,28 @@ test.each([
   await clock.pass(timestamp + 700_000 - clock.trueNow());
   expect(await storage.message(ALICE.id, timestamp)).toBeUndefined();
   clock.skew = 0;
+});
+
+test('what comes just after a clock was set is not judged by it', async () => {
+  world = new World({}, { waitMs: 20_000 });
+  const { clock, network } = world;
+  for (const node of network.nodes) node.canWait = true;
+  const alice = await world.open(ALICE);
+  let jump = 0;
+  const bobsClock = {
+    now: () => clock.now() + jump,
+    monotonic: () => clock.monotonic(),
+    after: (ms: number, run: () => void) => clock.after(ms, run),
+  };
+  const bob = await world.open(BOB, { env: { ...testEnv(clock, 77), clock: bobsClock } });
+  await clock.run(alice.conversation(BOB.id).approve());
+  await clock.run(alice.conversation(BOB.id).setTimer(AFTER_SEND));
+  await clock.run(alice.conversation(BOB.id).send('first'));
+  await clock.until(async () => (await said(bob, ALICE)).length === 1);
+  await clock.pass(5_000);
+  jump = 3_600_000;
+  await clock.run(alice.conversation(BOB.id).send('second'));
+  await clock.until(async () => (await said(bob, ALICE)).length === 2);
 });
 
 test('a clock that is set after a start without a network is not believed', async () => {

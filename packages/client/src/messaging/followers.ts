@@ -59,7 +59,7 @@ interface FollowersDeps {
   readonly storage: Storage;
   /** Network time. */
   readonly now: () => number;
-  /** Before what a member told goes to whoever follows it. */
+  /** Before what a member told is looked at. */
   readonly beforeTaking?: (() => Promise<void>) | undefined;
 }
 
@@ -145,6 +145,7 @@ export class Followers {
     if (this.#followers.get(namespace) !== follower) {
       return { lied: false, fresh: [], isRetold: false, last: undefined };
     }
+    if (result.messages.length > 0) await beforeTaking?.();
     const pubkey = parseAccountPubkey(account);
     const now = networkTime();
     const seen = new Set(await storage.seen(result.messages.map((message) => message.hash)));
@@ -170,7 +171,6 @@ export class Followers {
     }
     const isRetold = retold.length > 0;
     if (last === undefined) return { lied, fresh: [], isRetold, last: undefined };
-    await beforeTaking?.();
     const { changes, onWritten } = await follower.take({ fresh, retold });
     await storage.write({
       ...changes,

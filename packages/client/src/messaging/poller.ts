@@ -46,7 +46,7 @@ interface PollerDeps {
   readonly storage: Storage;
   readonly env: Env;
   readonly onRound: (error: ClientError | undefined) => void;
-  /** Before what a member told goes to whoever follows it. */
+  /** Before what a member told is looked at. */
   readonly beforeTaking?: () => Promise<void>;
   /** Members kept messages that the one we ask did not tell; those are here now. */
   readonly onGap?: (counts: GapCounts) => void;
