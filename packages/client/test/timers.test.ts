@@ -263,6 +263,29 @@ test('what comes just after a clock was set is not judged by it', async () => {
   await clock.until(async () => (await said(bob, ALICE)).length === 2);
 });
 
+test('what is read by a clock that was set back is there for as long as the timer says', async () => {
+  world = new World({}, { pollEveryMs: 3_000 });
+  const { clock } = world;
+  const alice = await world.open(ALICE);
+  let jump = 0;
+  const bobsClock = {
+    now: () => clock.now() + jump,
+    monotonic: () => clock.monotonic(),
+    after: (ms: number, run: () => void) => clock.after(ms, run),
+  };
+  const bob = await world.open(BOB, { env: { ...testEnv(clock, 77), clock: bobsClock } });
+  await clock.run(alice.conversation(BOB.id).approve());
+  await clock.run(alice.conversation(BOB.id).setTimer(AFTER_READ));
+  await clock.run(alice.conversation(BOB.id).send('read me'));
+  await clock.until(async () => (await said(bob, ALICE)).length === 1);
+  jump = -86_400_000;
+  await clock.run(bob.conversation(ALICE.id).markRead());
+  await clock.pass(200_000);
+  expect(await said(bob, ALICE)).toMatchObject([{ text: 'read me' }]);
+  await clock.pass(200_000);
+  expect(await said(bob, ALICE)).toEqual([]);
+});
+
 test('a clock that is set after a start without a network is not believed', async () => {
   world = new World({}, { pollEveryMs: 3_000 });
   const { clock, network } = world;

@@ -2,7 +2,7 @@
 // Messages that disappear after they were read (spec/client §6.7): reading starts their time on this device, and our own
 // swarm, which keeps them no longer from then on, tells the others.
 import { marked } from '../storage/marks.ts';
-import type { MarkedMessage, StoredMessage, StoredRecord } from '../storage/storage.ts';
+import { type MarkedMessage, placeTime, type StoredMessage, type StoredRecord } from '../storage/storage.ts';
 import type { NamedMessage, Notices, Prepared } from './notices.ts';
 
 /** Ours: in one request to our own swarm. */
@@ -25,9 +25,11 @@ export function startTimers(
   at: number,
   notices: Pick<Notices, 'shortening'>,
 ): Started {
+  // By a clock that is behind they would be over at once: nobody read the newest one before it was there.
+  const readAt = Math.max(at, ...read.map(placeTime));
   const messages = read
     .filter(({ timer, marks }) => timer?.mode === 'after_read' && marks?.expiresAt === undefined)
-    .map((message) => marked(message, { expiresAt: at + message.timer!.seconds * 1_000 }));
+    .map((message) => marked(message, { expiresAt: readAt + message.timer!.seconds * 1_000 }));
   const byEnd = new Map<number, NamedMessage[]>();
   for (const { sender, timestamp, hash, marks } of messages) {
     if (hash === undefined) continue;
