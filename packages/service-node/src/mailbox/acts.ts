@@ -50,14 +50,22 @@ const markKey = (account: Uint8Array, hash: Uint8Array): Buffer =>
 export class Acts {
   readonly #sql: Record<keyof typeof STATEMENTS, StatementSync>;
   readonly #maxBytes: number;
-  /** At least the bytes of all bodies; undefined until they are measured. */
-  readonly #bytes: Record<Pool, number | undefined> = { changes: undefined, revocations: undefined };
+  /** At least the bytes of all bodies; undefined until they are measured, for which the whole table is read. */
+  #bytes: Record<Pool, number> | undefined;
+  /** Pools that were too large and are not yet small enough. */
+  readonly #trimmed = new Set<Pool>();
+  /** Some revocations may be of accounts without messages. */
+  #someAreIdle = true;
 
   constructor(database: Database) {
     this.#maxBytes = database.size().max * SHARE_OF_MAILBOX;
     this.#sql = Object.fromEntries(
       Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
     ) as Record<keyof typeof STATEMENTS, StatementSync>;
+    database.onRollback(() => {
+      this.#bytes = undefined;
+      this.#trimmed.clear();
+    });
   }
 
   /** `delete` has no time of its own: the same bytes may come again, and then the last time counts. */
@@ -68,8 +76,7 @@ export class Acts {
     const pool: Pool = REVOCATIONS.includes(act.method) ? 'revocations' : 'changes';
     if (pool === 'revocations') this.#sql.dropSuperseded.run(account);
     else this.#sql.trim.run(account, account, MAX_PER_ACCOUNT);
-    const bytes = this.#bytes[pool];
-    if (bytes !== undefined) this.#bytes[pool] = bytes + act.body.length;
+    if (this.#bytes !== undefined) this.#bytes[pool] += act.body.length;
   }
 
   get(key: Uint8Array): Act | undefined {
@@ -111,27 +118,42 @@ export class Acts {
     return Math.max(this.#trimPool('changes', limit), this.#trimPool('revocations', limit));
   }
 
+  /** What is dropped is subtracted, not measured again: many steps may follow each other. */
   #trimPool(pool: Pool, limit: number): number {
-    const [bytes, oldest] =
-      pool === 'changes'
-        ? [this.#sql.bytes, this.#sql.oldest]
-        : [this.#sql.bytesOfRevocations, this.#sql.oldestRevocations];
-    const measure = () => Number(bytes.get()?.n ?? 0);
-    this.#bytes[pool] ??= measure();
-    if (this.#bytes[pool] <= this.#maxBytes) return 0;
-    let left = measure();
-    this.#bytes[pool] = left;
-    if (left <= this.#maxBytes * TRIMMED_TO) return 0;
+    this.#bytes ??= this.#measure();
+    const enough = this.#maxBytes * TRIMMED_TO;
+    if (!this.#trimmed.has(pool)) {
+      if (this.#bytes[pool] <= this.#maxBytes) return 0;
+      this.#bytes = this.#measure();
+      if (this.#bytes[pool] <= enough) return 0;
+      this.#trimmed.add(pool);
+      this.#someAreIdle = true;
+    }
     let dropped = 0;
-    for (const { id, n } of oldest.all(limit)) {
-      if (left <= this.#maxBytes * TRIMMED_TO) break;
-      this.#sql.drop.run(id!);
-      left -= Number(n);
+    for (const { id, n } of this.#oldest(pool, limit)) {
+      if (this.#bytes[pool] <= enough) break;
+      this.#sql.drop.run(id);
+      this.#bytes[pool] -= n;
       dropped++;
     }
-    // The next step, which measures again, must not take it for small enough.
-    this.#bytes[pool] = left <= this.#maxBytes * TRIMMED_TO ? left : this.#maxBytes + 1;
+    if (this.#bytes[pool] <= enough || dropped === 0) this.#trimmed.delete(pool);
     return dropped;
+  }
+
+  #oldest(pool: Pool, limit: number): { id: number; n: number }[] {
+    const rows = (sql: StatementSync, count: number) => sql.all(count) as { id: number; n: number }[];
+    if (pool === 'changes') return rows(this.#sql.oldest, limit);
+    // Looked for until there are no more: they stand anywhere among the others, so each look reads many.
+    const idle = this.#someAreIdle ? rows(this.#sql.oldestIdleRevocations, limit) : [];
+    this.#someAreIdle = idle.length === limit;
+    if (this.#someAreIdle) return idle;
+    const taken = new Set(idle.map(({ id }) => id));
+    const others = rows(this.#sql.oldestRevocations, limit).filter(({ id }) => !taken.has(id));
+    return [...idle, ...others].slice(0, limit);
+  }
+
+  #measure(): Record<Pool, number> {
+    return this.#sql.bytes.get() as unknown as Record<Pool, number>;
   }
 
   /** Drops at most `limit` rows of each kind that are too old to matter; returns the most of any kind. */
@@ -153,14 +175,15 @@ const STATEMENTS = {
   // Of a token the last change counts: an act that is the last of none says nothing any more.
   dropSuperseded: `DELETE FROM acts WHERE account = ? AND method IN ('revoke_subaccount', 'unrevoke_subaccount')
     AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.account = acts.account AND r.time = acts.time)`,
-  bytes: `SELECT sum(length(body)) AS n FROM acts WHERE method NOT IN ('revoke_subaccount', 'unrevoke_subaccount')`,
+  bytes: `SELECT total(length(body)) FILTER (WHERE method NOT IN ('revoke_subaccount', 'unrevoke_subaccount')) AS changes,
+    total(length(body)) FILTER (WHERE method IN ('revoke_subaccount', 'unrevoke_subaccount')) AS revocations FROM acts`,
   oldest: `SELECT id, length(body) AS n FROM acts
     WHERE method NOT IN ('revoke_subaccount', 'unrevoke_subaccount') ORDER BY time LIMIT ?`,
-  bytesOfRevocations: `SELECT sum(length(body)) AS n FROM acts
-    WHERE method IN ('revoke_subaccount', 'unrevoke_subaccount')`,
-  oldestRevocations: `SELECT id, length(body) AS n FROM acts a
+  oldestIdleRevocations: `SELECT id, length(body) AS n FROM acts a
     WHERE method IN ('revoke_subaccount', 'unrevoke_subaccount')
-    ORDER BY EXISTS (SELECT 1 FROM accounts WHERE pubkey = a.account), time LIMIT ?`,
+      AND NOT EXISTS (SELECT 1 FROM accounts WHERE pubkey = a.account) ORDER BY time LIMIT ?`,
+  oldestRevocations: `SELECT id, length(body) AS n FROM acts
+    WHERE method IN ('revoke_subaccount', 'unrevoke_subaccount') ORDER BY time LIMIT ?`,
   drop: 'DELETE FROM acts WHERE id = ?',
   get: 'SELECT method, body, time FROM acts WHERE key = ?',
   shortenings: `SELECT method, body, time FROM acts WHERE account = ?

@@ -77,6 +77,39 @@ test('acts that revoke have another sixteenth: those of accounts without message
   for (const { account, token } of revoked) expect(mailbox.revocations.isRevoked(account, token)).toBe(true);
 });
 
+test('small steps drop what one large step would', async () => {
+  using f = open();
+  const { mailbox, clock } = f;
+  for (let i = 0; i < 40; i++) {
+    const account = newAccount();
+    // Every fourth account has a message, of the ten oldest all but one.
+    if (i % 4 === 0 || (i < 10 && i !== 5)) {
+      const data = Buffer.from('here');
+      const hash = messageHash(account.bytes, 0, data);
+      await mailbox.store({
+        account,
+        namespace: 0,
+        timestamp: clock.now(),
+        expiry: clock.now() + 60_000,
+        hash,
+        data,
+      });
+    }
+    const time = clock.now() + i;
+    const act = { method: 'revoke_subaccount', body: randomBytes(60_000), time };
+    await mailbox.revocations.revoke(account, [randomBytes(36)], time, act);
+  }
+  const idle = Array.from({ length: 40 }, (_, i) => i).filter((i) => i % 4 !== 0 && (i >= 10 || i === 5));
+  const steps: number[] = [];
+  do steps.push(await mailbox.trimActs(7));
+  while (steps.at(-1) !== 0);
+  // 15 of 60,000 bytes are below nine tenths of a MiB.
+  const left = mailbox.acts.keys(FIRST, LAST, 1000).map(({ time }) => time - clock.now());
+  const others = Array.from({ length: 40 }, (_, i) => i).filter((i) => !idle.includes(i));
+  expect(left.sort((a, b) => a - b)).toEqual(others.slice(-15));
+  expect(steps).toEqual([7, 7, 7, 4, 0]);
+});
+
 test('of revocations only those acts are kept that are the last of a token', async () => {
   using f = open();
   const { mailbox, clock } = f;
