@@ -11,18 +11,23 @@ interface DialogProps {
   readonly children: ReactNode;
   readonly actions?: ReactNode;
   readonly look?: 'box' | 'stage';
+  /** What has the focus after it where what had it before, an item of a menu, is gone. */
+  readonly finalFocus?: () => HTMLElement | null;
 }
 
-export function Dialog({ title, onClose, children, actions, look = 'box' }: DialogProps) {
+export function Dialog({ title, onClose, children, actions, look = 'box', finalFocus }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
+  const latest = useRef(finalFocus);
   useEffect(() => {
     const dialog = ref.current;
     const before = document.activeElement;
     dialog?.showModal();
     return () => {
       dialog?.close();
-      if (before instanceof HTMLElement) before.focus();
+      const isThere = before instanceof HTMLElement && before.isConnected && before !== document.body;
+      if (isThere) before.focus();
+      else latest.current?.()?.focus();
     };
   }, []);
   return (

@@ -35,19 +35,23 @@ interface EmojiPickerProps {
   readonly trigger: ReactElement;
   readonly onPick: (emoji: string) => void;
   readonly onOpenChange?: (open: boolean) => void;
+  /** What has the focus after it; else the trigger. */
+  readonly finalFocus?: () => HTMLElement | null;
 }
 
-export function EmojiPicker({ trigger, onPick, onOpenChange }: EmojiPickerProps) {
+export function EmojiPicker({ trigger, onPick, onOpenChange, finalFocus }: EmojiPickerProps) {
   const [open, setShown] = useState(false);
   const setOpen = (next: boolean) => {
     setShown(next);
     onOpenChange?.(next);
   };
   const pick = (emoji: string) => {
-    localStorage.setItem(
-      KEY,
-      JSON.stringify([emoji, ...recent().filter((one) => one !== emoji)].slice(0, RECENT)),
-    );
+    try {
+      const used = [emoji, ...recent().filter((one) => one !== emoji)].slice(0, RECENT);
+      localStorage.setItem(KEY, JSON.stringify(used));
+    } catch {
+      // Full or forbidden: it is not among the last ones, then.
+    }
     setOpen(false);
     onPick(emoji);
   };
@@ -56,7 +60,7 @@ export function EmojiPicker({ trigger, onPick, onOpenChange }: EmojiPickerProps)
       <Popover.Trigger render={trigger} />
       <Popover.Portal>
         <Popover.Positioner className="menu__place" sideOffset={8} collisionPadding={8}>
-          <Popover.Popup className="emoji" aria-label={t('emoji.title')}>
+          <Popover.Popup className="emoji" aria-label={t('emoji.title')} {...(finalFocus && { finalFocus })}>
             {open && <EmojiGrid onPick={pick} />}
           </Popover.Popup>
         </Popover.Positioner>

@@ -17,16 +17,18 @@ interface MenuProps {
   /** Groups are set apart by a line. */
   readonly groups: readonly (readonly MenuItem[])[];
   readonly onOpenChange?: (open: boolean) => void;
+  /** What has the focus after it; else the trigger. */
+  readonly finalFocus?: () => HTMLElement | null;
 }
 
-export function Menu({ trigger, groups, onOpenChange }: MenuProps) {
+export function Menu({ trigger, groups, onOpenChange, finalFocus }: MenuProps) {
   const shown = groups.filter((group) => group.length > 0);
   return (
     <BaseMenu.Root modal={false} {...(onOpenChange && { onOpenChange })}>
       <BaseMenu.Trigger render={trigger} />
       <BaseMenu.Portal>
         <BaseMenu.Positioner className="menu__place" sideOffset={6} align="end" collisionPadding={8}>
-          <BaseMenu.Popup className="menu">
+          <BaseMenu.Popup className="menu" {...(finalFocus && { finalFocus })}>
             {shown.map((group, index) => (
               <BaseMenu.Group
                 key={group[0]?.label}

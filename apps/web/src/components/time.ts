@@ -29,7 +29,8 @@ export const fullTime = (ms: number): string =>
 export const isoTime = (ms: number): string | undefined =>
   Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : undefined;
 
-const dayNumber = (ms: number): number => {
+/** Of the calendar here. */
+export const dayNumber = (ms: number): number => {
   const date = new Date(ms);
   return Math.floor((ms - date.getTimezoneOffset() * 60_000) / DAY_MS);
 };

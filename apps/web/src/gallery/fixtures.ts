@@ -154,6 +154,7 @@ export function histories(now: number): Readonly<Record<string, readonly Message
     ],
     [jonas.id]: [
       message(jonas, jonas, now - 60 * MINUTE, 'Did the invoice reach you?'),
+      message(jonas, jonas, now - 59 * MINUTE, '', { notice: { kind: 'timer', seconds: 86_400 } }),
       message('me', jonas, now - 55 * MINUTE, 'Not yet.', {
         delivery: { state: 'failed', reason: 'no_path' },
       }),

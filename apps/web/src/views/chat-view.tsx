@@ -18,6 +18,7 @@ import { Composer, type ComposerHandle } from './composer.tsx';
 import { useCommand } from './keys.tsx';
 import type { MessageActions } from './message.tsx';
 import { MessageList } from './message-list.tsx';
+import { elementOfMessage } from './message-tools.tsx';
 import { timerText } from './notice.ts';
 import { titleOf } from './person.ts';
 import { TimerDialog } from './timer-dialog.tsx';
@@ -28,7 +29,13 @@ const HOUR_MS = 3_600_000;
 /** Deletes for everyone so long after sending; later most clients ignore it. */
 const UNSEND_MS = 14 * 86_400_000;
 
-export function ChatView({ id, focus }: { readonly id: string; readonly focus?: string | undefined }) {
+export function ChatView({
+  id,
+  focus,
+}: {
+  readonly id: string;
+  readonly focus?: { readonly key: string } | undefined;
+}) {
   const app = useApp();
   const conversations = useStore(app.conversations);
   const listed = [...(conversations?.list ?? []), ...(conversations?.requests ?? [])].find(
@@ -409,7 +416,7 @@ function DetailsDialog({ message, person, onClose }: DetailsProps) {
   const { delivery } = message;
   const path = network?.paths.find(({ state }) => state === 'usable');
   return (
-    <Dialog title={t('message.details')} onClose={onClose}>
+    <Dialog title={t('message.details')} onClose={onClose} finalFocus={() => elementOfMessage(message.key)}>
       <dl className="details">
         <dt>{t('details.from')}</dt>
         <dd>
@@ -532,6 +539,7 @@ function RemoveDialog({ message, onClose }: { readonly message: MessageView; rea
   const canUnsend = mine && Date.now() - timestamp < UNSEND_MS;
   return (
     <Dialog
+      finalFocus={() => elementOfMessage(message.key)}
       title={t('delete.title')}
       onClose={onClose}
       actions={

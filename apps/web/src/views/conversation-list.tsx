@@ -9,6 +9,7 @@ import { Icon } from '../components/icon.tsx';
 import { Menu } from '../components/menu.tsx';
 import { tame } from '../components/rich-text.tsx';
 import { fullTime, isoTime, shortTime } from '../components/time.ts';
+import { useToday } from '../components/today.ts';
 import { t } from '../i18n/i18n.ts';
 import type { ConversationView, PersonView, SearchHit } from '../model.ts';
 import { useApp } from '../state/context.ts';
@@ -27,6 +28,7 @@ export function ConversationList() {
   const conversations = useStore(app.conversations);
   const route = useStore(app.router.route);
   const [query, setQuery] = useState('');
+  const today = useToday();
   const current = route.at === 'chat' || route.at === 'contact' ? route.id : undefined;
   const name = session?.profile.name;
   const requests = conversations?.requests ?? [];
@@ -104,6 +106,7 @@ export function ConversationList() {
                   <ConversationRow
                     conversation={conversation}
                     selected={conversation.person.id === current}
+                    today={today}
                   />
                 </li>
               ))}
@@ -177,6 +180,8 @@ function AccountMenu() {
 interface RowProps {
   readonly conversation: ConversationView;
   readonly selected: boolean;
+  /** Days are named after it. */
+  readonly today: number;
 }
 
 export const ConversationRow = memo(function ConversationRow({ conversation, selected }: RowProps) {
@@ -273,6 +278,7 @@ function SearchResults({ query }: { readonly query: string }) {
       abort.abort();
     };
   }, [app, query]);
+  const today = useToday();
   const folded = query.toLowerCase();
   const people = (conversations?.list ?? []).filter(
     ({ person }) => titleOf(person).toLowerCase().includes(folded) || person.id === folded,
@@ -283,7 +289,7 @@ function SearchResults({ query }: { readonly query: string }) {
       <ul>
         {people.map((conversation) => (
           <li key={conversation.person.id}>
-            <ConversationRow conversation={conversation} selected={false} />
+            <ConversationRow conversation={conversation} selected={false} today={today} />
           </li>
         ))}
       </ul>

@@ -13,10 +13,10 @@ const isMac = /Mac|iPhone|iPad/.test(globalThis.navigator?.platform ?? '');
 const GROUPS: readonly ShortcutGroup[] = ['app', 'chats', 'writing', 'message'];
 /** What has the keys for itself while it is open. */
 const OVERLAY = 'dialog[open], .menu, .emoji';
-/** Between these `F6` goes; of each the first that is there. */
+/** Between these `F6` goes; of each the first that is there. Of messages that is the newest. */
 const PARTS = [
   ['.sidebar .row[aria-current]', '.sidebar .row', '.sidebar input'],
-  ['.messages .message:last-of-type', '.messages', '.pane__scroll'],
+  ['.messages .message', '.messages', '.pane__scroll'],
   ['.composer__text'],
 ];
 
@@ -96,9 +96,11 @@ export function useGlobalCommands(): void {
 }
 
 function toPart(step: 1 | -1): void {
-  const parts = PARTS.map((names) =>
-    names.map((name) => document.querySelector<HTMLElement>(name)).find((found) => found?.checkVisibility()),
-  );
+  const first = (name: string) =>
+    name === '.messages .message'
+      ? [...document.querySelectorAll<HTMLElement>(name)].at(-1)
+      : document.querySelector<HTMLElement>(name);
+  const parts = PARTS.map((names) => names.map(first).find((found) => found?.checkVisibility()));
   const at = [
     document.activeElement?.closest('.sidebar'),
     document.activeElement?.closest('.messages, .pane__scroll'),

@@ -17,6 +17,7 @@ import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
 import { Empty } from '../components/feedback.tsx';
 import { isSameDay } from '../components/time.ts';
+import { useToday } from '../components/today.ts';
 import { t, useLanguage } from '../i18n/i18n.ts';
 import type { MessageView, PersonView } from '../model.ts';
 import type { Chat } from '../state/chat.ts';
@@ -53,7 +54,8 @@ interface MessageListProps {
   readonly chat: Chat;
   readonly person: PersonView;
   readonly actions: Pick<MessageActions, 'reply' | 'edit' | 'details' | 'remove'>;
-  readonly focus?: string | undefined;
+  /** Where to go; another object goes there once more. */
+  readonly focus?: { readonly key: string } | undefined;
 }
 
 export function MessageList({ chat, person, actions, focus }: MessageListProps) {
@@ -70,6 +72,7 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
   const [marked, setMarked] = useState<string>();
   const [near, setNear] = useState<Near>({});
   const language = useLanguage();
+  const today = useToday();
   const count = messages.length;
   const newest = messages.at(-1);
 
@@ -153,13 +156,16 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
           () => app.toast('copied', 'done'),
           () => app.toast('clipboard', 'error'),
         ),
-      hold: (key, held) => setNear((before) => ({ ...before, held: held ? key : undefined })),
+      hold: (key, held) =>
+        setNear((before) =>
+          held || before.held === key ? { ...before, held: held ? key : undefined } : before,
+        ),
     }),
     [actions, goTo, app],
   );
   const setting = useMemo<MessageSetting>(
-    () => ({ person, title: titleOf(person), actions: allActions, language }),
-    [person, allActions, language],
+    () => ({ person, title: titleOf(person), actions: allActions, language, today }),
+    [person, allActions, language, today],
   );
   // The element of a message stays the same object while nothing about it changes: React then passes over it, in each frame.
   // biome-ignore lint/correctness/useExhaustiveDependencies: another setting makes other elements
@@ -203,7 +209,7 @@ export function MessageList({ chat, person, actions, focus }: MessageListProps) 
   };
 
   useEffect(() => {
-    if (focus !== undefined && phase === 'ready') void goTo(focus);
+    if (focus !== undefined && phase === 'ready') void goTo(focus.key);
   }, [focus, phase, goTo]);
 
   const hover = (hovered: string | undefined) =>
@@ -363,19 +369,20 @@ function Placeholder() {
 }
 
 function isTogether(a: MessageView | undefined, b: MessageView | undefined): boolean {
-  return (
-    a !== undefined && b !== undefined && a.sender === b.sender && Math.abs(b.place - a.place) < GROUP_MS
-  );
+  // A notice has no bubble that others could stand with.
+  const isSame = a?.notice === undefined && b?.notice === undefined && a?.sender === b?.sender;
+  return a !== undefined && b !== undefined && isSame && Math.abs(b.place - a.place) < GROUP_MS;
 }
 
 /** Arrows go from message to message. */
 function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const target = event.target as HTMLElement;
-  const isHere = target === event.currentTarget || target.classList.contains('message');
+  // Menus stand elsewhere in the document, and a slider has the arrows for itself.
+  const isHere = event.currentTarget.contains(target) && !target.matches('input');
   if (step === undefined || !isHere) return;
   const shown = [...event.currentTarget.querySelectorAll<HTMLElement>('.message')];
-  const at = shown.indexOf(target);
+  const at = shown.findIndex((message) => message.contains(target));
   const next = at === -1 ? shown.at(-1) : shown[at + step];
   if (next === undefined) return;
   next.focus({ preventScroll: true });

@@ -38,6 +38,8 @@ export interface MessageSetting {
   readonly title: string;
   readonly actions: MessageActions;
   readonly language: Language;
+  /** Days are named after it. */
+  readonly today: number;
 }
 
 interface MessageProps {

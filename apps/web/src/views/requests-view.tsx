@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // People who wrote and were not accepted yet.
 import { Empty } from '../components/feedback.tsx';
+import { useToday } from '../components/today.ts';
 import { t } from '../i18n/i18n.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
@@ -10,6 +11,7 @@ import { Card, Pane } from './pane.tsx';
 export function RequestsView() {
   const app = useApp();
   const requests = useStore(app.conversations)?.requests ?? [];
+  const today = useToday();
   return (
     <Pane title={t('requests')}>
       {requests.length === 0 ? (
@@ -21,7 +23,7 @@ export function RequestsView() {
             <ul>
               {requests.map((conversation) => (
                 <li key={conversation.person.id}>
-                  <ConversationRow conversation={conversation} selected={false} />
+                  <ConversationRow conversation={conversation} selected={false} today={today} />
                 </li>
               ))}
             </ul>

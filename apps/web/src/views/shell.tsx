@@ -161,7 +161,7 @@ function Messenger() {
           </Empty>
         )}
         <Suspense>
-          {route.at === 'chat' && <ChatView key={route.id} id={route.id} focus={route.focus?.key} />}
+          {route.at === 'chat' && <ChatView key={route.id} id={route.id} focus={route.focus} />}
           {route.at === 'contact' && <ContactView key={route.id} id={route.id} />}
           {route.at === 'requests' && <RequestsView />}
           {route.at === 'new' && <NewChatView />}
