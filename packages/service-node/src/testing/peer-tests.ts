@@ -127,12 +127,14 @@ export class PeerTests {
   /** For `get_service_nodes`; undefined: this node tests nobody. */
   get listed(): ((ed25519Hex: string) => ListedTests) | undefined {
     if (!this.#parts.isOn) return undefined;
+    // A node that is cut off itself accuses nobody, here as little as in a quorum.
+    const { isCutOff } = this.book;
     return (key) => {
       const tests = this.book.tests(key);
       const seconds = (ms: number | undefined) => Math.floor((ms ?? 0) / 1000);
       const { timeAnswers = 0, timeQuestions = 0, clocksAgreed = 0, clocksCompared = 0 } = tests ?? {};
       return {
-        reachable: (this.reasonsOf(key) & REASON.storage) === 0,
+        reachable: isCutOff || (this.book.reasons(key) & REASON.storage) === 0,
         firstUnreachable: seconds(tests?.failingSince),
         lastUnreachable: seconds(tests?.failedAt),
         lastReachable: seconds(tests?.reachableAt),
