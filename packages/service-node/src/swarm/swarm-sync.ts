@@ -250,7 +250,8 @@ export class SwarmSync {
         // What has not begun yet is from the beginning, and whoever has just come is given to by all.
         const given = this.#dumps.get(member.ed25519Hex);
         if (given !== undefined) {
-          if (given.after !== 0 && given.parts === undefined) this.#dump(member);
+          const isCompared = given.parts !== undefined && given.comparable !== false;
+          if (given.after !== 0 && !isCompared) this.#dump(member);
         } else if (!this.#complete.has(member.ed25519Hex)) this.#dump(member, this.#giversTo(member));
         else if (now - (this.#sharedAt.get(member.ed25519Hex) ?? Number.NEGATIVE_INFINITY) > JUST_GIVEN_MS)
           this.#dump(member);

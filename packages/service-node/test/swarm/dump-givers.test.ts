@@ -4,9 +4,10 @@
 import { OmqError } from '@allium/net/omq/endpoint';
 import { silentLog, systemRandom } from '@allium/net/system-env';
 import { until } from '@allium/net/testing/until';
+import { encodeBt } from '@allium/protocol/bencode';
 import { toHex } from '@allium/protocol/bytes';
 import { ed25519KeyPair, randomBytes } from '@allium/protocol/crypto';
-import type { Clock, Env, Logger } from '@allium/protocol/env';
+import type { Clock, Env } from '@allium/protocol/env';
 import { type Member, type Membership, swarmFor } from '@allium/protocol/membership';
 import { createStaticList, membershipOf } from '@allium/protocol/membership/static-list';
 import { messageHash } from '@allium/protocol/message-hash';
@@ -67,8 +68,8 @@ function listOf(swarms: readonly (readonly [bigint, readonly Peer[]])[]): Member
   );
 }
 
-function newMessages(): NewMessage[] {
-  return Array.from({ length: MESSAGES }, () => {
+function newMessages(count: number): NewMessage[] {
+  return Array.from({ length: count }, () => {
     const account = parseAccountPubkey(`05${toHex(randomBytes(32))}`);
     const data = randomBytes(10);
     const hash = messageHash(account.bytes, 0, data);
@@ -79,7 +80,11 @@ function newMessages(): NewMessage[] {
 /** Members that hold the same messages, by the list `first`. */
 class World implements AsyncDisposable {
   membership: Membership;
-  readonly messages = newMessages();
+  readonly messages: readonly NewMessage[];
+  /** Whether peers answer `sn.reconcile`. */
+  isComparable = true;
+  /** What a blob waits for. */
+  onData: () => Promise<void> = async () => {};
   /** Peers that do not answer. */
   readonly absent = new Set<number>();
   /** By port of the receiver: hashes, as often as they came. */
@@ -87,17 +92,16 @@ class World implements AsyncDisposable {
   /** What comparing with a newcomer comes to, time after time; then `true`. */
   readonly comparisons: boolean[] = [];
   compared = 0;
-  readonly log: Logger;
-  readonly #syncs: SwarmSync[] = [];
+  readonly syncs: SwarmSync[] = [];
   readonly #closers: (() => unknown)[] = [];
 
-  constructor(first: Membership, log = silentLog) {
+  constructor(first: Membership, messages = newMessages(MESSAGES)) {
     this.membership = first;
-    this.log = log;
+    this.messages = messages;
   }
 
   async add({ hex }: Peer): Promise<void> {
-    const env: Env = { clock: quick, random: systemRandom, log: this.log };
+    const env: Env = { clock: quick, random: systemRandom, log: silentLog };
     const database = new Database({ path: ':memory:' });
     const mailbox = new Mailbox(database, env.clock);
     await mailbox.storeMany(this.messages);
@@ -106,6 +110,7 @@ class World implements AsyncDisposable {
       request: async ({ port }: { port: number }, command: string, [part]: Uint8Array[]) => {
         if (this.absent.has(port - 20_000)) throw new OmqError('unreachable', 'nobody there');
         if (command !== 'sn.data') return [Buffer.from('OK')];
+        await this.onData();
         const hashes = decodeDataPush(part!).map((message) => message.hash);
         this.received.set(port - 20_000, [...(this.received.get(port - 20_000) ?? []), ...hashes]);
         return [];
@@ -116,11 +121,11 @@ class World implements AsyncDisposable {
       this.compared++;
       return this.comparisons.shift() ?? true;
     };
-    const reconciler = { give, reaches: async () => true, cannot: () => false };
+    const reconciler = { give, reaches: async () => this.isComparable, cannot: () => !this.isComparable };
     const metrics = new Metrics(env);
     const sync = new SwarmSync({ database, mailbox, omq: omq as never, swarm, metrics, reconciler }, env);
     sync.start();
-    this.#syncs.push(sync);
+    this.syncs.push(sync);
     this.#closers.push(
       () => sync.stop(),
       () => database.close(),
@@ -130,7 +135,7 @@ class World implements AsyncDisposable {
   change(next: Membership): void {
     const previous = this.membership;
     this.membership = next;
-    for (const sync of this.#syncs) sync.changed(previous);
+    for (const sync of this.syncs) sync.changed(previous);
   }
 
   /** Resolves when a peer has all that is its swarm's; throws when all who give are through without that. */
@@ -138,7 +143,7 @@ class World implements AsyncDisposable {
     const theirs = this.messages.filter(
       ({ account }) => swarmFor(this.membership, account.bytes.subarray(1))?.id === swarmId,
     );
-    expect(theirs.length).toBeGreaterThan(MESSAGES / 10);
+    expect(theirs.length).toBeGreaterThan(this.messages.length / 10);
     await until(
       () => new Set(this.received.get(port)).size === theirs.length,
       'all messages of the swarm to come',
@@ -185,4 +190,30 @@ test('a comparison that fails is made again, a few times', async () => {
   for (const peer of old) await world.add(peer);
   world.change(listOf([[FIRST, [...old, newcomer]]]));
   await until(() => world.compared === 4, 'both to have compared, and to have tried anew');
+});
+
+test('one that cannot be compared with and asks anew gets everything anew', async () => {
+  const old = Array.from({ length: 2 }, newPeer);
+  const newcomer = newPeer();
+  await using world = new World(listOf([[FIRST, old]]), newMessages(1100));
+  world.isComparable = false;
+  await world.add(old[0]!);
+  // The first thousand are taken, the others are on their way.
+  let blobs = 0;
+  let goOn = () => {};
+  const asked = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  world.onData = async () => {
+    if (++blobs > 1) await asked;
+  };
+  world.change(listOf([[FIRST, [...old, newcomer]]]));
+  await until(() => blobs === 2 && world.received.get(newcomer.port)?.length === 1000, 'some of it');
+  await new Promise(setImmediate);
+  // It has lost what it had.
+  world.received.clear();
+  const member = world.membership.byEd25519.get(newcomer.hex);
+  world.syncs[0]!.greeted(member, encodeBt({ '@': 0, t: 1 }));
+  goOn();
+  await world.whole(newcomer, FIRST);
 });
