@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // One story on a real devnet: two browsers, a third one, and everything that can go wrong on the way.
+import { Account } from '@allium/protocol/account';
 import type { Browser } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launch } from './browser.ts';
@@ -88,7 +89,28 @@ describe('two people and their browsers', () => {
     expect(size).toEqual([320, 200]);
     await ben.page.locator('.message--theirs .picture').click();
     await ben.page.locator('.viewer img').waitFor();
+    const saving = ben.page.waitForEvent('download');
+    await ben.page.locator('dialog').getByRole('button', { name: 'Save' }).click();
+    expect((await saving).suggestedFilename()).toBe('lamp.png');
     await ben.page.keyboard.press('Escape');
+    await ada.page.locator('.notice', { hasText: 'Ben saved a file' }).waitFor();
+  });
+
+  test('a conversation that was begun is in the list until what was written is taken away', async () => {
+    const field = ada.page.getByRole('textbox', { name: 'Message' });
+    const toBen = () => ada.page.locator('.sidebar .row', { hasText: 'Ben' }).click();
+    await ada.begin(Account.create().id);
+    await field.fill('dear stranger');
+    await toBen();
+    const row = ada.page.locator('.sidebar .row', { hasText: 'dear stranger' });
+    await row.click();
+    await expect.poll(() => field.inputValue()).toBe('dear stranger');
+    await field.fill('');
+    await toBen();
+    await expect
+      .poll(() => ada.page.locator('.sidebar .row[aria-current] .row__title').textContent())
+      .toBe('Ben');
+    await expect.poll(() => ada.page.locator('.sidebar li').count()).toBe(1);
   });
 
   test('a voice note is recorded, sent and can be played', async () => {

@@ -126,6 +126,8 @@ export interface Api {
   react(id: string, to: MessageName, emoji: string, remove: boolean): Promise<void>;
   deleteForEveryone(id: string, timestamp: number): Promise<void>;
   deleteForMe(id: string, message: MessageName): Promise<void>;
+  /** Tells who sent it that a file of it was saved; of people who are not accepted nothing is told. */
+  tellSaved(id: string, message: MessageName): Promise<void>;
   /** Progress: bytes done. */
   attachment(message: MessageName, index: number): Promise<Uint8Array>;
   picture(id: string): Promise<Uint8Array | undefined>;

@@ -138,6 +138,16 @@ export class Client {
       .sort((a, b) => (b.state.pin ?? 0) - (a.state.pin ?? 0));
   }
 
+  /** Those without any message, where one was begun: there is a `draft`. People whom we blocked are left out. */
+  async drafts(): Promise<readonly Pick<ListedConversation, 'id' | 'state'>[]> {
+    const { storage, contacts, states } = this.#running;
+    const begun = new Set((await storage.conversations()).map(({ id }) => id));
+    return states
+      .ids()
+      .map((id) => ({ id, state: states.get(id) }))
+      .filter(({ id, state }) => state.draft !== undefined && !begun.has(id) && !contacts.get(id).blocked);
+  }
+
   /** Conversations with people whom we have neither accepted nor blocked (spec/client §6.2). */
   async requests(): Promise<readonly ConversationSummary[]> {
     const all = await this.#running.storage.conversations();

@@ -281,6 +281,13 @@ test('conversations are listed with what this device keeps of them: pins, hiding
   await expect(conversation.change({ draft: 'x'.repeat(20_001) })).rejects.toMatchObject({
     code: 'too_long',
   });
+  // What was begun to somebody without any message stands apart.
+  expect(await phone.drafts()).toEqual([]);
+  await conversation.change({ draft: 'of a conversation' });
+  await phone.conversation(EVE.id).change({ draft: 'dear Eve' });
+  expect(await phone.drafts()).toEqual([{ id: EVE.id, state: { draft: 'dear Eve' } }]);
+  await phone.conversation(EVE.id).block();
+  expect(await phone.drafts()).toEqual([]);
   await conversation.hide();
   expect(await ids()).toEqual([ALICE.id]);
   await conversation.unhide();

@@ -138,7 +138,7 @@ function Picture(props: AttachmentProps) {
           look="stage"
           title={attachment.name || t('attachment.picture')}
           onClose={() => setLarge(false)}
-          actions={<Save url={loaded.url} name={attachment.name} />}
+          actions={<Save {...props} url={loaded.url} name={attachment.name} />}
         >
           <div className="viewer">
             <img src={loaded.url} alt={attachment.caption ?? attachment.name} />
@@ -225,7 +225,7 @@ function Voice(props: AttachmentProps) {
         <span>{bytesText(loaded.state === 'loading' ? loaded.done : attachment.sizeBytes)}</span>
       </span>
       {player}
-      {loaded.state === 'there' && <Save url={loaded.url} name={attachment.name} />}
+      {loaded.state === 'there' && <Save {...props} url={loaded.url} name={attachment.name} />}
     </div>
   );
 }
@@ -268,7 +268,7 @@ function FileCard({ note, ...props }: AttachmentProps & { readonly note?: string
         </span>
       </span>
       {loaded.state === 'there' ? (
-        <Save url={loaded.url} name={attachment.name} />
+        <Save {...props} url={loaded.url} name={attachment.name} />
       ) : (
         <IconButton
           icon={loaded.state === 'loading' ? 'close' : loaded.state === 'failed' ? 'retry' : 'download'}
@@ -280,11 +280,20 @@ function FileCard({ note, ...props }: AttachmentProps & { readonly note?: string
   );
 }
 
-function Save({ url, name }: { readonly url: string; readonly name: string }) {
+function Save({
+  message,
+  trusted,
+  url,
+  name,
+}: AttachmentProps & { readonly url: string; readonly name: string }) {
+  const app = useApp();
+  const { mine, conversation, sender, timestamp } = message;
+  const isTold = !mine && trusted;
   return (
     <Button
       icon="download"
       look="plain"
+      title={isTold ? t('attachment.save_told') : undefined}
       onClick={() => {
         const link = document.createElement('a');
         link.href = url;
@@ -292,6 +301,9 @@ function Save({ url, name }: { readonly url: string; readonly name: string }) {
         link.download =
           name.replaceAll(/[\u200e\u200f\u202a-\u202e\u2066-\u2069/\\:*?"<>|\p{Cc}]/gu, '_') || 'file';
         link.click();
+        if (!isTold) return;
+        // It is saved, whether that can be told or not.
+        app.backend.call('tellSaved', [conversation, { sender, timestamp }]).catch(() => undefined);
       }}
     >
       {t('attachment.save')}

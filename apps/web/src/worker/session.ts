@@ -252,6 +252,15 @@ export class Session {
         };
       }),
     );
+    const drafts = (await this.#client.drafts()).map(
+      ({ id, state }): ConversationView => ({
+        person: this.#person(id),
+        unread: 0,
+        pinned: state.pin !== undefined,
+        ...(state.mutedUntil !== undefined && { mutedUntil: state.mutedUntil }),
+        ...(state.draft !== undefined && { draft: state.draft }),
+      }),
+    );
     const requests = (await this.#client.requests()).map(
       ({ id, last }): ConversationView => ({
         person: this.#person(id),
@@ -260,7 +269,9 @@ export class Session {
         pinned: false,
       }),
     );
-    return { list, requests };
+    const isPinned = ({ pinned }: ConversationView) => pinned;
+    const others = [...drafts, ...list.filter((one) => !isPinned(one))];
+    return { list: [...list.filter(isPinned), ...others], requests };
   }
 
   #network(): NetworkView {
@@ -353,6 +364,8 @@ export class Session {
       react: (id, { sender, timestamp }, emoji, remove) =>
         at(id).react({ sender: parseAccountId(sender), timestamp }, emoji, { remove }),
       deleteForEveryone: (id, timestamp) => at(id).deleteForEveryone(timestamp),
+      tellSaved: (id, { sender, timestamp }) =>
+        at(id).tellSaved({ sender: parseAccountId(sender), timestamp }),
       deleteForMe: async (id, { sender, timestamp }) => {
         await at(id).deleteForMe([{ sender: parseAccountId(sender), timestamp }]);
         this.#unread.delete(id);
