@@ -12,6 +12,7 @@ interface ServiceWorkerScope {
     listener: (event: { readonly request: Request; respondWith(answer: Promise<Response>): void }) => void,
   ): void;
   readonly registration: { readonly scope: string };
+  readonly clients: { claim(): Promise<void> };
 }
 
 /** Set by the build: path → SHA-256 in hex, and the digest over all of them. */
@@ -40,7 +41,9 @@ scope.addEventListener('activate', (event) => {
             .filter((name) => name.startsWith(PREFIX) && name !== CACHE)
             .map((name) => caches.delete(name)),
         ),
-      ),
+      )
+      // The page of a first visit, too: parts that it has not fetched yet are here, also when the server is away.
+      .then(() => scope.clients.claim()),
   );
 });
 

@@ -2,11 +2,12 @@
 // The frame: what is shown for each phase of the session, list and page side by side or one at a time.
 import { type ComponentType, type LazyExoticComponent, lazy, Suspense, useEffect } from 'react';
 import { Brand } from '../components/brand.tsx';
+import { Button } from '../components/button.tsx';
 import { Empty, SkeletonRows, Toasts } from '../components/feedback.tsx';
 import { chooseLanguage, setLanguage, t, useLanguage } from '../i18n/i18n.ts';
 import type { App } from '../state/app.ts';
 import { useApp } from '../state/context.ts';
-import { useStore } from '../state/store.ts';
+import { Store, useStore } from '../state/store.ts';
 import { KeysDialog, useGlobalCommands, useShortcuts } from './keys.tsx';
 import { useNotifications } from './notifications.ts';
 import { Onboarding } from './onboarding.tsx';
@@ -29,16 +30,23 @@ const RequestsView = part(async () => (await import('./requests-view.tsx')).Requ
 const SettingsView = part(async () => (await import('./settings-view.tsx')).SettingsView);
 
 const PAUSE_MS = 1_000;
+/** So often it may fail before the page says so. */
+const QUIET_FAILURES = 2;
+/** A part that is wanted does not come. */
+const isMissing = new Store(false);
 
 /** Tries until it is there: a part that failed once would be missing for as long as the page is open. */
 function part<P extends object>(
   load: () => Promise<ComponentType<P>>,
 ): LazyExoticComponent<ComponentType<P>> {
   return lazy(async () => {
-    for (;;) {
+    for (let failures = 1; ; failures++) {
       try {
-        return { default: await load() };
+        const loaded = await load();
+        isMissing.set(false);
+        return { default: loaded };
       } catch {
+        if (failures > QUIET_FAILURES) isMissing.set(true);
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
@@ -132,10 +140,24 @@ function Starting() {
         <SkeletonRows rows={7} />
       </div>
       <div className="shell__main">
-        <Empty art={<Brand size={72} />} title={t('starting')} />
+        <Waiting />
       </div>
     </main>
   );
+}
+
+/** Instead of a part that is being fetched. `isQuiet`: nothing, unless it does not come. */
+function Waiting({ isQuiet = false }: { readonly isQuiet?: boolean }) {
+  const missing = useStore(isMissing);
+  if (missing) {
+    return (
+      <Empty icon="alert" title={t('part_missing.title')}>
+        <p role="alert">{t('part_missing')}</p>
+        <Button onClick={() => location.reload()}>{t('reload')}</Button>
+      </Empty>
+    );
+  }
+  return isQuiet ? null : <Empty art={<Brand size={72} />} title={t('starting')} />;
 }
 
 function Messenger() {
@@ -160,7 +182,7 @@ function Messenger() {
             <p>{t('home.about')}</p>
           </Empty>
         )}
-        <Suspense>
+        <Suspense fallback={<Waiting isQuiet />}>
           {route.at === 'chat' && <ChatView key={route.id} id={route.id} focus={route.focus} />}
           {route.at === 'contact' && <ContactView key={route.id} id={route.id} />}
           {route.at === 'requests' && <RequestsView />}
