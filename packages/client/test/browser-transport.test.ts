@@ -76,7 +76,7 @@ interface World {
   onEnvelope: (socket: FakeSocket, id: number, body: Uint8Array) => void;
 }
 
-function makeWorld(): World {
+function makeWorld(seed = 1): World {
   const clock = new TestClock();
   const world: World = {
     clock,
@@ -88,7 +88,7 @@ function makeWorld(): World {
     onEnvelope: (socket, id, body) => socket.say(answerFrames(id, 200, body.slice().reverse())),
     transport: new BrowserTransport({
       gateway: `${GATEWAY}/`,
-      env: testEnv(clock),
+      env: testEnv(clock, seed),
       isOnline: () => world.isOnline,
       makeSocket: () => {
         const socket = new FakeSocket((...given) => world.onEnvelope(...given));
@@ -164,6 +164,24 @@ test('what was asked when the connection broke is asked again over the next one'
   expect(sockets).toHaveLength(2);
   expect(states).toEqual(['connecting', 'connected', 'connecting', 'connected']);
   transport.close();
+});
+
+test('pages that lose an entry together come back within two seconds, but not together', async () => {
+  const counts = new Map<number, number>();
+  for (let page = 1; page <= 60; page++) {
+    const { clock, transport, sockets } = makeWorld(page);
+    await clock.run(transport.request(onion()));
+    sockets[0]!.breakOff();
+    let tenths = 0;
+    while (sockets.length === 1) {
+      await clock.pass(100);
+      tenths++;
+    }
+    expect(tenths).toBeLessThan(20);
+    counts.set(tenths, (counts.get(tenths) ?? 0) + 1);
+    transport.close();
+  }
+  expect(Math.max(...counts.values())).toBeLessThan(15);
 });
 
 test('an envelope that breaks every connection is given up', async () => {

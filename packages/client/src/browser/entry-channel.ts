@@ -36,6 +36,8 @@ const AWAY_MS = 5_000;
  * moment is found within seconds; one that stays away is asked twice a minute. One connection at a time.
  */
 const FIRST_PAUSE_MS = 250;
+/** Over so long those who lose an entry together, since it began anew, come back to it. */
+const SPREAD_MS = 1_500;
 const LONGEST_PAUSE_MS = 5_000;
 const STAYS_AWAY_MS = 10 * 60_000;
 const PAUSE_WHEN_IT_STAYS_AWAY_MS = 30_000;
@@ -248,7 +250,7 @@ export class EntryChannel {
       this.#failedConnects++;
       this.#awaySince ??= this.#env.clock.monotonic();
     }
-    this.#scheduleReconnect();
+    this.#scheduleReconnect(wasOpen);
     if (wasOpen) {
       this.#becomes(this.#waiting.size > 0 ? 'connecting' : 'idle');
       return;
@@ -259,7 +261,7 @@ export class EntryChannel {
     for (const waiting of wasAway ? silent.slice(0, 1) : silent) this.#byFetch(waiting);
   }
 
-  #scheduleReconnect(): void {
+  #scheduleReconnect(wasOpen = false): void {
     if (this.#isClosed || this.#cancelReconnect !== undefined) return;
     const { clock, random } = this.#env;
     const isFallback = clock.monotonic() < this.#noSocketUntil;
@@ -269,7 +271,9 @@ export class EntryChannel {
       ? SOCKET_AGAIN_MS
       : Math.min(FIRST_PAUSE_MS * 2 ** this.#failedConnects, longest);
     // Pages that lost the entry together must not come back together.
-    this.#cancelReconnect = clock.after(pause * (0.5 + random.unit() / 2), () => {
+    const chance = random.unit();
+    const after = wasOpen ? FIRST_PAUSE_MS / 2 + chance * SPREAD_MS : pause * (0.5 + chance / 2);
+    this.#cancelReconnect = clock.after(after, () => {
       this.#cancelReconnect = undefined;
       this.#connect();
     });
