@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The command table: names, options, help; by topic in program/. The code of a command is loaded when it runs, so that help is quick.
 import { Command, CommanderError } from 'commander';
+import { optionsLast } from './options-first.ts';
 import { addAccounts } from './program/accounts.ts';
 import { addCalculators } from './program/calculate.ts';
 import { addChain } from './program/chain.ts';
@@ -34,7 +35,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     exitCode = code;
   });
   try {
-    await program.parseAsync(helpAsked(program, args), { from: 'user' });
+    await program.parseAsync(optionsLast(program, helpAsked(program, args)), { from: 'user' });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

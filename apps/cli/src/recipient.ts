@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Whom a person at the keyboard means: an account id, a contact by the name that they gave it, or a name that the network knows.
 import type { Client } from '@allium/client';
+import { NameError } from '@allium/client/network/names';
 import { parseAccountId } from '@allium/protocol/account-id';
 import { ParseError, quote } from '@allium/protocol/errors';
 import { parseSessionName } from '@allium/protocol/session-name';
@@ -11,6 +12,8 @@ import { remark } from './terminal.ts';
 
 /** Says that a name of the network is meant, also where a contact or an account on this machine is called so. */
 const PREFIX = 'name:';
+/** Ours: longer hex digits that begin as an id are an id with a slip. */
+const LONGEST_HEX_NAME = 32;
 
 export type Recipient =
   | { readonly kind: 'id'; readonly id: string }
@@ -36,8 +39,11 @@ export async function parseRecipient(text: string, options: { readonly home?: st
   }
   // A part of an id is a name by its letters; hardly anybody means that.
   if (/^05[0-9a-f]*$/i.test(text)) {
+    const wrong = `an account id has 66 hex digits and begins with 05, this one has ${text.length}`;
     throw usage(
-      `an account id has 66 hex digits and begins with 05, this one has ${text.length}; for the name on the network write "${PREFIX}${text}"`,
+      text.length <= LONGEST_HEX_NAME
+        ? `${wrong}; for the name on the network write "${PREFIX}${text}"`
+        : wrong,
     );
   }
   return { kind: 'name', name: text, otherwise: await noNetworkName(text, options) };
@@ -55,7 +61,7 @@ async function noNetworkName(
   const [own] = await listEntries(homeFolder(options), name);
   if (own === undefined) return undefined;
   return usage(
-    `${quote(name)} is an account on this machine: write its id, ${own.id}, or "${PREFIX}${name}" for the name on the network`,
+    `no contact is called ${quote(name)}, but an account on this machine is: write its id, ${own.id} ("allium contacts name ${own.id} ${name}" makes the name do), or "${PREFIX}${name}" for the name on the network`,
   );
 }
 
@@ -95,7 +101,12 @@ export async function resolveRecipient(
     if (recipient.otherwise !== undefined) throw recipient.otherwise;
   }
   const { signal, isQuiet = false } = options;
-  const id = await client.resolve(name, signal === undefined ? {} : { signal });
+  const id = await client.resolve(name, signal === undefined ? {} : { signal }).catch((error: unknown) => {
+    if (recipient.kind !== 'name' || !(error instanceof NameError)) throw error;
+    throw new NameError(error.code, `no contact is called ${quote(name)}, and ${error.message}`, {
+      cause: error,
+    });
+  });
   if (!isQuiet) remark(`${name} is ${id}.`);
   return id;
 }

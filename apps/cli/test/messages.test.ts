@@ -109,6 +109,11 @@ test('contacts go by the names that one gave them, never by those that they gave
     code: 2,
     stderr: /nor what you call a contact/,
   });
+  const unknown = await people.run('ann', 'send', 'carla', 'hello?');
+  expect(unknown.code).toBe(1);
+  expect(unknown.stderr).toContain(
+    'no contact is called "carla", and the nodes of this network know no names',
+  );
   // That is an account of this machine, and ben is called otherwise by ann.
   expect((await people.run('ann', 'send', 'ben', 'to whom?')).code).toBe(2);
 });
@@ -123,6 +128,19 @@ test('blocking, and what is not there', async () => {
     const { lines } = await as('ann', 'contacts', ...list);
     expect(lines[0]).toMatchObject([{ id: ben, nickname: 'Benjamin B', blocked: true }]);
   }
+  // Options may stand before the name of the command, of every group.
+  expect(await people.shell.run('contacts', '--account', 'ann', 'blocked')).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining(ben),
+  });
+  expect(
+    (await people.shell.run('--account=ann', 'contacts', '--json', 'name', ben, 'Benjamin B')).stdout,
+  ).toContain('"nickname":"Benjamin B"');
+  expect((await people.shell.run('account', '--account', 'ben', 'show')).stdout).toContain(ben);
+  expect(await people.shell.run('account', '--save', 'x', 'show')).toMatchObject({
+    code: 2,
+    stderr: /unknown option '--save'/,
+  });
   const slip = await people.run('ann', 'contacts', 'blokced');
   expect(slip).toMatchObject({ code: 2, stderr: /no command of "allium contacts": list, blocked, requests/ });
   const missing = await people.run('ann', 'react', ben, '1234567890123', '👍');

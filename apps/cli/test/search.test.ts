@@ -34,6 +34,10 @@ test('what was said is found, edited, found again, and gets a timer', async () =
   );
   expect(found.lines).toMatchObject([{ timestamp }]);
   expect((await as('ann', 'search', 'lun')).code).toBe(1);
+  expect(await people.run('ann', 'search', 'lun')).toMatchObject({
+    code: 1,
+    stderr: /Nothing found on this device\. For words that begin so: "allium search 'lun\*'"/,
+  });
   for (const wrong of [['search'], ['search', 'x', '--kind', 'song']]) {
     expect((await as('ann', ...wrong)).code).toBe(2);
   }

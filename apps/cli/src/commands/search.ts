@@ -75,11 +75,18 @@ export async function searchMessages(words: readonly string[], options: SearchOp
       left -= hits.length;
       before = next;
     } while (before !== undefined && left > 0);
-    if (!isFound && options.json !== true) remark('Nothing found on this device.');
+    if (!isFound && options.json !== true)
+      remark(`Nothing found on this device.${beginningHint(text, options)}`);
     return isFound ? 0 : 1;
   } catch (error) {
     throw explain(error, []);
   }
+}
+
+/** Words are whole ones; somebody may have meant a beginning. */
+function beginningHint(text: string, { phrase = false }: SearchOptions): string {
+  if (phrase || text === '' || text.endsWith('*')) return '';
+  return ` For words that begin so: "allium search '${text.replaceAll("'", ' ')}*'".`;
 }
 
 const isKind = (kind: string): kind is MessageKind => (MESSAGE_KINDS as readonly string[]).includes(kind);

@@ -9,7 +9,10 @@ export function addSearch(program: Command, done: Done): void {
     program
       .command('search')
       .description('find messages on this device, newest first')
-      .argument('[words...]', 'all must be in the message, in any order; "hel*" finds what begins so'),
+      .argument(
+        '[words...]',
+        'all must be in the message, in any order; the last may be a beginning: "hel*"',
+      ),
   )
     .option('--phrase', 'the words stand together in this order')
     .option('--from <who>', `who sent it: ${CONTACT}, or "me"`)
@@ -24,6 +27,7 @@ export function addSearch(program: Command, done: Done): void {
       `
 Examples:
   allium search lunch
+  allium search 'green hel*'                   the star in quotes, or the shell takes it
   allium search --phrase "see you at" --from 05ab…cd --since 30d
   allium search --kind file --in me
 
