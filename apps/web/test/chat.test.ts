@@ -121,3 +121,23 @@ test.each(['open', 'refresh'] as const)(
     expect(chat.state.get().messages[0]?.text).toBe('changed');
   },
 );
+
+test('an answer shows what it answers as it is now, and nothing of what was deleted', async () => {
+  const quote = { author: mara.id, timestamp: 10, text: 'at 10' };
+  const chat = new Chat(mara.id, backendOf([at(10), { ...at(20), quote }, at(30)]));
+  await chat.open(0);
+  const quoted = () => chat.state.get().messages.find(({ place }) => place === 20)?.quote;
+  const others = chat.state.get().messages;
+  chat.put({ ...at(10), reactions: [] });
+  expect(chat.state.get().messages[1]).toBe(others[1]);
+  chat.put({ ...at(10), text: 'changed' });
+  expect(quoted()).toEqual({ ...quote, text: 'changed' });
+  chat.put({ ...at(10), text: 'change' });
+  expect(quoted()?.text).toBe('change');
+  chat.put({ ...at(10), text: '', deleted: true });
+  expect(quoted()).toEqual({ author: mara.id, timestamp: 10 });
+  chat.put({ ...at(10), text: 'there' });
+  chat.remove(`${mara.id}:10`);
+  expect(quoted()).toEqual({ author: mara.id, timestamp: 10 });
+  expect(places(chat)).toEqual([20, 30]);
+});

@@ -7,6 +7,8 @@ import { Store } from './store.ts';
 const PAGE = 60;
 /** While scrolling through an old history: fewer, larger steps. */
 const LATER_PAGE = 250;
+/** Characters of an answered message. */
+const MAX_QUOTE = 200;
 
 export interface ChatState {
   readonly messages: readonly MessageView[];
@@ -118,8 +120,11 @@ export class Chat {
     if (phase === 'loading') return;
     // What is new stands at the end nearly always.
     const known = messages.findLastIndex(({ key }) => key === message.key);
-    if (known !== -1 && messages[known]?.place === message.place) {
-      this.#set(messages.with(known, message));
+    const before = messages[known];
+    if (before !== undefined && before.place === message.place) {
+      const isSame = before.text === message.text && before.deleted === message.deleted;
+      const changed = messages.with(known, message);
+      this.#set(isSame ? changed : requoted(changed, message));
       return;
     }
     const others = known === -1 ? messages : messages.toSpliced(known, 1);
@@ -132,7 +137,10 @@ export class Chat {
 
   remove(key: string): void {
     this.#meanwhile?.push(() => this.remove(key));
-    this.#set(this.state.get().messages.filter((message) => message.key !== key));
+    const { messages } = this.state.get();
+    const gone = messages.find((message) => message.key === key);
+    const others = messages.filter((message) => message !== gone);
+    this.#set(gone === undefined ? messages : requoted(others, gone, true));
   }
 
   forgetUnread(): void {
@@ -158,6 +166,21 @@ export class Chat {
       hasOlder: page.length === LATER_PAGE,
     }));
   }
+}
+
+/** Answers show what they answer as it is now. */
+function requoted(
+  messages: readonly MessageView[],
+  { sender, timestamp, text, deleted }: MessageView,
+  isGone = deleted,
+): readonly MessageView[] {
+  const shown = text.slice(0, MAX_QUOTE);
+  return messages.map((message) => {
+    const { quote } = message;
+    if (quote?.author !== sender || quote.timestamp !== timestamp) return message;
+    const { text: _, ...rest } = quote;
+    return { ...message, quote: isGone ? rest : { ...rest, text: shown } };
+  });
 }
 
 function compare(a: MessageView, b: MessageView): number {
