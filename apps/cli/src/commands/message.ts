@@ -104,15 +104,16 @@ export function showHistory(
 }
 
 /** What the sender of such a line did. */
-export function noticeText({ notice }: Pick<StoredMessage, 'notice'>): string {
-  if (notice?.kind === 'timer') return `set a timer: what they send ${timerText(notice.timer)}`;
+export function noticeText({ notice }: Pick<StoredMessage, 'notice'>, isOwn = false): string {
+  if (notice?.kind === 'timer')
+    return `set a timer: what ${isOwn ? 'you' : 'they'} send ${timerText(notice.timer)}`;
   return notice?.kind === 'screenshot' ? 'took a screenshot' : 'saved a file';
 }
 
 /** What stands in the place of the text for people. */
-function shownText({ text, notice, marks }: StoredMessage): string {
+function shownText({ text, notice, marks }: StoredMessage, isOwn: boolean): string {
   if (marks?.deletedAt !== undefined) return '(deleted)';
-  if (notice !== undefined) return `(${noticeText({ notice })})`;
+  if (notice !== undefined) return `(${noticeText({ notice }, isOwn)})`;
   return marks?.edits === undefined ? harmless(text) : `${harmless(text)} (edited)`;
 }
 
@@ -135,7 +136,7 @@ export function printMessage(
   const isToday = date.toDateString() === new Date().toDateString();
   const time = `${isToday ? '' : `${date.toLocaleDateString('en-CA')} `}${date.toLocaleTimeString('en-GB')}`;
   const who = sender === ownId ? 'You' : (name ?? `${sender.slice(0, 8)}…${sender.slice(-4)}`);
-  const shown = shownText(message);
+  const shown = shownText(message, sender === ownId);
   const [first = '', ...rest] = shown.split('\n');
   const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
   const id = withTimestamp ? `${timestamp}  ` : '';

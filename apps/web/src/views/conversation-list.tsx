@@ -252,7 +252,7 @@ export const ConversationRow = memo(function ConversationRow({ conversation, sel
 
 function previewText(preview: NonNullable<ConversationView['preview']>, person: PersonView): string {
   if (preview.notice !== undefined)
-    return noticeText(preview.notice, preview.mine ? t('you') : titleOf(person));
+    return noticeText(preview.notice, preview.mine ? undefined : titleOf(person));
   if (preview.deleted) return t('message.deleted');
   if (preview.text !== '') return tame(preview.text).replaceAll(/\s+/g, ' ');
   return preview.attachment === undefined ? '' : t(`attachment.${preview.attachment}`);

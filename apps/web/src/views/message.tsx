@@ -235,7 +235,7 @@ function metaOf(message: MessageView, actions: MessageActions, near: boolean) {
 }
 
 function noticeOf({ message, setting }: MessageProps) {
-  const name = message.mine ? t('you') : setting.title;
+  const name = message.mine ? undefined : setting.title;
   const notice = message.notice ?? { kind: 'timer' };
   const { kind } = notice;
   return (

@@ -10,10 +10,12 @@ export function timerText(seconds: number): string {
   return t('timer.days', { n: Math.round(seconds / 86_400) });
 }
 
-/** `name`: who did it. */
-export function noticeText({ kind, seconds = 0 }: NonNullable<MessageView['notice']>, name: string): string {
-  if (kind !== 'timer') return t(`notice.${kind}`, { name });
-  return seconds === 0
-    ? t('notice.timer_off', { name })
-    : t('notice.timer_on', { name, time: timerText(seconds) });
+/** `name`: who did it; undefined: we did. A timer concerns what they send who set it. */
+export function noticeText(
+  { kind, seconds = 0 }: NonNullable<MessageView['notice']>,
+  name: string | undefined,
+): string {
+  const what = kind !== 'timer' ? kind : seconds === 0 ? 'timer_off' : 'timer_on';
+  const time = timerText(seconds);
+  return name === undefined ? t(`notice.own.${what}`, { time }) : t(`notice.${what}`, { name, time });
 }
