@@ -15,6 +15,7 @@ import { openClient } from '@allium/client/node';
 import type { StoredMessage } from '@allium/client/storage';
 import { AddressRules } from '@allium/net/address-rules';
 import { Account } from '@allium/protocol/account';
+import { settings } from './settings.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
 /** Requests that wait for the network at once; the next one is told to come back. */
@@ -263,7 +264,10 @@ async function post(
   });
 }
 
-function checkWebhook({ webhook, allowPrivate = false }: BridgeOptions): URL {
+function checkWebhook({
+  webhook,
+  allowPrivate = false,
+}: Pick<BridgeOptions, 'webhook' | 'allowPrivate'>): URL {
   const url = new URL(webhook);
   if (url.protocol !== 'https:' && !(allowPrivate && url.protocol === 'http:')) {
     throw new TypeError('the webhook must be an https URL');
@@ -281,25 +285,24 @@ function sleep(ms: number, end: AbortSignal): Promise<void> {
 }
 
 if (import.meta.main) {
-  const { ALLIUM_SEED, ALLIUM_PHRASE, ALLIUM_FOLDER, WEBHOOK_URL, WEBHOOK_SECRET, BRIDGE_TOKEN } =
-    process.env;
-  if (!WEBHOOK_URL || !WEBHOOK_SECRET || !BRIDGE_TOKEN || !ALLIUM_FOLDER) {
-    console.error('set WEBHOOK_URL, WEBHOOK_SECRET, BRIDGE_TOKEN and ALLIUM_FOLDER');
+  const { ALLIUM_SEED, ALLIUM_PHRASE, ALLIUM_FOLDER, WEBHOOK_URL, WEBHOOK_SECRET, BRIDGE_TOKEN, ...more } =
+    settings('ALLIUM_SEED', 'ALLIUM_FOLDER', 'WEBHOOK_URL', 'WEBHOOK_SECRET', 'BRIDGE_TOKEN');
+  const allowPrivate = more.WEBHOOK_PRIVATE === '1';
+  try {
+    checkWebhook({ webhook: WEBHOOK_URL, allowPrivate });
+  } catch (error) {
+    console.error(`WEBHOOK_URL: ${(error as Error).message}`);
     process.exit(2);
   }
   const account = ALLIUM_PHRASE === undefined ? Account.create() : Account.fromPhrase(ALLIUM_PHRASE);
-  await using client = await openClient({
-    account,
-    folder: ALLIUM_FOLDER,
-    ...(ALLIUM_SEED && { seeds: [ALLIUM_SEED] }),
-  });
+  await using client = await openClient({ account, folder: ALLIUM_FOLDER, seeds: [ALLIUM_SEED] });
   await using bridge = await startBridge({
     client,
     webhook: WEBHOOK_URL,
     secret: WEBHOOK_SECRET,
     token: BRIDGE_TOKEN,
-    port: Number(process.env.BRIDGE_PORT ?? 8200),
-    allowPrivate: process.env.WEBHOOK_PRIVATE === '1',
+    port: Number(more.BRIDGE_PORT ?? 8200),
+    allowPrivate,
   });
   console.log(`bridge of ${client.id} at ${bridge.url}`);
   await new Promise<void>((resolve) => {

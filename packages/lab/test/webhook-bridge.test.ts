@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The bridge of the examples between a devnet and a web server that fails, lies and comes back.
+import { spawnSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
@@ -183,4 +184,33 @@ test('a webhook whose name leads into the private network gets nothing', async (
   await until(() => log.length > 0);
   expect(log[0]).toContain('not a public address');
   expect(hook.requests).toHaveLength(before);
+});
+
+test('settings that are missing or wrong end the examples in a line, without a stack', () => {
+  const run = (bot: string, env: Record<string, string>) => {
+    const file = join(import.meta.dirname, '../../../examples', `${bot}.ts`);
+    const { ALLIUM_SEED, ALLIUM_PHRASE, ALLIUM_FOLDER, ...others } = process.env;
+    const { status, stderr } = spawnSync(process.execPath, [file], {
+      env: { ...others, ...env },
+      encoding: 'utf8',
+    });
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    return { status, stderr };
+  };
+  const dead = { ALLIUM_SEED: 'https://127.0.0.1:1' };
+  expect(run('echo-bot', {})).toEqual({ status: 2, stderr: expect.stringMatching(/^set ALLIUM_SEED:/) });
+  expect(run('echo-bot', dead)).toEqual({
+    status: 1,
+    stderr: expect.stringMatching(/^no seed gave a node list \(ALLIUM_SEED is https:\/\/127\.0\.0\.1:1/),
+  });
+  expect(run('echo-bot', { ...dead, ALLIUM_PHRASE: 'not thirteen words' })).toEqual({
+    status: 2,
+    stderr: expect.stringMatching(/^ALLIUM_PHRASE is no recovery phrase: fewer than 13 words/),
+  });
+  const rest = { ...dead, ALLIUM_FOLDER: folder, WEBHOOK_SECRET: 'x', BRIDGE_TOKEN: 'y' };
+  expect(run('webhook-bridge', rest)).toMatchObject({ status: 2, stderr: /^set WEBHOOK_URL:/ });
+  expect(run('webhook-bridge', { ...rest, WEBHOOK_URL: 'ftp://example.org' })).toMatchObject({
+    status: 2,
+    stderr: /^WEBHOOK_URL: the webhook must be an https URL/,
+  });
 });
