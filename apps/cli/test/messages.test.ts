@@ -67,7 +67,9 @@ test('requests, delivery as an exit code, answers, reactions, deletion, read sta
   expect(history.map(({ text }) => text)).toEqual(['hello', '']);
   expect(history[0]).toMatchObject({ from: ann, to: ben, delivery: { state: 'stored' } });
   expect(history[1]).toMatchObject({ timestamp, deletedAt: expect.any(Number) });
-  expect((await as('ben', 'read', ann)).lines[0]).toMatchObject({ unread: 0 });
+  expect((await people.run('ann', 'history', ben)).stdout).toContain('\n          [👍 You]\n');
+  // What was deleted for everyone is nothing to read.
+  expect((await as('ben', 'read', ann)).lines[0]).toMatchObject({ read: 1, unread: 0 });
   again.child.kill('SIGINT');
   await again.ended();
 });

@@ -3,6 +3,7 @@
 import type { Contact } from '@allium/client/contacts';
 import type { StoredMessage, Timer } from '@allium/client/storage';
 import { TIMER_SECONDS } from '@allium/client/timers';
+import { shortId } from '@allium/protocol/account-id';
 import { durationText } from '../durations.ts';
 import { contactCalled } from '../recipient.ts';
 import type { AppLock } from './app-lock.ts';
@@ -10,7 +11,7 @@ import { shownInLine } from './cells.ts';
 import type { ChatController } from './controller.ts';
 import { draftOf, EMPTY_DRAFT } from './editor.ts';
 import { searchPrompt } from './file-actions.ts';
-import { type ListItem, shortId } from './store.ts';
+import type { ListItem } from './store.ts';
 import type { Choice, Menu, Overlay, Panel } from './ui-state.ts';
 
 /** Ours. */

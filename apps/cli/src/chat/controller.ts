@@ -116,8 +116,11 @@ export class ChatController {
     await this.store.attempt(async () => {
       await this.store.open(id);
       const { draft = '' } = await this.store.client.conversation(id).state();
+      const { overlay } = this.#state;
       this.change({
         focus: 'compose',
+        // The prompt that led here.
+        ...(overlay?.kind === 'prompt' && overlay.isBusy === true && { overlay: undefined }),
         selectedId: id,
         draft: draftOf(draft),
         replyTo: undefined,

@@ -2,6 +2,7 @@
 // What a key does: in the list, in the text that is written, on a chosen message, in an overlay. Knows no terminal.
 import type { StoredMessage } from '@allium/client/storage';
 import { conversationMenu, deleteMenu, reactionMenu } from './actions.ts';
+import { shownInLine } from './cells.ts';
 import type { ChatController } from './controller.ts';
 import { type Draft, draftOf, erased, moved, movedLine, typed } from './editor.ts';
 import { attachPrompt, hasFiles, saveMenu, searchPrompt } from './file-actions.ts';
@@ -51,6 +52,8 @@ export function pressKey(chat: ChatController, input: string, key: Key): void {
   if (key.ctrl === true && input === 'c') chat.quit();
   else if (key.ctrl === true && input === 'x') chat.lock();
   else if (isFunctionKey || (key.ctrl === true && input === 'g')) help(chat);
+  // Ctrl or Alt with a letter is never the letter alone; only where text is written it means something.
+  else if (input !== '' && (key.ctrl === true || key.meta === true) && !isWriting(chat)) return;
   else if (overlay !== undefined) pressOverlay(chat, overlay, input, key);
   else if (focus === 'list') pressList(chat, input, key);
   else if (focus === 'compose') pressCompose(chat, input, key);
@@ -60,14 +63,20 @@ export function pressKey(chat: ChatController, input: string, key: Key): void {
 export function pasteText(chat: ChatController, text: string): void {
   chat.appLock?.noteKey();
   const { overlay, focus } = chat.state();
+  const line = text.replace(/\s+/g, ' ');
   if (overlay?.kind === 'prompt') {
-    chat.change({ overlay: { ...overlay, draft: typed(overlay.draft, text.replace(/\s+/g, ' ')) } });
+    if (overlay.isBusy !== true) chat.change({ overlay: { ...overlay, draft: typed(overlay.draft, line) } });
+  } else if (overlay?.kind === 'menu' && overlay.filter !== undefined) {
+    chat.show({ ...overlay, filter: typed(draftOf(overlay.filter), line).text, index: 0 });
   } else if (overlay === undefined && focus === 'compose') chat.write(typed(chat.state().draft, text));
+  else
+    chat.store.notice('Nothing is being written here: Enter on a conversation writes, n begins a new one.');
 }
 
 function isWriting(chat: ChatController): boolean {
   const { overlay, focus } = chat.state();
-  return overlay?.kind === 'prompt' || (overlay === undefined && focus === 'compose');
+  if (overlay === undefined) return focus === 'compose';
+  return overlay.kind === 'prompt' || (overlay.kind === 'menu' && overlay.filter !== undefined);
 }
 
 function pressList(chat: ChatController, input: string, key: Key): void {
@@ -190,14 +199,30 @@ function pressMenu(chat: ChatController, menu: Menu, input: string, key: Key): v
 }
 
 function pressPrompt(chat: ChatController, prompt: Prompt, input: string, key: Key): void {
+  if (prompt.isBusy === true) return;
   if (key.return) {
-    const text = prompt.draft.text.trim();
-    chat.show(undefined);
-    void chat.store.attempt(async () => prompt.submit(text));
+    void submit(chat, prompt);
     return;
   }
   const draft = edited(prompt.draft, input, key);
-  if (draft !== undefined) chat.show({ ...prompt, draft });
+  const { error, ...asked } = prompt;
+  if (draft !== undefined) chat.show({ ...asked, draft });
+}
+
+/** What is not taken can be corrected, and nothing that is typed next is taken for a command. */
+async function submit(chat: ChatController, prompt: Prompt): Promise<void> {
+  const { error: _, ...asked } = prompt;
+  const busy: Prompt = { ...asked, isBusy: true };
+  chat.show(busy);
+  const isShown = () => chat.state().overlay === busy;
+  try {
+    await prompt.submit(prompt.draft.text.trim());
+    if (isShown()) chat.show(undefined);
+  } catch (thrown) {
+    const error = shownInLine(thrown instanceof Error ? thrown.message : String(thrown));
+    if (isShown()) chat.show({ ...asked, error });
+    else chat.store.notice(error);
+  }
 }
 
 function help(chat: ChatController): void {

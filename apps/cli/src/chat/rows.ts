@@ -185,9 +185,10 @@ function noticeText({ sender, notice }: StoredMessage, { ownId, titleOf }: RowCo
   if (notice === undefined) return '';
   if (notice.kind !== 'timer')
     return `${who} ${notice.kind === 'screenshot' ? 'took a screenshot' : 'saved a file'}`;
-  if (notice.timer === undefined) return `${who} let messages stay`;
+  const what = sender === ownId ? 'what you send' : 'what they send';
+  if (notice.timer === undefined) return `${who} let ${what} stay`;
   const after = notice.timer.mode === 'after_read' ? 'being read' : 'being sent';
-  return `${who} let messages disappear ${durationText(notice.timer.seconds)} after ${after}`;
+  return `${who} let ${what} disappear ${durationText(notice.timer.seconds)} after ${after}`;
 }
 
 function centered(text: string, width: number): readonly Span[] {

@@ -6,6 +6,7 @@ import { ClientError } from '@allium/client/errors';
 import type { ClientStatus } from '@allium/client/events';
 import type { FileProgress, OutgoingAttachment } from '@allium/client/files/uploads';
 import type { MessageReference, StoredMessage } from '@allium/client/storage';
+import { shortId } from '@allium/protocol/account-id';
 import { shownInLine } from './cells.ts';
 import { HistoryWindow } from './history-window.ts';
 import { fileLines } from './rows.ts';
@@ -385,8 +386,6 @@ export class ChatStore {
     for (const listener of this.#listeners) listener();
   }
 }
-
-export const shortId = (id: string): string => `${id.slice(0, 8)}…${id.slice(-4)}`;
 
 export function previewOf(message: StoredMessage): string {
   if (message.marks?.deletedAt !== undefined) return 'deleted';

@@ -33,6 +33,11 @@ export interface Prompt {
   readonly title: string;
   readonly hint: string;
   readonly draft: Draft;
+  /** Why the last answer was not taken. */
+  readonly error?: string;
+  /** The answer is being worked on; keys wait for that. */
+  readonly isBusy?: boolean;
+  /** The prompt stays, with the text and the error, when this throws. */
   readonly submit: (text: string) => unknown;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `allium contacts`: who may write, who asks, who is blocked.
+
 import type { Contact } from '@allium/client/contacts';
 import type { Conversation } from '@allium/client/conversation';
+import { shortId } from '@allium/protocol/account-id';
 import { type ContactOptions, withContact } from '../contact-session.ts';
 import { openSession, type SessionOptions } from '../session.ts';
 import { counted, harmless, harmlessLine, print, printJson, styled } from '../terminal.ts';
@@ -102,8 +104,7 @@ export function nameContact(
 }
 
 /** As this account calls somebody, else as they call themselves, else the ends of the id. */
-export const titleOf = ({ id, nickname, name }: Contact): string =>
-  nickname ?? name ?? `${id.slice(0, 8)}…${id.slice(-4)}`;
+export const titleOf = ({ id, nickname, name }: Contact): string => nickname ?? name ?? shortId(id);
 
 function stateOf({ approved, approvedMe, blocked }: Contact): string {
   if (blocked) return '  blocked';

@@ -2,6 +2,7 @@
 // `allium listen`: prints messages as they arrive, and first those that waited in the swarm.
 import type { Client } from '@allium/client';
 import type { StoredMessage } from '@allium/client/storage';
+import { shortId } from '@allium/protocol/account-id';
 import { chosenSeeds } from '../home.ts';
 import { checkSaveFolder, type SaveOptions, saveFiles } from '../message-files.ts';
 import { messageJson } from '../message-json.ts';
@@ -72,7 +73,7 @@ function printEvents(client: Client, json: boolean): void {
     if (json) printJson({ event, ...fields });
     else print(styled('dim', harmlessLine(words)));
   };
-  const short = (id: string) => (id === client.id ? 'you' : `${id.slice(0, 8)}…${id.slice(-4)}`);
+  const short = (id: string) => (id === client.id ? 'you' : shortId(id));
   const of = ({ sender, conversation, timestamp }: StoredMessage) => ({
     from: sender,
     with: conversation,
@@ -113,7 +114,7 @@ function printEvents(client: Client, json: boolean): void {
     tell(
       'notice',
       { ...of(message), notice: message.notice },
-      `${short(message.sender)} ${noticeText(message)}`,
+      `${short(message.sender)} ${noticeText(message, message.sender === client.id)}`,
     ),
   );
   client.on('removed', (message) =>

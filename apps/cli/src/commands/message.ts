@@ -2,6 +2,7 @@
 // `allium react`, `delete`, `read`, `history`: what can be done with messages that are there.
 import { deliveryOf } from '@allium/client/delivery';
 import type { StoredMessage } from '@allium/client/storage';
+import { shortId } from '@allium/protocol/account-id';
 import { usage } from '../cli-error.ts';
 import { type ContactOptions, withContact } from '../contact-session.ts';
 import { printFiles, type SavedFile } from '../message-files.ts';
@@ -135,7 +136,7 @@ export function printMessage(
   const date = new Date(timestamp);
   const isToday = date.toDateString() === new Date().toDateString();
   const time = `${isToday ? '' : `${date.toLocaleDateString('en-CA')} `}${date.toLocaleTimeString('en-GB')}`;
-  const who = sender === ownId ? 'You' : (name ?? `${sender.slice(0, 8)}…${sender.slice(-4)}`);
+  const who = sender === ownId ? 'You' : (name ?? shortId(sender));
   const shown = shownText(message, sender === ownId);
   const [first = '', ...rest] = shown.split('\n');
   const answer = quote === undefined ? '' : styled('dim', `(answers ${quote.timestamp}) `);
@@ -150,11 +151,22 @@ export function printMessage(
   for (const [index, line] of rest.entries())
     print(`${indent}${line}${index === rest.length - 1 ? mark : ''}`);
   printFiles(message, saved);
+  const reactions = reactionsText(message, (id) => (id === ownId ? 'You' : (name ?? shortId(id))));
+  if (reactions !== '') print(`${indent}${reactions}`);
   if (delivery?.state === 'failed') {
     print(`${indent}[not sent] ${delivery.nextStep}`);
     print(`${indent}allium resend ${message.conversation} ${timestamp}`);
   }
   if (delivery?.state === 'queued') print(`${indent}[not sent yet]`);
+}
+
+/** `[👍 You, Ben] [🎉 Ben]`. */
+function reactionsText({ marks }: StoredMessage, nameOf: (id: string) => string): string {
+  const people = new Map<string, string[]>();
+  for (const { emoji, by, on } of marks?.reactions ?? []) {
+    if (on) people.set(emoji, [...(people.get(emoji) ?? []), nameOf(by)]);
+  }
+  return harmlessLine([...people].map(([emoji, names]) => `[${emoji} ${names.join(', ')}]`).join(' '));
 }
 
 /** As in the chat. */

@@ -172,8 +172,10 @@ test('files, new versions of a text, search, timers, names of one’s own', asyn
   ann.keys('as promised');
   pressKey(ann.controller, 'o', { ctrl: true });
   ann.keys(join(folder, 'nothing.txt'), ENTER);
-  await ann.sees('there is no file');
-  pressKey(ann.controller, 'o', { ctrl: true });
+  // The question stays, with what was typed, until it can be answered.
+  await ann.sees('✗ there is no file');
+  expect(ann.screen).toContain('nothing.txt');
+  pressKey(ann.controller, 'u', { ctrl: true });
   ann.keys(join(folder, 'plan.txt'), ENTER);
   await ann.sees('✓');
   expect(ann.screen).toContain('[file: plan.txt, 15 bytes]');
@@ -182,7 +184,10 @@ test('files, new versions of a text, search, timers, names of one’s own', asyn
   ben.keys(ENTER);
   await ben.sees('[file: plan.txt, 15 bytes]');
   mkdirSync(join(folder, 'saved'));
-  ben.keys(UP, 'o');
+  ben.keys(UP);
+  expect(ben.screen).toMatch(/o save · d delete/);
+  expect(ben.screen).not.toContain('E edit');
+  ben.keys('o');
   pressKey(ben.controller, 'u', { ctrl: true });
   ben.keys(join(folder, 'saved'), ENTER);
   await ben.sees('Saved as');
@@ -207,7 +212,7 @@ test('files, new versions of a text, search, timers, names of one’s own', asyn
   ben.keys(ENTER);
   await until(() => ben.controller.pickedMessage()?.text === 'we meet at five');
   ben.keys(ESC, ESC, 't', DOWN, ENTER);
-  await ann.sees('let messages disappear 5 minutes');
+  await ann.sees('let what they send disappear 5 minutes');
   ben.keys('c', ENTER, 'n', 'Anna of work', ENTER);
   await ben.sees('Anna of work');
 });
@@ -226,6 +231,7 @@ test('a draft stays, pins and names are shown, and quitting is asked for', async
   await ann.sees('^');
   ann.keys('s', 'n', 'Ann', ENTER);
   await until(() => ann.client.profile.name === 'Ann');
+  await until(() => ann.controller.state().overlay === undefined);
   ann.keys('s', 'r');
   await until(() => ann.client.settings.readReceipts);
   await ann.sees('[x] tell what you have read');
@@ -274,6 +280,38 @@ test('hostile texts and names neither steer the terminal nor leave their place, 
     ann.keys({ ctrl: true, end: true });
     ann.keys({ tab: true });
   }
+});
+
+test('a wrong answer keeps the question; pastes and chords are no commands', async () => {
+  await using ann = await Person.sitsDown();
+  const half = ann.client.id.slice(0, 40);
+  ann.keys('n', half, ENTER);
+  await ann.sees('✗ ');
+  expect(ann.controller.state().overlay).toMatchObject({ kind: 'prompt', draft: { text: half } });
+  // What is typed next goes on with the answer.
+  ann.keys(ann.client.id.slice(40), ENTER);
+  await until(() => ann.controller.state().focus === 'compose');
+  expect(ann.controller.state().overlay).toBeUndefined();
+  ann.keys('a note', ENTER);
+  await until(() => ann.controller.listed().items.length > 0);
+  const chords = () => {
+    for (const letter of 'qnsciphmutbfkjxdeorE') {
+      if (!'cxg'.includes(letter)) pressKey(ann.controller, letter, { ctrl: true });
+      pressKey(ann.controller, letter, { meta: true });
+    }
+  };
+  for (const focus of ['select', 'list'] as const) {
+    ann.controller.change({ focus: 'compose' });
+    ann.keys(focus === 'select' ? UP : ESC);
+    await until(() => ann.controller.state().focus === focus);
+    const before = ann.controller.state();
+    chords();
+    expect(ann.controller.state()).toEqual(before);
+  }
+  pasteText(ann.controller, 'nqu');
+  await ann.sees('Nothing is being written here');
+  expect(ann.controller.state()).toMatchObject({ focus: 'list', overlay: undefined });
+  expect(ann.hasQuit).toBe(false);
 });
 
 test('keys that come at once, and pastes of several lines', async () => {

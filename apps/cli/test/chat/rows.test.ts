@@ -39,5 +39,5 @@ test('a day has one divider, also where a timer was set', () => {
   const lines = rows.map(({ spans }) => spans.map(({ text }) => text).join(''));
   expect(lines.filter((line) => line.includes(' Today '))).toHaveLength(1);
   expect(lines.filter((line) => line.includes(' Yesterday '))).toHaveLength(1);
-  expect(lines.filter((line) => line.includes('let messages stay'))).toHaveLength(2);
+  expect(lines.filter((line) => line.includes('Ben let what they send stay'))).toHaveLength(2);
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Text of a message as it is: no markup is ever read from it. Only links of http and https become buttons that ask
 // first; mentions get names; piles of accents are cut; all directions of writing end with the text.
+import { shortId } from '@allium/protocol/account-id';
 import { Fragment, useState } from 'react';
 import { t } from '../i18n/i18n.ts';
 import { Button } from './button.tsx';
@@ -49,7 +50,7 @@ export function piecesOf(raw: string, mentions: Readonly<Record<string, string>>
     if (found.startsWith('@')) {
       const id = found.slice(1).toLowerCase();
       push(text.slice(from, match.index));
-      pieces.push({ kind: 'mention', id, text: `@${mentions[id] ?? `${id.slice(0, 6)}…${id.slice(-4)}`}` });
+      pieces.push({ kind: 'mention', id, text: `@${mentions[id] ?? shortId(id)}` });
       from = match.index + found.length;
       continue;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The column of conversations: own account, search, requests, list, how the connection stands.
+import { shortId } from '@allium/protocol/account-id';
 import { type KeyboardEvent, memo, useEffect, useState } from 'react';
 import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
@@ -16,13 +17,15 @@ import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { NetworkChip } from './network-chip.tsx';
 import { noticeText } from './notice.ts';
-import { shortId, titleOf } from './person.ts';
+import { titleOf } from './person.ts';
 import { SpaceNote } from './space-note.tsx';
+import { focusComposer, isTouch } from './writing.ts';
 import './conversation-list.css';
 
 const SEARCH_AFTER_MS = 180;
 
-export function ConversationList() {
+/** `takesFocus`: when nothing else has the focus as the list comes. */
+export function ConversationList({ takesFocus = false }: { readonly takesFocus?: boolean }) {
   const app = useApp();
   const session = useStore(app.session);
   const conversations = useStore(app.conversations);
@@ -32,6 +35,11 @@ export function ConversationList() {
   const current = route.at === 'chat' || route.at === 'contact' ? route.id : undefined;
   const name = session?.profile.name;
   const requests = conversations?.requests ?? [];
+  const isThere = conversations !== undefined;
+  useEffect(() => {
+    if (!takesFocus || !isThere || isTouch() || document.activeElement !== document.body) return;
+    document.querySelector<HTMLElement>('.sidebar__scroll .row, .sidebar__scroll .button')?.focus();
+  }, [takesFocus, isThere]);
   return (
     <nav className="sidebar" aria-label={t('conversations')}>
       <header className="sidebar__header">
@@ -194,7 +202,11 @@ export const ConversationRow = memo(function ConversationRow({ conversation, sel
       type="button"
       className={`row ${unread > 0 || markedUnread ? 'row--unread' : ''}`}
       aria-current={selected ? 'page' : undefined}
-      onClick={() => app.router.go({ at: 'chat', id: person.id })}
+      onClick={() => {
+        app.router.go({ at: 'chat', id: person.id });
+        // One that is opened takes the focus itself.
+        if (selected) focusComposer();
+      }}
     >
       <Avatar
         id={person.id}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The first minute: a new account or an old one.
+import { shortId } from '@allium/protocol/account-id';
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from 'react';
 import type { PhraseCheck as Checked, Seal } from '../api.ts';
 import { Avatar } from '../components/avatar.tsx';
@@ -13,7 +14,6 @@ import type { RestoreProgress } from '../model.ts';
 import { AppError } from '../rpc.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
-import { shortId } from './person.ts';
 import { PhraseCheck, PhraseWords } from './phrase.tsx';
 import { SealChoice } from './seal-choice.tsx';
 import './onboarding.css';

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // What a person is called where there is no name.
+import { shortId } from '@allium/protocol/account-id';
 import { tameLine } from '../components/rich-text.tsx';
 import { t } from '../i18n/i18n.ts';
 import type { PersonView } from '../model.ts';
-
-export const shortId = (id: string): string => `${id.slice(0, 6)}…${id.slice(-4)}`;
 
 export function titleOf(person: PersonView): string {
   if (person.isSelf) return t('note_to_self');

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Settings of what is kept: accounts of this browser, storage, archive.
+import { shortId } from '@allium/protocol/account-id';
 import { useEffect, useRef, useState } from 'react';
 import { Avatar } from '../components/avatar.tsx';
 import { Button, IconButton } from '../components/button.tsx';
@@ -12,7 +13,6 @@ import { AppError } from '../rpc.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { Card } from './pane.tsx';
-import { shortId } from './person.ts';
 import { SealCard } from './seal-card.tsx';
 
 const codeOf = (error: unknown): string => (error instanceof AppError ? error.code : 'unexpected');

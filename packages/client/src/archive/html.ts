@@ -3,6 +3,7 @@
 // strangers stays text. Light and dark, and fit for paper.
 
 import type { AccountId } from '@allium/protocol/account-id';
+import { shortId } from '@allium/protocol/account-id';
 import { toBase64, utf8 } from '@allium/protocol/bytes';
 import { sha256 } from '@allium/protocol/crypto';
 import { filesOf, type StoredAttachment } from '../files/stored-attachment.ts';
@@ -43,7 +44,7 @@ export async function* htmlPages(
   const { account, now } = options;
   const names = await namesToRead(storage, account);
   const ids = await conversationsToRead(storage, options);
-  const nameOf = (id: string) => (id === account ? (names.get(id) ?? 'Me') : (names.get(id) ?? shortOf(id)));
+  const nameOf = (id: string) => (id === account ? (names.get(id) ?? 'Me') : (names.get(id) ?? shortId(id)));
   const titleOf = (id: AccountId) => (id === account ? 'Notes to self' : nameOf(id));
   const hash = toBase64(sha256(utf8(STYLE)));
   yield `<!doctype html>
@@ -144,8 +145,6 @@ function stateOf({ state, marks }: StoredMessage): string {
   if (marks?.deliveredAt !== undefined) return 'delivered';
   return state === 'sending' ? 'not sent yet' : state === 'failed' ? 'not sent' : 'sent';
 }
-
-const shortOf = (id: string): string => `${id.slice(0, 8)}…${id.slice(-4)}`;
 
 /**
  * Text in HTML, between tags and in quoted attributes. Control characters and marks that turn the direction of writing are

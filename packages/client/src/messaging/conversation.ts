@@ -511,6 +511,7 @@ export class Conversation {
   }
 }
 
-const isSaid = ({ notice }: StoredMessage): boolean => notice === undefined;
+const isSaid = ({ notice, marks }: StoredMessage): boolean =>
+  notice === undefined && marks?.deletedAt === undefined;
 
 const identityOf = ({ sender, timestamp }: MessageIdentity): MessageIdentity => ({ sender, timestamp });

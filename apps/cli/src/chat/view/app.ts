@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The whole screen: title, list, conversation or overlay, footer.
+import type { StoredMessage } from '@allium/client/storage';
+import { shortId } from '@allium/protocol/account-id';
 import { Box, useCursor, useInput, usePaste, useWindowSize } from 'ink';
 import { createElement as h, type ReactElement, useEffect, useSyncExternalStore } from 'react';
 import { cut, padded, widthOf } from '../cells.ts';
 import type { ChatController } from '../controller.ts';
 import { laidOut } from '../editor.ts';
+import { hasFiles } from '../file-actions.ts';
 import { FEWEST_COLUMNS, FEWEST_ROWS, type Geometry } from '../geometry.ts';
 import { pasteText, pressKey } from '../press.ts';
-import { type ChatSnapshot, shortId } from '../store.ts';
+import type { ChatSnapshot } from '../store.ts';
 import type { UiState } from '../ui-state.ts';
 import { ChatPane, MessagesPane } from './chat-pane.ts';
 import { line } from './line.ts';
@@ -97,7 +100,7 @@ export function Screen({ controller }: { readonly controller: ChatController }):
     { flexDirection: 'column', width: columns, height },
     title(chat, ui, store.client.profile.name),
     h(Box, { key: 'body', flexDirection: 'row', height: bodyHeight }, ...panes),
-    footer(chat, ui),
+    footer(chat, ui, controller.pickedMessage()),
   );
 }
 
@@ -117,18 +120,37 @@ function title({ ownId, status, open, conversations }: ChatSnapshot, ui: UiState
   );
 }
 
-function footer({ notice, requests, open }: ChatSnapshot, ui: UiState): ReactElement {
+function footer(
+  { notice, requests, open, ownId }: ChatSnapshot,
+  ui: UiState,
+  picked: StoredMessage | undefined,
+): ReactElement {
   if (notice !== undefined) return line('footer', [{ text: ` ${notice}`, bold: true }], ui.columns);
   const isRequest = requests.some(({ id }) => id === ui.selectedId);
   const text =
     ui.focus === 'compose'
       ? 'Enter send · Alt+Enter new line · ↑ messages · Esc list · F1 keys'
       : ui.focus === 'select'
-        ? 'r answer · e react · E edit · d delete · i details · Esc write · ? keys'
+        ? [...(picked === undefined ? [] : keysOn(picked, ownId)), 'Esc write', '? keys'].join(' · ')
         : isRequest
           ? 'Enter read · a accept · x decline · b block · ? keys'
           : `Enter ${open === undefined ? 'open' : 'write'} · n new · / find · c contacts · s settings · ? keys · q quit`;
   return line('footer', [{ text: ` ${text}`, dim: true }], ui.columns);
+}
+
+/** What can be done with a message, as `actOn` of press.ts does it. */
+function keysOn(message: StoredMessage, ownId: string): readonly string[] {
+  if (message.marks?.deletedAt !== undefined) return ['d delete', 'i details'];
+  const isOwn = message.sender === ownId;
+  return [
+    'r answer',
+    'e react',
+    ...(isOwn && message.text !== '' ? ['E edit'] : []),
+    ...(hasFiles(message) ? ['o save'] : []),
+    ...(message.state === 'failed' ? ['s send again'] : []),
+    'd delete',
+    'i details',
+  ];
 }
 
 /** Where the terminal's cursor stands: input methods and screen readers follow it. */

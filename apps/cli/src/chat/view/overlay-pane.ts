@@ -53,7 +53,9 @@ function overlayRows(overlay: Overlay, width: number, height: number): readonly 
   if (overlay.kind === 'prompt') {
     const { lines } = laidOut(overlay.draft, width - 4);
     return [
-      { spans: [{ text: ` ${overlay.hint}`, dim: true }] },
+      overlay.error === undefined
+        ? { spans: [{ text: ` ${overlay.hint}`, dim: true }] }
+        : { spans: [{ text: ` ✗ ${overlay.error}`, color: 'red' }] },
       ...lines.slice(-Math.max(1, height - 1)).map((text, row) => ({
         spans: [{ text: row === 0 ? ' > ' : '   ', bold: true }, { text }],
       })),
@@ -83,7 +85,7 @@ function wrapIndented(text: string, width: number): readonly string[] {
 }
 
 function keysOf(overlay: Overlay): string {
-  if (overlay.kind === 'prompt') return 'Enter: done · Esc: not';
+  if (overlay.kind === 'prompt') return overlay.isBusy === true ? '…' : 'Enter: done · Esc: not';
   if (overlay.kind === 'panel') return '↑ ↓ PgUp PgDn: scroll · Esc: back';
   return overlay.filter === undefined
     ? '↑ ↓ Enter or the key: choose · Esc: back'
