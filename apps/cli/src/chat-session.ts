@@ -73,20 +73,27 @@ async function askUntilOpen(
   options: SessionOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
-    try {
-      // Asked for, also where a descriptor or a file gave it at the start: that may be anybody who sits there now.
-      const answer = await askSecret(
-        (await protectionOf(entry)) === 'passphrase' ? 'Passphrase' : 'Enter opens it with the key file',
-        '',
-        signal,
-      );
-      const key = (await protectionOf(entry)) === 'passphrase' ? answer : await keyTo(entry, options);
-      await explained(account.unlock(key), entry.name);
-      return;
-    } catch (error) {
-      if (!(error instanceof CliError) || error.exitCode === EXIT_INTERRUPTED) throw error;
-      remark(error.message);
+  const terminal = process.stdin;
+  // Also between the questions: what is typed early is echoed nowhere.
+  terminal.setRawMode(true);
+  try {
+    for (;;) {
+      try {
+        // Asked for, also where a descriptor or a file gave it at the start: that may be anybody who sits there now.
+        const answer = await askSecret(
+          (await protectionOf(entry)) === 'passphrase' ? 'Passphrase' : 'Enter opens it with the key file',
+          '',
+          { signal, terminal },
+        );
+        const key = (await protectionOf(entry)) === 'passphrase' ? answer : await keyTo(entry, options);
+        await explained(account.unlock(key), entry.name);
+        return;
+      } catch (error) {
+        if (!(error instanceof CliError) || error.exitCode === EXIT_INTERRUPTED) throw error;
+        remark(error.message);
+      }
     }
+  } finally {
+    terminal.setRawMode(false);
   }
 }

@@ -43,50 +43,69 @@ export function remark(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+export interface SecretInput {
+  readonly signal?: AbortSignal;
+  /** A terminal that this program reads anyway, in raw mode: two readers of one would share out what is typed. */
+  readonly terminal?: ReadStream;
+}
+
 /**
- * Asks on the terminal, without echo. Uses /dev/tty, so that standard input stays free for the message.
+ * Asks on the terminal, without echo. Opens /dev/tty where no `terminal` is given, so that standard input stays free for the
+ * message.
  * @throws CliError where there is no terminal; `instead` tells what to do then
  */
-export async function askSecret(question: string, instead: string, signal?: AbortSignal): Promise<string> {
-  let descriptor: number;
-  try {
-    descriptor = openSync('/dev/tty', 'r+');
-  } catch {
-    throw new CliError(`${question} needs a terminal. ${instead}`);
-  }
-  const terminal = new ReadStream(descriptor);
+export async function askSecret(question: string, instead: string, input: SecretInput = {}): Promise<string> {
+  const terminal = input.terminal ?? openTerminal(question, instead);
+  const isOwn = input.terminal === undefined;
   // First no echo, then the question: the answer may follow at once.
-  terminal.setRawMode(true);
+  if (isOwn) terminal.setRawMode(true);
+  else terminal.ref();
   process.stderr.write(`${question}: `);
   try {
-    return await readHiddenLine(terminal, signal);
+    return await readHiddenLine(terminal, input.signal);
   } finally {
-    terminal.setRawMode(false);
-    terminal.destroy();
+    if (isOwn) {
+      terminal.setRawMode(false);
+      terminal.destroy();
+    } else terminal.pause();
     process.stderr.write('\n');
   }
 }
 
-function readHiddenLine(terminal: ReadStream, signal?: AbortSignal): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const interrupt = () => reject(new CliError('interrupted', 130));
-    if (signal?.aborted === true) return interrupt();
-    signal?.addEventListener('abort', interrupt, { once: true });
-    let line = '';
-    terminal.setEncoding('utf8');
-    terminal.on('error', reject);
-    terminal.on('end', () => reject(new CliError('no answer')));
-    terminal.on('data', (chunk: string) => {
-      for (const character of chunk) {
-        if (character === '\r' || character === '\n') return resolve(line);
-        if (character === '\u0003') return interrupt();
-        if (character === '\u0004' && line === '') return reject(new CliError('no answer'));
-        if (character === '\u0015') line = '';
-        else if (character === '\u007f' || character === '\b') line = [...line].slice(0, -1).join('');
-        else if (character >= ' ') line += character;
-      }
-    });
-  });
+function openTerminal(question: string, instead: string): ReadStream {
+  try {
+    return new ReadStream(openSync('/dev/tty', 'r+'));
+  } catch {
+    throw new CliError(`${question} needs a terminal. ${instead}`);
+  }
+}
+
+async function readHiddenLine(terminal: ReadStream, signal?: AbortSignal): Promise<string> {
+  const listening = new AbortController();
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const interrupt = () => reject(new CliError('interrupted', 130));
+  if (signal?.aborted === true) interrupt();
+  signal?.addEventListener('abort', interrupt, { signal: listening.signal });
+  let line = '';
+  const take = (chunk: string) => {
+    for (const character of chunk) {
+      if (character === '\r' || character === '\n') return resolve(line);
+      if (character === '\u0003') return interrupt();
+      if (character === '\u0004' && line === '') return reject(new CliError('no answer'));
+      if (character === '\u0015') line = '';
+      else if (character === '\u007f' || character === '\b') line = [...line].slice(0, -1).join('');
+      else if (character >= ' ') line += character;
+    }
+  };
+  const ended = () => reject(new CliError('no answer'));
+  terminal.setEncoding('utf8');
+  terminal.on('error', reject).on('end', ended).on('data', take).resume();
+  try {
+    return await promise;
+  } finally {
+    listening.abort();
+    terminal.off('error', reject).off('end', ended).off('data', take);
+  }
 }
 
 /** Asks on the terminal, with echo; reads one line of standard input where that is no terminal. */

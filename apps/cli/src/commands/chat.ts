@@ -150,5 +150,5 @@ async function closed(session: ChatSession): Promise<void> {
   const late = new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), CLOSE_MS).unref());
   if ((await Promise.race([closing, late])) !== 'late') return;
   // What the program was about to say is said first.
-  setImmediate(() => process.exit()).unref();
+  setImmediate(() => process.exit());
 }
