@@ -15,6 +15,7 @@ export interface WebNetwork {
   readonly net: Devnet;
   /** Address of the page. */
   readonly url: string;
+  /** Without `fileServer` the pages are not told of it. */
   readonly files: FileServer;
   /** Switches gateway and page server off and on again, at the same port. */
   stopGateway(): Promise<void>;
@@ -47,7 +48,11 @@ export function removeBuilt(): void {
 }
 
 export async function startWebNetwork(
-  options: { readonly nodes?: number; readonly names?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly nodes?: number;
+    readonly names?: Readonly<Record<string, string>>;
+    readonly fileServer?: boolean;
+  } = {},
 ): Promise<WebNetwork> {
   const folder = await builtApp();
   const store = mkdtempSync(join(tmpdir(), 'allium-web-files-'));
@@ -71,7 +76,7 @@ export async function startWebNetwork(
         network: NETWORKS.local.name,
         networkId: 'e2e',
         seeds: net.nodes.map(({ url }) => ({ url })),
-        fileServers: [{ url: files.url, ed25519Hex: files.ed25519Hex }],
+        fileServers: options.fileServer === false ? [] : [{ url: files.url, ed25519Hex: files.ed25519Hex }],
         anchor: readFileSync(net.networkFile, 'utf8'),
         allows: () => true,
         web,

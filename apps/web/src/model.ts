@@ -174,6 +174,8 @@ export interface NetworkView {
     readonly url: string;
     readonly state: 'idle' | 'connecting' | 'connected' | 'fallback' | 'unreachable';
   };
+  /** Without one nothing but text can be sent. */
+  readonly hasFileServer: boolean;
 }
 
 /** What all devices of the account share, and how it stands. */

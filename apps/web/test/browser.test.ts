@@ -156,6 +156,84 @@ describe.skipIf(findChromium() === undefined)(
       expect(await dialog.count()).toBe(0);
     });
 
+    test('who opens a chat can write at once, and whatever is typed beside a field is written there', async () => {
+      await show('list');
+      const box = page.getByRole('textbox', { name: 'Message' });
+      const row = (name: string) => page.locator('.sidebar .row', { hasText: name }).first();
+      const isWriting = () => box.evaluate((element) => element === document.activeElement);
+      await row('Jonas').click();
+      await expect.poll(isWriting).toBe(true);
+      // Once more the same, and one by its keys: arrows alone open nothing.
+      await row('Jonas').click();
+      await expect.poll(isWriting).toBe(true);
+      await row('Jonas').focus();
+      await page.keyboard.press('ArrowDown');
+      expect(await page.evaluate(() => document.activeElement?.className)).toContain('row');
+      expect(await page.locator('.chat__name').textContent()).toBe('Jonas');
+      await page.keyboard.press('Enter');
+      await expect.poll(() => page.locator('.chat__name').textContent()).not.toBe('Jonas');
+      await expect.poll(isWriting).toBe(true);
+
+      await row('Jonas').focus();
+      await page.keyboard.press('Shift+H');
+      await page.keyboard.type('ello');
+      expect(await box.inputValue()).toBe('Hello');
+      // Keys that do something else are left to it.
+      await row('Jonas').focus();
+      await page.keyboard.press('Control+b');
+      await page.keyboard.press('Home');
+      expect(await isWriting()).toBe(false);
+      await page.getByRole('searchbox').fill('');
+      await page.keyboard.type('x');
+      expect(await page.getByRole('searchbox').inputValue()).toBe('x');
+      expect(await box.inputValue()).toBe('Hello');
+      await page.getByRole('searchbox').fill('');
+    });
+
+    test('without a pointer that is fine nothing is typed that was not tapped', async () => {
+      const context = await browser.newContext({ locale: 'en-GB', hasTouch: true, isMobile: true });
+      const phone = await context.newPage();
+      await phone.goto(`${server.url}/#/gallery/chat`);
+      const box = phone.getByRole('textbox', { name: 'Message' });
+      await box.waitFor();
+      await phone.keyboard.type('hello');
+      expect(await box.inputValue()).toBe('');
+      expect(await box.evaluate((element) => element === document.activeElement)).toBe(false);
+      await context.close();
+    });
+
+    test('a network without a file server says so where files would be chosen', async () => {
+      await show('chat-no-files');
+      const toast = page.locator('.toast', { hasText: /no server for files/ });
+      const isToldOnce = async () => {
+        await toast.waitFor();
+        await toast.getByRole('button', { name: 'Close' }).click();
+        await toast.waitFor({ state: 'hidden' });
+      };
+      for (const name of ['Attach files', 'Record a voice note']) {
+        const button = page.getByRole('button', { name });
+        expect(await button.getAttribute('aria-disabled')).toBe('true');
+        const about = await button.getAttribute('aria-describedby');
+        expect(await page.locator(`#${about}`).textContent()).toMatch(/no server for files/);
+        // Playwright takes such a button for one that cannot be pressed.
+        await button.click({ force: true });
+        await isToldOnce();
+      }
+      for (const kind of ['paste', 'drop'] as const) {
+        await page.locator(kind === 'paste' ? '.composer__text' : '.chat').evaluate((element, type) => {
+          const data = new DataTransfer();
+          data.items.add(new File(['a picture'], 'a.png', { type: 'image/png' }));
+          element.dispatchEvent(
+            type === 'paste'
+              ? new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })
+              : new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }),
+          );
+        }, kind);
+        await isToldOnce();
+      }
+      expect(await page.locator('.composer__file').count()).toBe(0);
+    });
+
     test('a narrow window shows one thing at a time, and the way back', async () => {
       await page.setViewportSize({ width: 390, height: 780 });
       await show('chat');
@@ -203,6 +281,9 @@ describe.skipIf(findChromium() === undefined)(
       const [ada, ben] = await Promise.all(
         ['Ada', 'Ben'].map(async (name) => (await User.arrive(browser, web.url, name)).create()),
       );
+      // The page that had the focus is gone; keys do not begin at nothing.
+      const focused = await ada!.page.evaluate(() => document.activeElement?.textContent);
+      expect(focused).toBe('New conversation');
       await ada!.begin(ben!.id);
       await ada!.write('Meet me at the sundial');
       await ben!.accept('Ada');

@@ -61,6 +61,8 @@ export interface Health {
   readonly expiring: number;
   /** Whether the node list could be checked, and what vouches for it. */
   readonly trust: TrustState;
+  /** Whether the network has one that is known: without it nothing but text can be sent. */
+  readonly hasFileServer: boolean;
 }
 
 export class Client {
@@ -317,6 +319,7 @@ export class Client {
       gaps: this.#running.poller.gaps,
       expiring: this.#running.expiring.count,
       trust: this.#running.network.trust,
+      hasFileServer: this.#options.network.preset.fileServers.length > 0,
     };
   }
 

@@ -302,6 +302,7 @@ export const NETWORK: NetworkView = {
   lastPollAt: 0,
   trust: { state: 'verified', by: 'certificate' },
   entry: { url: 'https://entry.example.org', state: 'connected' },
+  hasFileServer: true,
 };
 
 export const PHRASE =

@@ -61,6 +61,10 @@ const SCENES: Readonly<Record<string, Scene>> = {
     after: (_, backend) => backend.emit('typing', { id: PEOPLE.mara.id, isTyping: true }),
   },
   'chat-failed': { route: chat(PEOPLE.jonas.id) },
+  'chat-no-files': {
+    route: chat(PEOPLE.jonas.id),
+    options: { network: { ...NETWORK, hasFileServer: false } },
+  },
   'chat-loading': { route: chat(PEOPLE.mara.id), options: { stuck: ['history'] } },
   'chat-broken': { route: chat(PEOPLE.mara.id), options: { fails: { history: 'failed' } } },
   'chat-empty': { route: chat(PEOPLE.ines.id) },

@@ -37,6 +37,8 @@ export class App {
   readonly toasts = new Store<readonly Toast[]>([]);
   /** The browser gives no more space. */
   readonly full = new Store(false);
+  /** The nodes have said that this network knows no names. */
+  readonly nameless = new Store(false);
   /** The list of keys is shown. */
   readonly keysShown = new Store(false);
   /** Who does what a key asks for; the newest first. */
@@ -193,6 +195,7 @@ export class App {
       this.network.set(undefined);
       this.typing.set(new Set());
       this.full.set(false);
+      this.nameless.set(false);
       this.#forgetPictures();
       if (this.session.get() !== undefined) this.router.home();
     }

@@ -14,6 +14,7 @@ import type { MessageView, OutgoingFile, PersonView } from '../model.ts';
 import { useApp } from '../state/context.ts';
 import { useStore } from '../state/store.ts';
 import { titleOf } from './person.ts';
+import { isTouch } from './writing.ts';
 import './composer.css';
 
 /** Characters that a message can have (spec/client §3.5). */
@@ -51,6 +52,7 @@ interface Pending {
 export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, ref }: ComposerProps) {
   const app = useApp();
   const { enterSends } = useStore(app.preferences);
+  const takesFiles = useStore(app.network)?.hasFileServer !== false;
   const [text, setText] = useState(draft);
   const [files, setFiles] = useState<readonly Pending[]>([]);
   const [voice, setVoice] = useState<{ levels: readonly number[]; ms: number }>();
@@ -67,7 +69,7 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
   useImperativeHandle(ref, () => ({
     addFiles: (given) => void addFiles(given),
     focus: () => area.current?.focus(),
-    attach: () => editing === undefined && picker.current?.click(),
+    attach: () => editing === undefined && attach(),
     record: () => {
       const isFree = text.trim() === '' && files.length === 0 && editing === undefined;
       if (voice === undefined && isFree) void record();
@@ -82,7 +84,10 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
 
   // Who opens a conversation wants to write; a touch screen's keyboard would cover it.
   useEffect(() => {
-    if (window.matchMedia('(pointer: fine)').matches) area.current?.focus({ preventScroll: true });
+    const element = area.current;
+    if (isTouch() || element === null) return;
+    element.focus({ preventScroll: true });
+    element.setSelectionRange(element.value.length, element.value.length);
   }, []);
 
   // After a reload the draft comes later than the place for it.
@@ -133,7 +138,18 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
     element.style.blockSize = `${Math.min(element.scrollHeight, 200)}px`;
   }, [text]);
 
+  /** Tells what is missing; what cannot be done by a button cannot be done by a key or by dropping either. */
+  function canSendFiles(): boolean {
+    if (!takesFiles) app.toast('no_file_server', 'error');
+    return takesFiles;
+  }
+
+  function attach(): void {
+    if (canSendFiles()) picker.current?.click();
+  }
+
   async function addFiles(given: readonly File[]): Promise<void> {
+    if (given.length === 0 || !canSendFiles()) return;
     const added: Pending[] = [];
     for (const file of given.slice(0, MAX_FILES - files.length)) {
       if (file.size > MAX_FILE_BYTES) {
@@ -198,6 +214,7 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
   }
 
   async function record(): Promise<void> {
+    if (!canSendFiles()) return;
     try {
       setVoice({ levels: [], ms: 0 });
       recorder.current = await VoiceRecorder.start((levels, ms) =>
@@ -242,6 +259,15 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
       onDone();
     }
   }
+
+  // They can be reached and pressed all the same: where there is no pointer to hover, pressing tells why.
+  const refusal = takesFiles
+    ? {}
+    : {
+        'aria-disabled': true,
+        'aria-describedby': 'composer-no-files',
+        title: t('error.no_file_server'),
+      };
 
   return (
     <form
@@ -296,6 +322,11 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
       )}
       {voice === undefined ? (
         <div className="composer__row">
+          {!takesFiles && (
+            <span id="composer-no-files" hidden>
+              {t('error.no_file_server')}
+            </span>
+          )}
           <input
             ref={picker}
             type="file"
@@ -307,7 +338,7 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
             }}
           />
           {editing === undefined && (
-            <IconButton icon="attach" label={t('composer.attach')} onClick={() => picker.current?.click()} />
+            <IconButton icon="attach" label={t('composer.attach')} {...refusal} onClick={attach} />
           )}
           <div className="composer__box">
             <textarea
@@ -354,7 +385,7 @@ export function Composer({ person, draft, replyTo, editing, onDone, onEditLast, 
             </span>
           )}
           {text.trim() === '' && files.length === 0 && editing === undefined ? (
-            <IconButton icon="mic" label={t('composer.voice')} onClick={() => void record()} />
+            <IconButton icon="mic" label={t('composer.voice')} {...refusal} onClick={() => void record()} />
           ) : (
             <span className="icon-flip">
               <IconButton

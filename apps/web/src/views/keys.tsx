@@ -7,6 +7,7 @@ import type { App } from '../state/app.ts';
 import { useApp } from '../state/context.ts';
 import { type Command, commandOf, keyNames, SHORTCUTS, type ShortcutGroup } from '../state/shortcuts.ts';
 import { useStore } from '../state/store.ts';
+import { focusComposer, isWriting } from './writing.ts';
 import './keys.css';
 
 const isMac = /Mac|iPhone|iPad/.test(globalThis.navigator?.platform ?? '');
@@ -42,12 +43,19 @@ export function useCommand(command: Command, does: () => void): void {
 export function useShortcuts(app: App): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
-      if (event.isComposing || event.defaultPrevented || !app.preferences.get().shortcuts) return;
+      if (event.isComposing || event.defaultPrevented) return;
       if (document.querySelector(OVERLAY) !== null) return;
       const target = event.target instanceof HTMLElement ? event.target : document.body;
-      const command = commandOf(event, isMac, placeOf(target));
-      if (command === undefined || !app.run(command)) return;
-      event.preventDefault();
+      const place = placeOf(target);
+      const { shortcuts } = app.preferences.get();
+      const command = shortcuts ? commandOf(event, isMac, place) : undefined;
+      if (command !== undefined && app.run(command)) {
+        event.preventDefault();
+        return;
+      }
+      // What is typed goes to where the focus is when the key has been handled. A message has letters of its own.
+      const isFree = place === 'else' || (place === 'message' && !shortcuts);
+      if (isFree && isWriting(event)) focusComposer();
     };
     window.addEventListener('keydown', onKeyDown);
     return () => window.removeEventListener('keydown', onKeyDown);
@@ -55,7 +63,11 @@ export function useShortcuts(app: App): void {
 }
 
 function placeOf(target: HTMLElement): 'text' | 'message' | 'else' {
-  if (target.matches('input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable]')) {
+  if (
+    target.matches(
+      'input:not([type=radio], [type=checkbox], [type=range]), textarea, select, [contenteditable]',
+    )
+  ) {
     return 'text';
   }
   return target.classList.contains('message') ? 'message' : 'else';

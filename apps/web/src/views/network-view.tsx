@@ -54,6 +54,7 @@ function Advice({ network }: { readonly network: Network }) {
         <Note kind="warning">{t('network.clock', { n: Math.round(clockOffsetMs / 1000) })}</Note>
       )}
       {trust.state !== 'verified' && <Note kind="warning">{t('network.unverified.about')}</Note>}
+      {!network.hasFileServer && <Note>{t('error.no_file_server')}</Note>}
     </>
   );
 }
@@ -156,6 +157,7 @@ function Facts({ network }: { readonly network: Network }) {
           <dd>{Math.round(clockOffsetMs)} ms</dd>
         </div>
       </dl>
+      {trust.state === 'verified' && <p className="field__hint">{t('network.verified.about')}</p>}
     </Card>
   );
 }

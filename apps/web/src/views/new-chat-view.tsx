@@ -19,6 +19,7 @@ import './new-chat-view.css';
 export function NewChatView() {
   const app = useApp();
   const session = useStore(app.session);
+  const nameless = useStore(app.nameless);
   const [text, setText] = useState('');
   const [problem, setProblem] = useState<string>();
   const [scanning, setScanning] = useState(false);
@@ -53,7 +54,9 @@ export function NewChatView() {
       if (!own.signal.aborted) setFound({ name: account.name, person });
     } catch (error) {
       if (own.signal.aborted) return;
-      setProblem(error instanceof AppError ? error.code : 'unexpected');
+      const code = error instanceof AppError ? error.code : 'unexpected';
+      if (code === 'not_served') app.nameless.set(true);
+      setProblem(code);
       setScanning(false);
     }
     if (!own.signal.aborted) setSearching(false);
@@ -70,8 +73,8 @@ export function NewChatView() {
           }}
         >
           <Field
-            label={t('new_chat.id')}
-            hint={t('new_chat.about')}
+            label={nameless ? t('id.title') : t('new_chat.id')}
+            hint={nameless ? t('new_chat.about.no_names') : t('new_chat.about')}
             error={problem && errorText(problem)}
             value={text}
             placeholder="05…"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The frame: what is shown for each phase of the session, list and page side by side or one at a time.
-import { type ComponentType, type LazyExoticComponent, lazy, Suspense, useEffect } from 'react';
+import { type ComponentType, type LazyExoticComponent, lazy, Suspense, useEffect, useRef } from 'react';
 import { Brand } from '../components/brand.tsx';
 import { Button } from '../components/button.tsx';
 import { Empty, SkeletonRows, Toasts } from '../components/feedback.tsx';
@@ -102,6 +102,9 @@ export function Shell() {
   useWake(app);
   useShortcuts(app);
   const isWelcome = session?.phase === 'welcome';
+  // What had the focus before is gone with the page that it was on.
+  const wasElsewhere = useRef(false);
+  if (session !== undefined && session.phase !== 'open') wasElsewhere.current = true;
   useEffect(() => {
     if (!isWelcome) return;
     const timer = setTimeout(() => void fetchChat(), 2 * PAUSE_MS);
@@ -120,7 +123,7 @@ export function Shell() {
         <BrokenView />
       ) : (
         <Suspense fallback={<Starting />}>
-          <Messenger />
+          <Messenger takesFocus={wasElsewhere.current} />
         </Suspense>
       )}
       <KeysDialog />
@@ -160,7 +163,7 @@ function Waiting({ isQuiet = false }: { readonly isQuiet?: boolean }) {
   return isQuiet ? null : <Empty art={<Brand size={72} />} title={t('starting')} />;
 }
 
-function Messenger() {
+function Messenger({ takesFocus }: { readonly takesFocus: boolean }) {
   const app = useApp();
   const route = useStore(app.router.route);
   const conversations = useStore(app.conversations);
@@ -175,7 +178,7 @@ function Messenger() {
   return (
     <main className="shell" data-at={route.at === 'home' ? 'home' : 'page'}>
       <h1 className="sr-only">Allium</h1>
-      <ConversationList />
+      <ConversationList takesFocus={takesFocus} />
       <div className="shell__main">
         {route.at === 'home' && (
           <Empty art={<Brand size={96} />} title={t('home.title')}>

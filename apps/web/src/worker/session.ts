@@ -275,7 +275,7 @@ export class Session {
   }
 
   #network(): NetworkView {
-    const { status, nodes, paths, ownSwarm, clockOffsetMs, lastPollAt, lastError, trust } =
+    const { status, nodes, paths, ownSwarm, clockOffsetMs, lastPollAt, lastError, trust, hasFileServer } =
       this.#client.health();
     return {
       status,
@@ -300,6 +300,7 @@ export class Session {
         ...(trust.by !== undefined && { by: trust.by }),
       },
       entry: { url: this.#transport.gateway, state: this.#transport.state },
+      hasFileServer,
     };
   }
 
