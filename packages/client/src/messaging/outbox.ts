@@ -348,8 +348,12 @@ export class Outbox {
 
   /** The swarm has it, whatever the storage says: what cannot be written now is written later, or found again at the next start. */
   async #stored(message: StoredMessage): Promise<void> {
-    this.#unwritten.set(message.timestamp, message);
-    await this.#save(message, await this.#deps.uploads.sent(message));
+    try {
+      await this.#save(message, await this.#deps.uploads.sent(message));
+    } catch (error) {
+      this.#unwritten.set(message.timestamp, message);
+      throw error;
+    }
     this.#unwritten.delete(message.timestamp);
     if (message.conversation !== this.#account.id) this.#copyInBackground(message);
   }
