@@ -121,9 +121,9 @@ describe.skipIf(findChromium() === undefined)(
       await page.keyboard.press('Escape');
       await page.getByText(/^Answer to/).waitFor({ state: 'hidden' });
       await box.press('ArrowUp');
-      expect(await box.inputValue()).toBe('And the map.');
+      await expect.poll(() => box.inputValue()).toBe('And the map.');
       await page.keyboard.press('Escape');
-      expect(await box.inputValue()).toBe('');
+      await expect.poll(() => box.inputValue()).toBe('');
 
       const name = () => page.locator('.chat__name').textContent();
       const first = await name();
@@ -177,7 +177,7 @@ describe.skipIf(findChromium() === undefined)(
       await row('Jonas').focus();
       await page.keyboard.press('Shift+H');
       await page.keyboard.type('ello');
-      expect(await box.inputValue()).toBe('Hello');
+      await expect.poll(() => box.inputValue()).toBe('Hello');
       // Keys that do something else are left to it.
       await row('Jonas').focus();
       await page.keyboard.press('Control+b');
@@ -232,6 +232,26 @@ describe.skipIf(findChromium() === undefined)(
         await isToldOnce();
       }
       expect(await page.locator('.composer__file').count()).toBe(0);
+    });
+
+    test('names are not offered where the network said that it has none', async () => {
+      await show('new-chat-no-names');
+      const field = page.getByLabel('Account id or name', { exact: true });
+      await field.fill('mara');
+      await page.getByRole('button', { name: 'Begin' }).click();
+      await page.getByText('This network knows no names. Use the account id.').waitFor();
+      await page.getByRole('textbox', { name: 'Account id', exact: true }).fill('05');
+      await page.getByText(/This network knows no names\.$/).waitFor();
+      expect(await page.getByText(/registered a name/).count()).toBe(0);
+    });
+
+    test('what vouches for the node list is said where it is shown', async () => {
+      await show('network');
+      await page.locator('.facts').getByText('Consistent since the first visit').waitFor();
+      await page.getByText(/named by this entry when you opened the app for the first time/).waitFor();
+      expect(await page.getByText('Verified', { exact: true }).count()).toBe(
+        await page.locator('.row__verified').count(),
+      );
     });
 
     test('a narrow window shows one thing at a time, and the way back', async () => {

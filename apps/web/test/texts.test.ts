@@ -10,7 +10,7 @@ import type { StorageError } from '@allium/client/storage';
 import type { ConfigError } from '@allium/protocol/config/error';
 import type { TransportError } from '@allium/protocol/env';
 import { expect, test } from 'vitest';
-import { chooseLanguage, errorText, setLanguage, t } from '../src/i18n/i18n.ts';
+import { chooseLanguage, errorText, failureText, setLanguage, t } from '../src/i18n/i18n.ts';
 import { noticeText } from '../src/views/notice.ts';
 
 const read = (language: string): Record<string, string> =>
@@ -139,6 +139,19 @@ test.each(['en', 'de', 'es'] as const)(
     expect(silent).toEqual([]);
   },
 );
+
+test('what is said of a message that failed promises nothing that happens by itself', () => {
+  const reasons = [
+    ...['no_network', 'no_nodes', 'no_path', 'no_swarm', 'not_stored', 'not_uploaded', 'no_file_server'],
+    ...['file_refused', 'file_lost', 'clock', 'aborted', 'unreachable'],
+  ];
+  for (const reason of reasons) {
+    expect(failureText(reason), reason).not.toMatch(/by itself/);
+    expect(failureText(reason), reason).not.toBe(t('error.unexpected'));
+  }
+  expect(failureText()).toBe(failureText('not_stored'));
+  expect(failureText('no_file_server')).toMatch(/no server for files/);
+});
 
 test('so does every error that the app itself makes', () => {
   const folder = join(import.meta.dirname, '../src');

@@ -75,6 +75,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
   requests: { route: { at: 'requests' } },
   contact: { route: { at: 'contact', id: PEOPLE.mara.id } },
   'new-chat': { route: { at: 'new' } },
+  'new-chat-no-names': { route: { at: 'new' }, options: { fails: { find: 'not_served' } } },
   settings: { route: { at: 'settings' } },
   'settings-profile': { route: { at: 'settings', page: 'profile' } },
   'settings-accounts': { route: { at: 'settings', page: 'accounts' } },

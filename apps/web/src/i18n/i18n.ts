@@ -62,6 +62,12 @@ export function errorText(code: string): string {
   return key in en ? t(key as TextKey) : t('error.unexpected');
 }
 
+/** Why a message was not sent: nothing goes on by itself then. `code`: of `DeliveryView.reason`. */
+export function failureText(code = 'not_stored'): string {
+  const key = `failed.${code}` as Raw;
+  return key in en ? t(key as TextKey) : errorText(code);
+}
+
 /** Draws the component again when the language changes. */
 export function useLanguage(): Language {
   return useSyncExternalStore((listener) => {

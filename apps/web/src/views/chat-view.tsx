@@ -9,7 +9,7 @@ import { Icon } from '../components/icon.tsx';
 import { Menu } from '../components/menu.tsx';
 import { tame } from '../components/rich-text.tsx';
 import { fullTime } from '../components/time.ts';
-import { errorText, t } from '../i18n/i18n.ts';
+import { failureText, t } from '../i18n/i18n.ts';
 import type { MessageView, PersonView } from '../model.ts';
 import type { App } from '../state/app.ts';
 import { useApp } from '../state/context.ts';
@@ -477,7 +477,7 @@ function DetailsDialog({ message, person, onClose }: DetailsProps) {
             {delivery.state === 'failed' && (
               <>
                 <dt>{t('details.reason')}</dt>
-                <dd>{errorText(delivery.reason ?? 'not_stored')}</dd>
+                <dd>{failureText(delivery.reason)}</dd>
               </>
             )}
           </>

@@ -10,7 +10,7 @@ import { ProgressBar } from '../components/feedback.tsx';
 import { Icon } from '../components/icon.tsx';
 import { isOnlyEmoji, isPlain, RichText, safeHref, tame, tameLine } from '../components/rich-text.tsx';
 import { clockTime, dayName, fullTime } from '../components/time.ts';
-import { errorText, type Language, t } from '../i18n/i18n.ts';
+import { failureText, type Language, t } from '../i18n/i18n.ts';
 import type { MessageView, PersonView } from '../model.ts';
 import { MessageTools } from './message-tools.tsx';
 import { noticeText } from './notice.ts';
@@ -165,7 +165,7 @@ function contentOf({ message, setting, first, last, marked, near }: MessageProps
       )}
       {delivery?.state === 'failed' && (
         <p className="message__failed">
-          {errorText(delivery.reason ?? 'not_stored')}{' '}
+          {failureText(delivery.reason)}{' '}
           <button type="button" className="link-button" onClick={() => actions.resend(message)}>
             {t('message.resend')}
           </button>

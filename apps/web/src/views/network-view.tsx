@@ -157,7 +157,9 @@ function Facts({ network }: { readonly network: Network }) {
           <dd>{Math.round(clockOffsetMs)} ms</dd>
         </div>
       </dl>
-      {trust.state === 'verified' && <p className="field__hint">{t('network.verified.about')}</p>}
+      {trust.state === 'verified' && (
+        <p className="facts__about field__hint">{t('network.verified.about')}</p>
+      )}
     </Card>
   );
 }
