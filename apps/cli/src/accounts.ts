@@ -192,6 +192,21 @@ function readKeyFileAt(path: string): Uint8Array {
   }
 }
 
+/** @throws CliError when the account is on this machine under another name, and that is not asked for */
+export async function refuseSecondCopy(
+  id: string,
+  name: string,
+  { again = false, ...options }: AccountOptions & { readonly again?: boolean },
+): Promise<void> {
+  if (again) return;
+  for (const found of await findAccounts(homeFolder(options))) {
+    if (!('entry' in found) || found.entry.id !== id || found.name === name) continue;
+    throw new CliError(
+      `this account is here already, as ${quote(found.name)}: use --account ${found.name}. --again makes ${quote(name)} a second device of it, with messages of its own`,
+    );
+  }
+}
+
 /** Writes a new account. @throws CliError when the name is taken or not fit for a folder */
 export async function saveAccount(
   account: Account,

@@ -194,6 +194,14 @@ describe('accounts', () => {
       '--json',
     );
     expect(JSON.parse(restored.stdout)).toEqual({ name: 'x', id: ann });
+    const twice = ['account', 'restore', '--account', 'z', '--no-passphrase', '--offline'];
+    const refused = await other.feed(`${phrase}\n`, ...twice);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(
+      /this account is here already, as "x": use --account x\. --again makes "z"/,
+    );
+    expect((await other.feed(`${phrase}\n`, ...twice, '--again')).code).toBe(0);
+    expect((await other.run('account', 'wipe', '--account', 'z', '--yes')).code).toBe(0);
     const wrong = await other.feed(
       'one two three\n',
       'account',

@@ -143,6 +143,11 @@ test('blocking, and what is not there', async () => {
     code: 2,
     stderr: /unknown option '--save'/,
   });
+  const blocked = await people.run('ann', 'send', ben, 'no answer wanted');
+  expect(blocked).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('their answers do not reach you'),
+  });
   const slip = await people.run('ann', 'contacts', 'blokced');
   expect(slip).toMatchObject({ code: 2, stderr: /no command of "allium contacts": list, blocked, requests/ });
   const missing = await people.run('ann', 'react', ben, '1234567890123', '👍');

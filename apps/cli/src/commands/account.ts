@@ -2,7 +2,14 @@
 // `allium account new | restore | show | list`.
 import { Account } from '@allium/protocol/account';
 import { AlliumError } from '@allium/protocol/errors';
-import { type AccountOptions, chooseEntry, findAccounts, saveAccount, unlock } from '../accounts.ts';
+import {
+  type AccountOptions,
+  chooseEntry,
+  findAccounts,
+  refuseSecondCopy,
+  saveAccount,
+  unlock,
+} from '../accounts.ts';
 import { CliError } from '../cli-error.ts';
 import { homeFolder, isNetworkChosen } from '../home.ts';
 import { openSession, type SessionOptions } from '../session.ts';
@@ -36,6 +43,8 @@ export async function newAccount(options: NewOptions): Promise<number> {
 }
 
 interface RestoreOptions extends NewOptions, Omit<SessionOptions, 'account'> {
+  /** Also where the account is on this machine under another name. */
+  readonly again?: boolean;
   readonly offline?: boolean;
   readonly timeout: number;
 }
@@ -51,6 +60,7 @@ export async function restoreAccount(options: RestoreOptions): Promise<number> {
     }
     throw error;
   }
+  await refuseSecondCopy(account.id, options.account, options);
   const entry = await saveAccount(account, options.account, options);
   const { name, id } = entry;
   const isJson = options.json === true;

@@ -133,6 +133,10 @@ function tell(status: SyncStatus, { json }: { readonly json?: boolean }): number
       print(
         `${counted(noted, 'change')} of this device not sent yet: any command that receives does, such as "allium devices --sync".`,
       );
+    } else if (status.configs.some(({ state }) => state === 'pending')) {
+      print(
+        'What is to be sent goes with any command that receives: "allium listen", "chat", "devices --sync".',
+      );
     }
     if (error !== undefined) remark(`The last time they could not be stored: ${error}`);
     print('Not shared: drafts, files, what you deleted here only, and messages of more than 14 days ago.');

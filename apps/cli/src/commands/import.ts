@@ -20,6 +20,7 @@ import {
   type AccountOptions,
   chooseEntry,
   listEntries,
+  refuseSecondCopy,
   saveAccount,
 } from '../accounts.ts';
 import { CliError } from '../cli-error.ts';
@@ -31,6 +32,8 @@ import { counted, print, printJson, remark } from '../terminal.ts';
 
 export interface ImportCommandOptions extends AccountOptions, ArchivePassphraseOptions {
   readonly resume?: boolean;
+  /** Makes the account also where it is on this machine under another name. */
+  readonly again?: boolean;
   readonly json?: boolean;
   /** False with --no-passphrase: for an account that is made from the archive. */
   readonly passphrase: boolean;
@@ -134,7 +137,9 @@ async function accountFor(
   try {
     if (account.id !== about.account)
       throw new CliError('the archive holds the secret of another account than it names');
-    const entry = await saveAccount(account, options.account ?? 'main', options);
+    const name = options.account ?? 'main';
+    await refuseSecondCopy(account.id, name, options);
+    const entry = await saveAccount(account, name, options);
     remark(`Account ${entry.name} made from the archive.`);
     return entry;
   } finally {

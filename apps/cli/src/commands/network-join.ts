@@ -7,7 +7,7 @@ import { isInvitation, MAX_INVITATION, parseInvitation } from '@allium/client/ne
 import { encodeShortAnchor, parseTrustAnchor, type TrustAnchor } from '@allium/client/network/trust-anchor';
 import { systemRandom } from '@allium/net/system-env';
 import { fromUtf8 } from '@allium/protocol/bytes';
-import { ParseError } from '@allium/protocol/errors';
+import { ParseError, quote } from '@allium/protocol/errors';
 import { parseJson } from '@allium/protocol/json';
 import { parseStaticList } from '@allium/protocol/membership/static-list';
 import { parseServiceNodeList } from '@allium/protocol/storage/service-node-list';
@@ -118,7 +118,8 @@ function ofInvitation(text: string): Given {
 }
 
 function ofFile(path: string): Given {
-  if (!existsSync(path)) throw usage('neither an invitation (allium:join?…) nor a file that is there');
+  if (!existsSync(path))
+    throw usage(`${quote(path)} is neither an invitation (allium:join?…) nor a file that is there`);
   const bytes = read(path);
   if (bytes.length <= 2 * MAX_INVITATION && isInvitation(bytes.toString('utf8'))) {
     return ofInvitation(bytes.toString('utf8'));

@@ -10,7 +10,7 @@ import { findMessage } from '../message-json.ts';
 import { parseRecipient, type Recipient, resolveRecipient } from '../recipient.ts';
 import { explain, openSession, type SessionOptions, silentNetwork } from '../session.ts';
 import { onStopSignal } from '../stop-signal.ts';
-import { counted, print, printJson, progress, readInput, styled } from '../terminal.ts';
+import { counted, print, printJson, progress, readInput, remark, styled } from '../terminal.ts';
 
 /** Ours: more than any message may have, so that a wrong pipe does not fill the memory. */
 const MAX_INPUT_BYTES = 64 * 1024;
@@ -93,6 +93,12 @@ async function sending(
     });
     const began = performance.now();
     to = await resolveRecipient(client, recipient, { signal, isQuiet: isJson });
+    // Also with --json: standard error is for people.
+    if (client.conversation(to).contact.blocked) {
+      remark(
+        `Note: you have blocked ${contact}: their answers do not reach you ("allium contacts unblock").`,
+      );
+    }
     const line = hasFiles ? progress('Sending') : undefined;
     const cancel = line && showUploads(client, line);
     const sent = await work(client, to, signal).finally(() => {

@@ -42,6 +42,7 @@ export function addAccounts(program: Command, done: Done): void {
       .addOption(noPassphrase())
       .addOption(passphraseDescriptor()),
   )
+    .option('--again', 'also where the account is on this machine under another name')
     .option('--offline', 'fetch nothing now; "allium devices --sync" does that later')
     .option('--timeout <seconds>', 'give up fetching after this time', wholeNumber(1, 3600), 120)
     .option('--json', 'print {"name","id","restored"} on one line')
