@@ -41,12 +41,15 @@ export async function buildWeb(outDir: string): Promise<WebBuild> {
 }
 
 async function buildFiles(outDir: string): Promise<WebBuild> {
+  // How long plugins took is nothing that a build has to say.
+  const rolldownOptions = { checks: { bundlerTimings: false } };
   const common = { root: ROOT, configFile: false, logLevel: 'warn', base: './' } as const;
   await build({
     ...common,
     plugins: [react()],
-    worker: { format: 'es', plugins: () => [sodiumWasm()] },
+    worker: { format: 'es', plugins: () => [sodiumWasm()], rolldownOptions },
     build: {
+      rolldownOptions,
       outDir,
       emptyOutDir: true,
       target: 'es2024',
@@ -66,6 +69,7 @@ async function buildFiles(outDir: string): Promise<WebBuild> {
     publicDir: false,
     define: { FILES: JSON.stringify(precache), VERSION: JSON.stringify(version) },
     build: {
+      rolldownOptions,
       outDir,
       emptyOutDir: false,
       target: 'es2024',

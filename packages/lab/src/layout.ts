@@ -214,7 +214,7 @@ function lock(folder: string): () => void {
   if (typeof taken === 'function') return taken;
   throw new DevnetError(
     'folder_in_use',
-    `${folder} is in use by process ${taken}: stop it, or choose another folder`,
+    `${folder} is in use by process ${taken}: stop it, or choose another folder by --folder`,
   );
 }
 
@@ -232,14 +232,14 @@ function readSaved(folder: string, nodes: number, { swarms, chain }: LayoutOptio
     const held = saved.swarms === null ? `${saved.nodes} nodes` : `swarms of ${saved.swarms.join(' and ')}`;
     throw new DevnetError(
       'other_network',
-      `${folder} holds a network of ${held}: reset it, or choose another folder`,
+      `${folder} holds a network of ${held}: reset it (--reset), or choose another folder by --folder`,
     );
   }
   if ((saved.chainPort !== undefined) !== (chain === true)) {
     const held = saved.chainPort === undefined ? 'with a signed list' : 'on a chain';
     throw new DevnetError(
       'other_network',
-      `${folder} holds a network ${held}: reset it, or choose another folder`,
+      `${folder} holds a network ${held}: reset it (--reset), or choose another folder by --folder`,
     );
   }
   return saved;

@@ -311,7 +311,12 @@ export async function assemble(
   // Newer lists first, then the peers' side, then clients.
   await network.start();
   closers.push(() => network.stop());
-  const place = new Place(swarm, options.publicIp, network.words, env);
+  const configured = {
+    publicIp: options.publicIp,
+    httpsPort: options.publicHttpsPort || options.httpsPort,
+    omqPort: options.publicOmqPort || options.omqPort,
+  };
+  const place = new Place(swarm, configured, network.words, env);
   const cancelChange = source.onChange((_next, previous) => {
     place.check();
     departed.changed(previous);

@@ -28,7 +28,7 @@ import { readListInForce } from './membership/static-source.ts';
 import { certificateFault, NodeKeys, readNodeSeed } from './node-keys.ts';
 import { hasAddress } from './peers.ts';
 import { WIRE_VERSION_TEXT } from './protocol-version.ts';
-import { swarmPlace } from './swarm/place.ts';
+import { differingPorts, swarmPlace } from './swarm/place.ts';
 
 // Ours.
 const TIMEOUT_MS = 5_000;
@@ -142,12 +142,12 @@ export async function examine(
     await tell('https port', () =>
       isRunning && keys !== undefined
         ? httpsReachable(transport, host, httpsPort, keys)
-        : portFree(options.bindHost, options.httpsPort),
+        : portFree(options.bindHost, options.httpsPort, '--https-port'),
     );
     await tell('omq port', () =>
       isRunning && keys !== undefined
         ? omqReachable(omq, host, omqPort, keys)
-        : portFree(options.bindHost, options.omqPort),
+        : portFree(options.bindHost, options.omqPort, '--omq-port'),
     );
     await tell('clock', () => clock(transport, others, self, env));
   } finally {
@@ -313,15 +313,10 @@ function placeInList(
       `the list says that this node is at ${self.host}, the configuration (--public-ip) ${publicIp}: correct it, or ask the admins to set ${entry}`,
     );
   }
-  const differing = [
-    ...(self.httpsPort === httpsPort
-      ? []
-      : [`HTTPS port ${self.httpsPort}, but the configuration says ${httpsPort}`]),
-    ...(self.omqPort === omqPort ? [] : [`OMQ port ${self.omqPort}, but the configuration says ${omqPort}`]),
-  ];
-  if (differing.length > 0) {
+  const differing = differingPorts(self, { httpsPort, omqPort });
+  if (differing !== undefined) {
     return todo(
-      `the list says ${differing.join(' and ')}: correct --https-port and --omq-port, forward the ports, or ask the admins to set ${entry}`,
+      `${differing}: correct --https-port and --omq-port, forward the ports, or ask the admins to set ${entry}`,
     );
   }
   return well(swarmPlace(self, membership));
@@ -376,14 +371,14 @@ const openPort = (port: number) =>
   `open TCP port ${port} in the firewall and forward it to this machine. Behind a router that does not lead its own ` +
   'address back inside, ask from another machine';
 
-function portFree(host: string, port: number): Promise<Told> {
+function portFree(host: string, port: number, option: string): Promise<Told> {
   if (port === 0) return Promise.resolve(well('any free one'));
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', ({ code, message }: NodeJS.ErrnoException) => {
       const reason =
         code === 'EADDRINUSE'
-          ? `another program listens on port ${port}: end it, or choose another port`
+          ? `another program listens on port ${port}: end it, or choose another one by ${option}`
           : code === 'EACCES'
             ? `port ${port} is reserved for root: choose one above 1023`
             : code === 'EADDRNOTAVAIL'

@@ -90,7 +90,7 @@ function inWords(error: Error): string {
     case 'ENOSPC':
       return `the disk is full (${message}): free some space`;
     case 'EADDRINUSE':
-      return `${message}: another program listens there, perhaps another node. End it, or choose another port`;
+      return `${message}: another program listens there, perhaps another node. End it, or choose another port by --https-port or --omq-port`;
     case 'EADDRNOTAVAIL':
       return `${message}: this machine has no such address, correct --bind-host`;
     case 'EACCES':

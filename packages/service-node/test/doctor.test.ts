@@ -79,7 +79,9 @@ describe('a running node', () => {
     });
     writeFileSync(node.folder.file('network.json'), encodeStaticList(signStaticList(list, net.admin)));
     const { todo } = await examined();
-    expect(todo.membership).toContain(`but the configuration says ${node.httpsPort}`);
+    expect(todo.membership).toContain(
+      `the list says HTTPS port ${other.httpsPort} and OMQ port ${other.omqPort}, but the configuration says ${node.httpsPort} and ${node.omqPort}: correct`,
+    );
     expect(todo['https port']).toContain('something else answers at https://127.0.0.1');
     expect(todo['omq port']).toContain('does not answer as this node');
   });

@@ -369,7 +369,11 @@ function check(list: StaticList): void {
   ascending(list.nodes.map((node) => hex(node.ed25519Hex, 32, 'pk')));
   whole(list.admins.length, 1, MAX_ADMINS, 'number of admins');
   ascending(list.admins.map((admin) => hex(admin, 32, 'admin')));
-  whole(list.threshold, 1, list.admins.length, 'threshold');
+  if (!Number.isSafeInteger(list.threshold) || list.threshold < 1 || list.threshold > list.admins.length) {
+    throw malformed(
+      `the threshold is ${list.threshold}, with ${list.admins.length} admins it is between 1 and ${list.admins.length}`,
+    );
+  }
   if (list.signatures.length > MAX_ADMINS) throw malformed(`${list.signatures.length} signatures`);
   ascending(list.signatures.map(({ admin }) => hex(admin, 32, 'pk')));
   for (const { signature } of list.signatures) hex(signature, 64, 'sig');

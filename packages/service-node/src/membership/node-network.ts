@@ -24,6 +24,8 @@ export interface PlaceWords {
   readonly noAddress: string | undefined;
   /** The list has another address than the one configured. */
   readonly otherAddress: string;
+  /** What to do where it has other ports. Undefined: the list gets them from this node. */
+  readonly otherPorts?: string;
   readonly right: string;
 }
 

@@ -15,6 +15,8 @@ const WORDS: PlaceWords = {
   otherAddress:
     'the node list has another address of this node than --public-ip: others look for it at the old one. Ask the admins ' +
     'for a list with its new address, or correct --public-ip',
+  otherPorts:
+    'correct --https-port and --omq-port, forward the ports, or ask the admins for a list with these ports',
   right: 'the node list now has this node at its address',
 };
 

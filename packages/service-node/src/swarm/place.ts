@@ -7,17 +7,23 @@ import type { PlaceWords } from '../membership/node-network.ts';
 import { hasAddress } from '../peers.ts';
 import type { Swarm } from './swarm.ts';
 
+/** Where a node says it is reached; an empty address and ports of 0 say nothing. */
+export interface ConfiguredPlace {
+  readonly publicIp: string;
+  readonly httpsPort: number;
+  readonly omqPort: number;
+}
+
 export class Place {
   readonly #swarm: Swarm;
-  readonly #publicIp: string;
+  readonly #configured: ConfiguredPlace;
   readonly #words: PlaceWords;
   readonly #env: Env;
   #last: string | undefined;
 
-  /** `publicIp`: as configured, or empty. */
-  constructor(swarm: Swarm, publicIp: string, words: PlaceWords, env: Env) {
+  constructor(swarm: Swarm, configured: ConfiguredPlace, words: PlaceWords, env: Env) {
     this.#swarm = swarm;
-    this.#publicIp = publicIp;
+    this.#configured = configured;
     this.#words = words;
     this.#env = env;
   }
@@ -35,9 +41,26 @@ export class Place {
     const { self } = this.#swarm;
     if (self === undefined) return this.#words.notListed;
     if (!hasAddress(self)) return this.#words.noAddress;
-    if (this.#publicIp === '' || this.#publicIp === self.host) return undefined;
-    return this.#words.otherAddress;
+    const { publicIp } = this.#configured;
+    if (publicIp !== '' && publicIp !== self.host) return this.#words.otherAddress;
+    const { otherPorts } = this.#words;
+    const differing = otherPorts && differingPorts(self, this.#configured);
+    return differing && `${differing}: ${otherPorts}`;
   }
+}
+
+/** Which ports the list has otherwise than the configuration, in words. */
+export function differingPorts(
+  self: Pick<Member, 'httpsPort' | 'omqPort'>,
+  { httpsPort, omqPort }: Pick<ConfiguredPlace, 'httpsPort' | 'omqPort'>,
+): string | undefined {
+  const differing = [
+    { name: 'HTTPS', listed: self.httpsPort, configured: httpsPort },
+    { name: 'OMQ', listed: self.omqPort, configured: omqPort },
+  ].filter(({ listed, configured }) => configured !== 0 && listed !== configured);
+  if (differing.length === 0) return undefined;
+  const listed = differing.map((port) => `${port.name} port ${port.listed}`).join(' and ');
+  return `the list says ${listed}, but the configuration says ${differing.map((port) => port.configured).join(' and ')}`;
 }
 
 /** Where a member is, for its operator. */
