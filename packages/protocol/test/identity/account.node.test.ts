@@ -5,7 +5,7 @@ import { Account } from '../../src/identity/account.ts';
 
 test('what console.log prints of an account holds nothing but the short id', () => {
   const account = Account.fromSeed(new Uint8Array(16).fill(0x41));
-  const short = `Account(${account.id.slice(0, 4)}…${account.id.slice(-4)})`;
+  const short = `Account(${account.id.slice(0, 8)}…${account.id.slice(-4)})`;
   expect(format(account)).toBe(short);
   expect(format('%s %o %O %j', account, account, account, account)).toBe(
     `${short} ${short} ${short} "${short}"`,

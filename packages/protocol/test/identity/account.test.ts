@@ -83,7 +83,7 @@ test('the seed given and the seed got are copies', () => {
 
 test('JSON, text and cloning show no secret', () => {
   const account = Account.fromSeed(fromHex(sender.seed32));
-  const short = 'Account(05d2…3a72)';
+  const short = 'Account(05d2ad01…3a72)';
   expect(`${account}`).toBe(short);
   expect(JSON.stringify({ account })).toBe(`{"account":"${short}"}`);
   const clone: object = structuredClone(account);
