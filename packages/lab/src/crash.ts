@@ -30,6 +30,8 @@ export interface CrashOptions {
   readonly storesPerRound: number;
   /** A new node list each so many rounds: time enough for some nodes to take it, not for all to have done what it asks. */
   readonly listEveryRounds: number;
+  /** Mean time after which a node compares its mailbox with another member; undefined: that of production. */
+  readonly reconcileEverySeconds?: number;
   /** Aborted: no round begins any more, and what was acknowledged until then is checked. */
   readonly signal?: AbortSignal;
 }
@@ -75,7 +77,15 @@ const CHANGES = [
 ] as const satisfies readonly (keyof ListChanges)[];
 
 export async function runCrash(options: CrashOptions, print: (line: string) => void): Promise<CrashResult> {
-  await using net = await startProcessDevnet({ swarms: SWARMS, rateLimit: false, logLevel: 'silent' });
+  const { reconcileEverySeconds } = options;
+  await using net = await startProcessDevnet({
+    swarms: SWARMS,
+    rateLimit: false,
+    logLevel: 'silent',
+    ...(reconcileEverySeconds !== undefined && {
+      arguments: ['--reconcile-every', `${reconcileEverySeconds}`],
+    }),
+  });
   const crash = new Crash(net, options, print);
   return await crash.run();
 }

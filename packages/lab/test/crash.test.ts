@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { describeCrash, runCrash } from '../src/crash.ts';
 
 test('what was acknowledged is with every member after SIGKILL and swarm changes', async () => {
-  const result = await runCrash({ rounds: 12, storesPerRound: 8, listEveryRounds: 2 }, () => {});
+  const options = { rounds: 12, storesPerRound: 8, listEveryRounds: 2, reconcileEverySeconds: 15 };
+  const result = await runCrash(options, () => {});
   expect(result.missing).toBe(0);
   expect(result).toMatchObject({ kills: 12, lists: { left: 2, returned: 2, dissolved: 1, created: 1 } });
   expect(result.acknowledged).toBeGreaterThan(50);
