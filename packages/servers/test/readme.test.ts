@@ -1,28 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The example of the README runs as it stands there.
-import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { expect, test, vi } from 'vitest';
-
-const root = join(import.meta.dirname, '..');
+import { expect, test } from 'vitest';
+import { printedByReadme } from '../../../scripts/testing/readme.ts';
 
 test('the file of the example comes back', async () => {
-  const example = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))?.[1] ?? '';
-  // Beside the tests, so that package names resolve.
-  const folder = await mkdtemp(join(root, 'test', 'readme-'));
-  const log = vi.spyOn(console, 'log').mockImplementation(() => {});
-  // Where the example has its files.
-  vi.stubEnv('TMPDIR', folder);
-  try {
-    const file = join(folder, 'example.ts');
-    await writeFile(file, example);
-    await import(/* @vite-ignore */ pathToFileURL(file).href);
-    expect(log.mock.calls).toEqual([['as encrypted by who sends it']]);
-  } finally {
-    vi.unstubAllEnvs();
-    log.mockRestore();
-    await rm(folder, { recursive: true });
-  }
+  expect(await printedByReadme(join(import.meta.dirname, '..'))).toEqual([['as encrypted by who sends it']]);
 });
