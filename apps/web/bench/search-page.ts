@@ -5,6 +5,7 @@ import type { StoredMessage } from '@allium/client/storage';
 import { IndexedDbStorage } from '@allium/client/storage/indexeddb';
 import type { SearchQuery } from '@allium/client/storage/search';
 import type { AccountId } from '@allium/protocol/account-id';
+import { seededRandom } from '@allium/protocol/env';
 
 const NAME = 'allium-bench';
 const WORDS = 60_000;
@@ -29,20 +30,7 @@ export interface SearchBench {
   bytes(): Promise<number>;
 }
 
-/** mulberry32. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-const random = seeded(1);
-const below = (limit: number) => Math.floor(random() * limit);
+const { unit: random, below } = seededRandom(1);
 const id = (number: number) => `05${number.toString(16).padStart(64, '0')}` as AccountId;
 
 /** Frequent words are short. */

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AccountId } from '@allium/protocol/account-id';
+import { seededRandom } from '@allium/protocol/env';
 import Database from 'better-sqlite3-multiple-ciphers';
 import { search } from '../src/messaging/search.ts';
 import { SqliteStorage } from '../src/node/sqlite.ts';
@@ -20,18 +21,6 @@ const PAGE = 50;
 const START = 1_600_000_000_000;
 const STEP_MS = 150_000;
 
-/** mulberry32. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 const id = (number: number) => `05${number.toString(16).padStart(64, '0')}` as AccountId;
 
 function syllables(random: () => number): string {
@@ -46,7 +35,7 @@ function syllables(random: () => number): string {
 class Language {
   readonly words: readonly string[];
   readonly #ends: Float64Array;
-  readonly random = seeded(1);
+  readonly random = seededRandom(1).unit;
 
   constructor() {
     const words = new Set<string>();

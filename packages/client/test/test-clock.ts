@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Virtual time: while a test waits in `run`, timers fire one after the other as soon as nothing else is to be done.
-import type { Cancel, Clock, Env, Logger, Random } from '@allium/protocol/env';
+import { type Cancel, type Clock, type Env, type Logger, seededRandom } from '@allium/protocol/env';
 
 interface Timer {
   readonly at: number;
@@ -97,19 +97,6 @@ function macrotask(): Promise<void> {
     };
     port2.postMessage(0);
   });
-}
-
-/** mulberry32: the same chance for the same seed. */
-function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  const unit = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-  return { unit, below: (below) => Math.floor(unit() * below) };
 }
 
 const silent: Logger = { error() {}, warn() {}, info() {}, debug() {}, child: () => silent };

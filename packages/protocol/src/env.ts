@@ -25,6 +25,19 @@ export interface Random {
   unit(): number;
 }
 
+/** The same chance for the same seed (mulberry32): for simulations, tests and benchmarks, never for a program at work. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  const unit = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+  return { unit, below: (below) => Math.floor(unit() * below) };
+}
+
 /** So many of the items, or all there are, in random order. */
 export function sample<T>(items: readonly T[], count: number, random: Pick<Random, 'below'>): T[] {
   const shuffled = [...items];

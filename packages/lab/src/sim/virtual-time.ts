@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // Virtual time: events happen one after the other, and the clock stands still while what they set going (promises,
 // microtasks) is at work. Nothing in a simulation may wait for the machine: no timers, sockets or asynchronous files.
-import type { Cancel, Clock, Random } from '@allium/protocol/env';
+import { type Cancel, type Clock, type Random, seededRandom } from '@allium/protocol/env';
 
 interface Event {
   readonly at: number;
@@ -142,24 +142,13 @@ export class VirtualTime {
 
 const isBefore = (a: Event, b: Event): boolean => a.at < b.at || (a.at === b.at && a.order < b.order);
 
-/** Chance that a seed determines (mulberry32). */
+/** Chance that a seed determines. */
 export class SeededRandom implements Random {
-  #state: number;
+  readonly unit: () => number;
+  readonly below: (below: number) => number;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  unit(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  }
-
-  below(below: number): number {
-    return Math.floor(this.unit() * below);
+    ({ unit: this.unit, below: this.below } = seededRandom(seed));
   }
 
   bytes(length: number): Uint8Array {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Random calls of everything that the contracts offer, by everybody, right and wrong, at random times, with the
 // invariants of spec/chain §5.4 held against each block. The same seed makes the same calls.
+import { seededRandom } from '@allium/protocol/env';
 import { type Abi, decodeEventLog, decodeFunctionResult, encodeDeployData, encodeFunctionData } from 'viem';
 import type { Hex, StateAction } from '../../../src/chain-view.ts';
 import { hexOf } from '../../../src/packed.ts';
@@ -43,16 +44,9 @@ interface BlockReceipt {
   readonly logs: readonly { address: Hex; topics: [Hex, ...Hex[]]; data: Hex }[];
 }
 
-/** Uniform numbers from a seed (mulberry32). */
+/** Uniform numbers from a seed. */
 function randomFrom(seed: number) {
-  let state = seed >>> 0;
-  const unit = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const below = (n: number) => Math.floor(unit() * n);
+  const { unit, below } = seededRandom(seed);
   return {
     unit,
     below,
